@@ -1,0 +1,174 @@
+"""What every command shares: global settings, two consoles, and how errors become messages and exit codes.
+
+stdout carries data only; progress, warnings and errors go to stderr. Text that comes from a file, a database
+or an exception goes through `safe_text` before it reaches a terminal.
+"""
+
+import contextlib
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, Final
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from rnnprop_cli.errors import IntegrityError, RnnpropError, StoreError, UsageError
+from rnnprop_cli.view.safe_text import safe_text
+
+DEFAULT_DB: Final = Path("results/rnnprop.db")
+
+EXIT_FAILED: Final = 1  # some cells failed, or a bug
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
+EXIT_CLOSED_PIPE: Final = 141  # 128 + SIGPIPE: whoever read stdout has gone, e.g. `| head`
+EXIT_TERMINATED: Final = 143  # 128 + SIGTERM
+# The first class that fits decides; every other RnnpropError is a run that failed.
+EXIT_CODES: Final[tuple[tuple[type[RnnpropError], int], ...]] = (
+    (UsageError, 2),
+    (StoreError, 3),
+    (IntegrityError, 4),
+)
+
+
+class Color(StrEnum):
+    """When output is coloured."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that stand before the command."""
+
+    db: Path = DEFAULT_DB
+    quiet: bool = False
+    verbose: bool = False
+
+
+def settings(ctx: typer.Context) -> Settings:
+    """The global settings of this call; the defaults where a command is run without the root (in tests)."""
+    found = ctx.find_root().obj
+    return found if isinstance(found, Settings) else Settings()
+
+
+class _PipeConsole(Console):
+    """A console that lets a closed pipe reach `ReportingGroup`; Rich's own way out is exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by Rich while it handles the BrokenPipeError."""
+        raise
+
+
+_color = Color.AUTO  # one process, one terminal: set once from --color, before any command runs
+
+
+def use_color(color: Color) -> None:
+    """Obey `--color` from here on, in the help text too."""
+    global _color
+    _color = color
+    if color is Color.NEVER:
+        os.environ["NO_COLOR"] = "1"  # Typer's help and child processes read it
+
+
+def stdout() -> Console:
+    """Console for data. Plain by default: no markup, emoji or highlighting of what is printed."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """Console for progress, warnings and errors."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    options: dict[str, Any] = {"stderr": stderr, "markup": False, "emoji": False, "highlight": False}
+    if _color is Color.NEVER:
+        return _PipeConsole(color_system=None, **options)
+    if _color is Color.ALWAYS:  # overrides NO_COLOR: a flag goes before a variable
+        console = _PipeConsole(force_terminal=True, no_color=False, **options)
+        if console.color_system:
+            return console
+        return _PipeConsole(force_terminal=True, no_color=False, color_system="standard", **options)
+    return _PipeConsole(**options)
+
+
+def exit_code(error: RnnpropError) -> int:
+    """2 usage or spec, 3 storage, 4 integrity, else 1."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), EXIT_FAILED)
+
+
+def show_error(message: str) -> None:
+    """Print `error: message` on stderr, made safe, and unwrapped so that carets stay under their columns."""
+    console = stderr()
+    console.print("error:", style="bold red", end=" ")
+    console.print(safe_text(message, keep_newlines=True), soft_wrap=True)
+
+
+class ReportingGroup(TyperGroup):
+    """The root command: turns every exception into a message on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; raises only `typer.Exit` and Typer's own usage errors."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where a closed pipe can still be reported
+            return result
+        except BrokenPipeError:
+            _forget_pipes()
+            raise typer.Exit(EXIT_CLOSED_PIPE) from None
+        except KeyboardInterrupt:
+            show_error("interrupted")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except RnnpropError as error:
+            if settings(ctx).verbose:
+                _show_traceback(error)
+            show_error(str(error) or type(error).__name__)
+            raise typer.Exit(exit_code(error)) from None
+        except Exception as error:
+            if _is_typers(error):
+                raise
+            if settings(ctx).verbose:
+                _show_traceback(error)
+            first_line = (str(error).splitlines() or ["(no message)"])[0]
+            remedy = "" if settings(ctx).verbose else " (rnnprop -v ... shows where)"
+            show_error(
+                f"unexpected {type(error).__name__}: {first_line}{remedy}\n"
+                "This is a fault of rnnprop: please report it with the output of `rnnprop doctor`."
+            )
+            raise typer.Exit(EXIT_FAILED) from None
+
+
+def _is_typers(error: Exception) -> bool:
+    """Whether Typer itself shows this error; its base class has moved between Typer's versions."""
+    return isinstance(error, typer.Exit | typer.Abort) or (
+        hasattr(error, "format_message") and hasattr(error, "exit_code")
+    )
+
+
+def _show_traceback(error: BaseException) -> None:
+    text = "".join(traceback.format_exception(error)).rstrip()
+    stderr().print(safe_text(text, keep_newlines=True), soft_wrap=True, style="dim")
+
+
+def _forget_pipes() -> None:
+    """Point closed standard streams at the null device, so that Python's flush at exit stays silent."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _point_at_null(stream)
+
+
+def _point_at_null(stream: IO[str]) -> None:
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # a stream without a file descriptor has nothing to silence
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
