@@ -24,7 +24,9 @@ class Hidden(NamedTuple):
 class LSTMWeights(NamedTuple):
     """One LSTM layer: [i, f, g, o] = w_input x + w_hidden h + bias, in torch's gate order."""
 
-    w_input: Tensor  # [4H, D], D = E for the first layer if there is an embedding, F without, H for later ones
+    w_input: (
+        Tensor  # [4H, D], D = E for the first layer if there is an embedding, F without, H for later ones
+    )
     w_hidden: Tensor  # [4H, H]
     bias: Tensor  # [4H]
 

@@ -12,9 +12,7 @@ from rnnprop_cli.kernels.base import Hidden, LSTMWeights, Network, NetworkWeight
 COORDINATES_PER_BLOCK: Final = 4096
 
 
-def lstm_cell(
-    weights: LSTMWeights, input_DN: Tensor, h_HN: Tensor, c_HN: Tensor
-) -> tuple[Tensor, Tensor]:
+def lstm_cell(weights: LSTMWeights, input_DN: Tensor, h_HN: Tensor, c_HN: Tensor) -> tuple[Tensor, Tensor]:
     """One LSTM layer for every coordinate: returns the new (h, c), each [H, N]."""
     gates = weights.w_input @ input_DN + weights.w_hidden @ h_HN + weights.bias[:, None]
     i, f, g, o = gates.chunk(4, dim=0)

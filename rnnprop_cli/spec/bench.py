@@ -15,7 +15,9 @@ class TuningSpec(Spec):
     """How the learning rate of every classical optimizer is searched, alike for all of them."""
 
     seeds: PositiveInt = 3  # never those of the final runs
-    points: Annotated[int, Field(ge=3, le=60)] = 9  # first round: consecutive points 2^(-k/2) around the centre
+    points: Annotated[int, Field(ge=3, le=60)] = (
+        9  # first round: consecutive points 2^(-k/2) around the centre
+    )
     extend_by: Annotated[int, Field(ge=1, le=20)] = 3  # more points whenever the best one lies at an edge
     max_rounds: Annotated[int, Field(ge=1, le=20)] = 6
 

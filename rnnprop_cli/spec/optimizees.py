@@ -8,7 +8,9 @@ from rnnprop_cli.spec.base import PositiveInt, Spec
 
 Activation = Literal["sigmoid", "relu", "elu", "tanh"]
 ImageDataset = Literal["digits", "mnist", "cifar10"]
-Init = Literal["paper", "torch"]  # paper: every weight and bias ~ Normal(0, std 0.1); torch: torch.nn's default
+Init = Literal[
+    "paper", "torch"
+]  # paper: every weight and bias ~ Normal(0, std 0.1); torch: torch.nn's default
 
 
 class MLPSpec(Spec):

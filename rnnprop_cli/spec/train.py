@@ -32,7 +32,9 @@ class ConvexSpec(Spec):
     """Combination with a convex function (section 4.2)."""
 
     dimension: PositiveInt = 20
-    scaling: PositiveFloat | None = 1.0  # L of its Random Scaling; absent with scaling = false in the trick above
+    scaling: PositiveFloat | None = (
+        1.0  # L of its Random Scaling; absent with scaling = false in the trick above
+    )
     clip: PositiveFloat = 10.0  # bound of every squared distance
 
 

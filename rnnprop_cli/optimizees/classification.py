@@ -1,0 +1,99 @@
+"""What the MLP and the CNN share: cross-entropy on minibatches of images.
+
+Shape legend: S seeds, C cells, K cells per seed, P coordinates, M minibatch, D pixels, O classes.
+"""
+
+from abc import abstractmethod
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from rnnprop_cli.data.minibatches import ImageMinibatches
+from rnnprop_cli.optimizees.base import Base, Heldout, Layout
+
+# Examples per forward pass where the size is ours to choose (final loss, held-out data).
+EVALUATION_CHUNK: Final = 2000
+
+
+class Classifier(Base):
+    """Mean cross-entropy over a minibatch; subclasses give `logits`."""
+
+    def __init__(self, minibatches: ImageMinibatches, layout: Layout, init: str) -> None:
+        self.minibatches = minibatches
+        self.layout = layout
+        self.init = init
+
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        return self.layout.n_coordinates
+
+    def init_params(self) -> Tensor:
+        """See `Optimizee`."""
+        source = self.minibatches
+        return self.layout.init_params(source.seeds, self.init, source.dtype, source.device)
+
+    @abstractmethod
+    def logits(self, params_CP: Tensor, inputs_SMD: Tensor) -> Tensor:
+        """[C, M, O] scores."""
+
+    def loss(self, params_CP: Tensor, step: int) -> Tensor:
+        """See `Optimizee`."""
+        minibatch = self.minibatches.at(step)
+        return self.example_losses(params_CP, minibatch.inputs_SMD, minibatch.targets_SM).mean(1)
+
+    def example_losses(self, params_CP: Tensor, inputs_SMD: Tensor, targets_SM: Tensor) -> Tensor:
+        """[C, M] cross-entropy of every example."""
+        log_p_CMO = log_softmax(self.logits(params_CP, inputs_SMD), dim=-1)
+        targets_CM = per_cell(targets_SM, len(params_CP))
+        return -log_p_CMO.gather(-1, targets_CM[..., None]).squeeze(-1)
+
+    @torch.no_grad()
+    def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
+        """See `Optimizee`.
+
+        An image that was met n times weighs n times: for long horizons one pass over the dataset does the work of
+        `horizon` minibatches, and the sum is the same up to rounding.
+        """
+        source = self.minibatches
+        n_images = source.n_images
+        if horizon * source.size <= n_images:
+            return super().mean_loss(params_CP, horizon)
+        count_SN = torch.zeros(len(source.seeds), n_images, dtype=torch.float64, device=params_CP.device)
+        for step in range(horizon):
+            index_SM = source.indices(step).to(params_CP.device)
+            count_SN.scatter_add_(1, index_SM, torch.ones_like(index_SM, dtype=torch.float64))
+        count_CN = per_cell(count_SN, len(params_CP))
+        total_C = torch.zeros(len(params_CP), dtype=torch.float64, device=params_CP.device)
+        for start in range(0, n_images, EVALUATION_CHUNK):
+            stop = min(start + EVALUATION_CHUNK, n_images)
+            images = source.images(slice(start, stop))
+            losses_CM = self.example_losses(params_CP, images.inputs_SMD, images.targets_SM)
+            total_C += (losses_CM * count_CN[:, start:stop]).sum(1)
+        return total_C / (horizon * source.size)
+
+    @torch.no_grad()
+    def heldout(self, params_CP: Tensor) -> Heldout | None:
+        """See `Optimizee`."""
+        test = self.minibatches.heldout()
+        if test is None:
+            return None
+        n_test = test.targets_SM.shape[1]
+        loss_C = torch.zeros(len(params_CP), dtype=torch.float64, device=params_CP.device)
+        correct_C = torch.zeros_like(loss_C)
+        for start in range(0, n_test, EVALUATION_CHUNK):
+            part = slice(start, start + EVALUATION_CHUNK)
+            logits_CMO = self.logits(params_CP, test.inputs_SMD[:, part])
+            targets_CM = test.targets_SM[:, part].expand(len(params_CP), -1)
+            log_p_CMO = log_softmax(logits_CMO, dim=-1)
+            loss_C -= log_p_CMO.gather(-1, targets_CM[..., None]).sum((1, 2))
+            correct_C += (logits_CMO.argmax(-1) == targets_CM).sum(1)
+        return Heldout(loss_C / n_test, correct_C / n_test)
+
+
+def per_cell(value_S: Tensor, n_cells: int) -> Tensor:
+    """Repeats each seed's row for its K cells: [S, ...] → [C, ...]."""
+    n_seeds = len(value_S)
+    return value_S if n_seeds == n_cells else value_S.repeat_interleave(n_cells // n_seeds, dim=0)

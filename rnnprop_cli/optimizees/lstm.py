@@ -1,0 +1,71 @@
+"""An LSTM that predicts the next value of a noisy sine (section 5.4.2).
+
+Shape legend: S seeds, C cells, P coordinates, M sequences, H hidden units.
+"""
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.data.minibatches import SineMinibatches
+from rnnprop_cli.optimizees.base import Base, Layout
+from rnnprop_cli.optimizees.classification import per_cell
+from rnnprop_cli.spec.optimizees import LSTMSpec
+
+
+class LSTM(Base):
+    """Mean squared error of the prediction of f(length), read linearly from the last output of the LSTM.
+
+    Coordinates per layer: [x, h] → gates (i, f, g, o) as one matrix [D + H, 4H] and its bias; then [H, 1] and [1].
+    """
+
+    def __init__(self, spec: LSTMSpec, minibatches: SineMinibatches) -> None:
+        self.minibatches = minibatches
+        self.hidden = spec.hidden
+        self.layers = spec.layers
+        self.init = spec.init
+        shapes: list[tuple[int, ...]] = []
+        fan_ins: list[int] = []
+        width = 1
+        for _ in range(spec.layers):
+            shapes += [(width + spec.hidden, 4 * spec.hidden), (4 * spec.hidden,)]
+            fan_ins += [spec.hidden] * 2  # torch.nn.LSTM's bound is 1/sqrt(hidden) for every weight
+            width = spec.hidden
+        shapes += [(spec.hidden, 1), (1,)]
+        fan_ins += [spec.hidden] * 2
+        self.layout = Layout(shapes, fan_ins)
+
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        return self.layout.n_coordinates
+
+    def init_params(self) -> Tensor:
+        """See `Optimizee`."""
+        source = self.minibatches
+        return self.layout.init_params(source.seeds, self.init, source.dtype, source.device)
+
+    def loss(self, params_CP: Tensor, step: int) -> Tensor:
+        """See `Optimizee`."""
+        minibatch = self.minibatches.at(step)
+        n_cells = len(params_CP)
+        inputs_CML = per_cell(minibatch.inputs_SMD, n_cells)
+        targets_CM = per_cell(minibatch.targets_SM, n_cells)
+        tensors = self.layout.split(params_CP)
+        sequence = list(inputs_CML[..., None].unbind(2))  # [C, M, 1] for every time
+        for layer in range(self.layers):
+            sequence = self._run_layer(tensors[2 * layer], tensors[2 * layer + 1], sequence)
+        prediction_CM1 = torch.baddbmm(tensors[-1][:, None], sequence[-1], tensors[-2])
+        return (prediction_CM1[..., 0] - targets_CM).square().mean(1)
+
+    def _run_layer(self, weight: Tensor, bias: Tensor, sequence: list[Tensor]) -> list[Tensor]:
+        """Outputs [C, M, H] of one layer for every time."""
+        n_cells, n_sequences, _ = sequence[0].shape
+        h = c = sequence[0].new_zeros(n_cells, n_sequences, self.hidden)
+        outputs = []
+        for x in sequence:
+            gates = torch.baddbmm(bias[:, None], torch.cat([x, h], dim=2), weight)
+            i, f, g, o = gates.chunk(4, dim=2)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            outputs.append(h)
+        return outputs

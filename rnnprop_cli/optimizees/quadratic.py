@@ -1,0 +1,52 @@
+"""The paper's convex function (section 4.2, equation 4).
+
+Shape legend: S seeds, C cells, n dimension.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.optimizees.base import Base
+from rnnprop_cli.optimizees.classification import per_cell
+from rnnprop_cli.plan.seeds import derive_seed
+
+CLIP: Final = 10.0  # bound of every squared distance in the authors' code
+
+
+class Quadratic(Base):
+    """g(x) = mean_i min((x_i - v_i)^2, clip), v ~ U[-1, 1]^n, deterministic in the step.
+
+    x starts at zero as in the authors' code; the paper's text says at random.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        seeds: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device,
+        clip: float = CLIP,
+    ) -> None:
+        self.clip = clip
+        rows = []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(derive_seed(seed, "quadratic"))
+            rows.append(torch.rand(dimension, generator=generator) * 2 - 1)
+        self.target_Sn = torch.stack(rows).to(device=device, dtype=dtype)
+
+    @property
+    def n_coordinates(self) -> int:
+        """The dimension n."""
+        return self.target_Sn.shape[1]
+
+    def init_params(self) -> Tensor:
+        """See `Optimizee`."""
+        return torch.zeros_like(self.target_Sn)
+
+    def loss(self, params_CP: Tensor, step: int) -> Tensor:
+        """See `Optimizee`."""
+        distance_CP = params_CP - per_cell(self.target_Sn, len(params_CP))
+        return distance_CP.square().clamp(max=self.clip).mean(1)

@@ -1,0 +1,74 @@
+"""From a spec to an optimizer: the one visible table."""
+
+from typing import Any
+
+from torch import Tensor
+
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.optimizers.base import Optimizer
+from rnnprop_cli.optimizers.baselines import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Baseline,
+    Momentum,
+    NAdam,
+    RMSprop,
+    Rule,
+)
+from rnnprop_cli.optimizers.dm_lstm import DMRule
+from rnnprop_cli.optimizers.learned import Learned, LearnedRule
+from rnnprop_cli.optimizers.rnnprop import RNNpropRule
+from rnnprop_cli.optimizers.schedules import build_schedule
+from rnnprop_cli.spec.optimizers import (
+    AdadeltaSpec,
+    AdagradSpec,
+    AdamSpec,
+    AdamWSpec,
+    ClassicalSpec,
+    DMSpec,
+    MomentumSpec,
+    NAdamSpec,
+    RMSpropSpec,
+    RNNpropSpec,
+    SGDSpec,
+)
+
+
+def build_rule(spec: ClassicalSpec) -> Rule:
+    """The classical rule that `spec` describes."""
+    match spec:
+        case SGDSpec():
+            return SGD()
+        case MomentumSpec():
+            return Momentum(spec.momentum, spec.dampening, spec.nesterov)
+        case AdagradSpec():
+            return Adagrad(spec.initial_accumulator, spec.eps)
+        case AdadeltaSpec():
+            return Adadelta(spec.rho, spec.eps)
+        case RMSpropSpec():
+            return RMSprop(spec.decay, spec.eps, spec.eps_inside_root, spec.initial_mean_square)
+        case AdamSpec():
+            return Adam(spec.beta1, spec.beta2, spec.eps)
+        case AdamWSpec():
+            return Adam(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
+        case NAdamSpec():
+            return NAdam(spec.beta1, spec.beta2, spec.eps, spec.momentum_decay)
+
+
+def build_baseline(spec: ClassicalSpec, lr_C: Tensor, horizon: int) -> Optimizer[Any]:
+    """A classical optimizer with one learning rate per cell and its schedule over `horizon` steps."""
+    return Baseline(build_rule(spec), lr_C, build_schedule(spec.schedule, horizon, spec.warmup))
+
+
+def build_learned_rule(spec: RNNpropSpec | DMSpec) -> LearnedRule:
+    """The features and the architecture of a learned optimizer."""
+    return RNNpropRule(spec) if isinstance(spec, RNNpropSpec) else DMRule(spec)
+
+
+def build_learned(
+    spec: RNNpropSpec | DMSpec, meta_params_Q: Tensor, alpha_C: Tensor, kernel: Kernel
+) -> Optimizer[Any]:
+    """A learned optimizer with given meta-params and one alpha per cell."""
+    return Learned(build_learned_rule(spec), meta_params_Q, alpha_C, kernel)
