@@ -1,0 +1,213 @@
+"""Opening the database, and turning SQLite's errors into ones that say what to do.
+
+A database is recognised by its application_id and never touched before it is: a file of another program, of a newer
+version, damaged or empty is refused with `StoreError` and left as it is.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from rnnprop_cli.errors import StoreError
+
+APPLICATION_ID: Final = 0x524E4E50  # "RNNP", at offset 68 of the file
+BUSY_TIMEOUT_S: Final = 30.0
+_MAGIC: Final = b"SQLite format 3\x00"
+_HEADER_BYTES: Final = 100
+_SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raise `StoreError` naming `path` and the remedy for whatever SQLite or the file system complains about."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}. {_remedy(path, error)}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(f"{error.filename or path}: {reason}. Choose another place with --db.") from error
+
+
+def _remedy(path: Path, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code.startswith("SQLITE_FULL"):
+        return (
+            f"{_free_bytes(path):,} bytes are free on that disk. What was recorded before is kept: "
+            "make room and run the same command again."
+        )
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"Another program held the database for {BUSY_TIMEOUT_S:g} s; close it and try again."
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return (
+            "The database is damaged. `rnnprop db check` says where; put a backup in its place, "
+            "or move the file away to start afresh."
+        )
+    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return "Check the permissions of the file and its folder, or choose another place with --db."
+    if code.startswith("SQLITE_IOERR"):
+        return (
+            f"The disk reported an error ({_free_bytes(path):,} bytes are free). What was recorded before is kept: "
+            "check the disk and run the same command again."
+        )
+    return "What was recorded before is kept."
+
+
+def _free_bytes(path: Path) -> int:
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return 0
+
+
+def check_file(path: Path, newest_version: int) -> None:
+    """Refuse what is not a database of ours, by its first 100 bytes; opens nothing and changes nothing.
+
+    Raises:
+        StoreError: absent, a folder, empty, damaged, of another program, or of a newer version.
+    """
+    with storage_errors(path):
+        if not path.exists():
+            raise StoreError(
+                f"{path}: there is no database. `rnnprop bench` and `rnnprop train` make one; "
+                "--db PATH (before the command) names another."
+            )
+        if not path.is_file():
+            raise StoreError(f"{path}: is not a file. Name the database itself with --db.")
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    if not header:
+        raise StoreError(f"{path}: is empty (0 bytes), no database. Delete it, or name another with --db.")
+    if not header.startswith(_MAGIC[: len(header)]):
+        raise StoreError(f"{path}: is not a SQLite database. Name another with --db, or move the file away.")
+    if len(header) < _HEADER_BYTES:
+        raise StoreError(
+            f"{path}: the database is cut off after {len(header)} bytes. Put a backup in its place, "
+            "or move the file away to start afresh."
+        )
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreError(f"{path}: is a database of another program. Name another with --db.")
+    _check_version(path, int.from_bytes(header[60:64], "big"), newest_version)
+
+
+def _check_version(path: Path, version: int, newest_version: int) -> None:
+    if version > newest_version:
+        raise StoreError(
+            f"{path}: was written by a newer rnnprop (schema {version}, this one knows {newest_version}). "
+            "Upgrade rnnprop, or name another database with --db."
+        )
+
+
+def open_reader(path: Path, newest_version: int) -> tuple[sqlite3.Connection, int]:
+    """A connection that cannot write, and the schema version it found.
+
+    Raises:
+        StoreError: as `check_file`, or the database cannot be read.
+    """
+    check_file(path, newest_version)
+    with storage_errors(path):
+        uri = path.resolve().as_uri() + "?mode=ro"
+        try:
+            connection = _first_read(uri)
+        except sqlite3.OperationalError:
+            # Read-only media: SQLite cannot make the -shm file that WAL needs. With no WAL beside the
+            # database and no right to make one, nobody on this machine is writing it through us.
+            if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+                raise
+            connection = _first_read(uri + "&immutable=1")
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        try:
+            _check_version(path, version, newest_version)
+        except StoreError:
+            connection.close()
+            raise
+    return connection, version
+
+
+def _first_read(uri: str) -> sqlite3.Connection:
+    # One thread at a time; a TUI worker may be a different one each time.
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("PRAGMA mmap_size = 0")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # a truncated file fails here
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_writer(path: Path, newest_version: int) -> sqlite3.Connection:
+    """A connection to an existing database that may write. The caller holds the lock.
+
+    Raises:
+        StoreError: as `open_reader`, or WAL is not possible where the database lies.
+    """
+    open_reader(path, newest_version)[0].close()  # looks first: a writable opening may replay a WAL
+    with storage_errors(path):
+        connection = sqlite3.connect(
+            path.resolve().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+        try:
+            _set_pragmas(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA mmap_size = 0")  # an I/O error on mapped memory would kill the process
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(f"{path}: the file system allows no write-ahead log. Choose a local disk with --db.")
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[sqlite3.Connection]:
+    """Make a database at `path`: give a connection to fill, then move the finished file into place.
+
+    A crash in between leaves no half-made database behind, only `<name>.new`, which the next attempt replaces.
+    The caller holds the lock and has seen that `path` does not exist.
+    """
+    for side in _SIDE_FILES:
+        if (left := Path(f"{path}{side}")).exists():
+            # SQLite would replay it into the new file.
+            raise StoreError(
+                f"{left}: belongs to a database that is gone. Put {path.name} back beside it, or delete it."
+            )
+    new = path.with_name(path.name + ".new")
+    with storage_errors(path):
+        _remove(new)
+        try:
+            with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                _set_pragmas(connection, new)
+                yield connection
+            new.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            _remove(new)
+            raise
+
+
+def _remove(path: Path) -> None:
+    for each in (path, *(Path(f"{path}{side}") for side in _SIDE_FILES)):
+        each.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

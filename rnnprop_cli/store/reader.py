@@ -1,0 +1,215 @@
+"""Reading what was recorded, while it is being written or later. Never writes, never blocks the writer."""
+
+import difflib
+import json
+import math
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlite_utils import Database
+
+from rnnprop_cli.errors import StoreError, UsageError
+from rnnprop_cli.records import (
+    CellResult,
+    CheckpointInfo,
+    ExperimentFacts,
+    ExperimentInfo,
+    Kind,
+    Phase,
+    RunFacts,
+    RunInfo,
+    Status,
+)
+from rnnprop_cli.store.chunks import DTYPE, DTYPE_NAME, Chunk, unpack
+from rnnprop_cli.store.database import open_reader, storage_errors
+from rnnprop_cli.store.migrations import NEWEST_VERSION
+
+Curve = tuple[NDArray[np.int64], NDArray[np.float64]]  # steps, values
+_SHORTEST_KEY_PREFIX = 4
+_EXPERIMENT_COLUMNS = ", ".join(("id", "created_utc", *ExperimentFacts.__dataclass_fields__))
+
+
+class EventInfo(NamedTuple):
+    """A line of an experiment's log."""
+
+    time_utc: str
+    kind: str
+    text: str
+
+
+class Reader:
+    """Reads one database through a connection that cannot write. One thread at a time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._db = Database(connection, execute_plugins=False)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open an existing database.
+
+        Raises:
+            StoreError: absent, damaged, of another program or version.
+        """
+        path = path.expanduser()
+        connection, version = open_reader(path, NEWEST_VERSION)
+        with closing(connection):
+            if version < NEWEST_VERSION:
+                raise StoreError(
+                    f"{path}: was written by an older rnnprop (schema {version}, this one reads {NEWEST_VERSION}). "
+                    "`rnnprop db backup` copies it, `rnnprop db migrate` brings it up to date."
+                )
+            yield cls(path, connection)
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+        with storage_errors(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def _dicts(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        with storage_errors(self.path):
+            return list(self._db.query(sql, list(parameters)))
+
+    def experiments(self, kind: Kind | None = None, name: str | None = None) -> list[ExperimentInfo]:
+        """Experiments, the one used last at the end."""
+        rows = self._dicts(
+            f"SELECT {_EXPERIMENT_COLUMNS} FROM experiment"
+            " WHERE kind = coalesce(?, kind) AND name = coalesce(?, name) ORDER BY last_used",
+            (kind, name),
+        )
+        return [
+            ExperimentInfo(id=row.pop("id"), created_utc=row.pop("created_utc"), facts=ExperimentFacts(**row))
+            for row in rows
+        ]
+
+    def find_experiment(self, name_or_id: str | int, kind: Kind | None = None) -> ExperimentInfo:
+        """The experiment of that name that was used last, or the one of that id.
+
+        Raises:
+            UsageError: there is none; lists names that are close.
+        """
+        wanted = str(name_or_id)
+        every = self.experiments(kind)
+        for experiment in reversed(every):
+            if experiment.facts.name == wanted:
+                return experiment
+        for experiment in every:
+            if str(experiment.id) == wanted:
+                return experiment
+        what = {"bench": "benchmark", "train": "meta-training", None: "experiment"}[kind]
+        names = list(dict.fromkeys(experiment.facts.name for experiment in reversed(every)))
+        close = difflib.get_close_matches(wanted, names, n=3)
+        if close:
+            hint = f"Did you mean {' or '.join(close)}?"
+        elif names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            hint = f"There is {', '.join(names[:5])}{more}."
+        else:
+            hint = "It holds none yet."
+        raise UsageError(f"no {what} '{wanted}' in {self.path}. {hint}")
+
+    def runs(self, experiment_id: int, phases: Collection[Phase] | None = None) -> list[RunInfo]:
+        """Runs of an experiment in the order they were added; of all phases if none is named."""
+        sql = "SELECT * FROM run WHERE experiment_id = ?"
+        if phases is not None:
+            sql += f" AND phase IN ({', '.join('?' * len(phases))})"
+        rows = self._dicts(sql + " ORDER BY id", (experiment_id, *(phases or ())))
+        return [_run_info(row) for row in rows]
+
+    def find_run(self, id_or_key_prefix: str | int) -> RunInfo:
+        """The run of that id, or the newest one whose key starts so.
+
+        Raises:
+            UsageError: there is none, or several keys start so.
+        """
+        wanted = str(id_or_key_prefix)
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
+            for row in self._dicts("SELECT * FROM run WHERE id = ?", (int(wanted),)):
+                return _run_info(row)
+        rows: list[dict[str, Any]] = []
+        if len(wanted) >= _SHORTEST_KEY_PREFIX:
+            # substr, not LIKE: a % in the argument is a character like any other
+            rows = self._dicts(
+                "SELECT * FROM run WHERE substr(key, 1, ?) = ? ORDER BY id", (len(wanted), wanted)
+            )
+        keys = sorted({row["key"] for row in rows})
+        if len(keys) > 1:
+            raise UsageError(f"run '{wanted}' could be {', '.join(keys[:5])}; give more of the key.")
+        if not rows:
+            raise UsageError(
+                f"no run '{wanted}' in {self.path}. `rnnprop runs list` shows their ids; "
+                f"a key needs at least its first {_SHORTEST_KEY_PREFIX} characters."
+            )
+        return _run_info(rows[-1])
+
+    def keys_with_status(self, experiment_id: int) -> dict[str, Status]:
+        """Status of every run of an experiment, by key."""
+        return dict(self._rows("SELECT key, status FROM run WHERE experiment_id = ?", (experiment_id,)))
+
+    def metrics(self, run_id: int) -> list[str]:
+        """Names of the metrics that have values for a run."""
+        rows = self._rows(
+            "SELECT name FROM metric WHERE EXISTS"
+            " (SELECT 1 FROM chunk WHERE run_id = ? AND metric_id = metric.id) ORDER BY id",
+            (run_id,),
+        )
+        return [name for (name,) in rows]
+
+    def curve(self, run_id: int, metric: str) -> Curve:
+        """Steps (ascending) and values of one metric; empty arrays if nothing was recorded."""
+        return self.curves([run_id], metric)[run_id]
+
+    def curves(self, run_ids: Sequence[int], metric: str) -> dict[int, Curve]:
+        """`curve` for many runs in one query; every id asked for is a key."""
+        rows = self._rows(
+            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
+            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
+            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
+            (metric, json.dumps([int(run_id) for run_id in run_ids])),
+        )
+        chunks: dict[int, list[Chunk]] = {run_id: [] for run_id in run_ids}
+        for run_id, step0, stride, n, dtype, data in rows:
+            if dtype != DTYPE_NAME or len(data) != 4 * n:
+                raise StoreError(
+                    f"{self.path}: the curve of run {run_id} is damaged at step {step0}. "
+                    "Put a backup in its place, or remove the run with `rnnprop runs rm`."
+                )
+            chunks[run_id].append(Chunk(step0, stride, np.frombuffer(data, dtype=DTYPE)))
+        return {run_id: unpack(parts) for run_id, parts in chunks.items()}
+
+    def checkpoints(self, run_id: int) -> list[CheckpointInfo]:
+        """Checkpoints of a meta-training, by meta-step."""
+        columns = ", ".join(CheckpointInfo.__dataclass_fields__)
+        rows = self._dicts(
+            f"SELECT {columns} FROM checkpoint WHERE run_id = ? ORDER BY meta_step, id", (run_id,)
+        )
+        return [CheckpointInfo(**row) for row in rows]
+
+    def events(self, experiment_id: int) -> list[EventInfo]:
+        """The log of an experiment, oldest first."""
+        sql = "SELECT time_utc, kind, text FROM event WHERE experiment_id = ? ORDER BY id"
+        return [EventInfo(*row) for row in self._rows(sql, (experiment_id,))]
+
+    def data_version(self) -> int:
+        """A number that differs from the last call's if someone committed in between (0.1 ms: fit for polling)."""
+        return int(self._rows("PRAGMA data_version")[0][0])
+
+
+def _run_info(row: dict[str, Any]) -> RunInfo:
+    facts = {name: row[name] for name in RunFacts.__dataclass_fields__}
+    result = {name: row[name] for name in CellResult.__dataclass_fields__}
+    if row["status"] == "diverged" and row["final_loss"] is None:
+        result["final_loss"] = math.nan  # SQLite keeps NaN as NULL
+    return RunInfo(
+        id=row["id"],
+        experiment_id=row["experiment_id"],
+        facts=RunFacts(**{**facts, "is_baseline": bool(row["is_baseline"])}),
+        result=CellResult(**result),
+        started_utc=row["started_utc"],
+    )

@@ -1,0 +1,271 @@
+"""The one process that writes: experiments, runs, curves, results, checkpoints, events.
+
+Every method is one transaction: it happened as a whole or not at all, whatever interrupts it.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from sqlite_utils import Database
+
+from rnnprop_cli.errors import StoreError
+from rnnprop_cli.records import (
+    CellResult,
+    CheckpointInfo,
+    CurveBlock,
+    ExperimentFacts,
+    RunFacts,
+    Status,
+)
+from rnnprop_cli.store import curve_rows
+from rnnprop_cli.store.database import creating, open_writer, storage_errors
+from rnnprop_cli.store.lock import writer_lock
+from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
+
+_RUN_COLUMNS = tuple(RunFacts.__dataclass_fields__)
+_RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name not in ("key", "status"))
+
+
+class Writer:
+    """Writes to one database while it holds the database's lock. For one thread."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._db = Database(connection, execute_plugins=False)
+        self._synchronous = ""
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Make the folder and the database if need be, take the lock, migrate, mark stale runs `interrupted`.
+
+        Raises:
+            StoreError: another process writes, the folder is read-only, or the file is not ours to write.
+        """
+        path = prepare_folder(path)
+        with writer_lock(path):
+            if not path.exists():
+                with creating(path) as connection:
+                    migrate(connection)
+            with closing(open_writer(path, NEWEST_VERSION)) as connection:
+                with storage_errors(path):
+                    migrate(connection)
+                writer = cls(path, connection)
+                writer._mark_stale_runs()
+                yield writer
+                with suppress(sqlite3.Error):  # tidiness only; a reader may be in the way
+                    connection.execute("PRAGMA busy_timeout = 100")
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """One BEGIN IMMEDIATE transaction, rolled back on any exception.
+
+        IMMEDIATE, because a transaction that reads first and writes later fails at once when another connection wrote
+        in between, whatever the timeout. `durable` waits for the disk (synchronous FULL, some 4 ms); without it a power
+        cut may cost the latest transactions, but never tears one.
+        """
+        with storage_errors(self.path):
+            wanted = "FULL" if durable else "NORMAL"
+            if self._synchronous != wanted:
+                self._connection.execute(f"PRAGMA synchronous = {wanted}")
+                self._synchronous = wanted
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk may have rolled it back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _mark_stale_runs(self) -> None:
+        """We hold the lock, so whatever is still marked running has no process any more."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
+
+    def begin_experiment(self, facts: ExperimentFacts, *, fresh: bool = False) -> int:
+        """Id of the newest experiment of this kind, name and spec, or of a new one (always, if `fresh`).
+
+        Continuing keeps the facts of the first start and logs those of this one as an event `continued`.
+        """
+        with self._transaction() as connection:
+            (use,) = connection.execute("SELECT coalesce(max(last_used), 0) + 1 FROM experiment").fetchone()
+            found = connection.execute(
+                "SELECT id FROM experiment WHERE kind = ? AND name = ? AND spec_sha256 = ?"
+                " ORDER BY last_used DESC LIMIT 1",
+                (facts.kind, facts.name, facts.spec_sha256),
+            ).fetchone()
+            if found and not fresh:
+                connection.execute("UPDATE experiment SET last_used = ? WHERE id = ?", (use, found[0]))
+                start = {name: getattr(facts, name) for name in ("git_sha", "versions", "argv", "host")}
+                self._insert_event(int(found[0]), "continued", json.dumps(start))
+                return int(found[0])
+            row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
+            table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
+            assert table.last_pk is not None
+            return int(table.last_pk)
+
+    def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:
+        """Queue runs. Those whose key the experiment has already stay as they are."""
+        columns = ("experiment_id", "status", *_RUN_COLUMNS)
+        sql = (
+            f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            " ON CONFLICT (experiment_id, key) DO NOTHING"
+        )
+        with self._transaction() as connection:
+            connection.executemany(
+                sql,
+                ((experiment_id, "queued", *(getattr(run, name) for name in _RUN_COLUMNS)) for run in runs),
+            )
+
+    def mark_running(self, experiment_id: int, keys: Sequence[str]) -> None:
+        """Runs start now; what an earlier attempt left in their result is cleared, their curves stay."""
+        clear = ", ".join(f"{name} = NULL" for name in _RESULT_COLUMNS)
+        with self._transaction() as connection:
+            self._update_each(
+                connection,
+                f"UPDATE run SET status = 'running', started_utc = ?, {clear} WHERE experiment_id = ? AND key = ?",
+                [(utc_now(), experiment_id, key) for key in keys],
+            )
+
+    def mark(self, experiment_id: int, keys: Sequence[str], status: Status, error: str | None = None) -> None:
+        """Set the status, and the error if there is one, of runs; nothing else of them changes."""
+        with self._transaction() as connection:
+            self._update_each(
+                connection,
+                "UPDATE run SET status = ?, error = ? WHERE experiment_id = ? AND key = ?",
+                [(status, error, experiment_id, key) for key in keys],
+            )
+
+    def append_curves(self, experiment_id: int, curves: Sequence[CurveBlock]) -> None:
+        """Continue live curves; of one run and metric, blocks come in ascending steps.
+
+        A block that starts at or before the last stored step rewinds: what is stored from its first step on is
+        replaced by it, so an attempt that starts again overwrites the earlier one.
+        """
+        with self._transaction(durable=False) as connection:
+            curve_rows.append(connection, self._with_ids(connection, experiment_id, curves))
+
+    def record_results(
+        self, experiment_id: int, results: Sequence[CellResult], curves: Sequence[CurveBlock] = ()
+    ) -> None:
+        """Results of a finished batch with their curves, on disk when this returns.
+
+        A curve given here replaces the live curve of that run and metric; other curves stay.
+        """
+        columns = ("status", *_RESULT_COLUMNS)
+        sql = f"UPDATE run SET {', '.join(f'{c} = ?' for c in columns)} WHERE experiment_id = ? AND key = ?"
+        with self._transaction() as connection:
+            self._update_each(
+                connection,
+                sql,
+                [
+                    (*(getattr(result, name) for name in columns), experiment_id, result.key)
+                    for result in results
+                ],
+            )
+            with_ids = self._with_ids(connection, experiment_id, curves)
+            curve_rows.clear(connection, with_ids)
+            curve_rows.append(connection, with_ids)
+
+    def truncate_curves(self, experiment_id: int, key: str, from_step: int) -> None:
+        """Drop the values at steps >= `from_step` of every metric of a run, before it goes on from a checkpoint."""
+        with self._transaction(durable=False) as connection:
+            curve_rows.truncate(connection, self._run_id(connection, experiment_id, key), None, from_step)
+
+    def add_checkpoint(self, experiment_id: int, key: str, checkpoint: CheckpointInfo) -> None:
+        """Record a checkpoint file; one of the same step and path is replaced."""
+        with self._transaction() as connection:
+            run_id = self._run_id(connection, experiment_id, key)
+            row = {name: getattr(checkpoint, name) for name in CheckpointInfo.__dataclass_fields__}
+            connection.execute(
+                "DELETE FROM checkpoint WHERE run_id = ? AND meta_step = ? AND path = ?",
+                (run_id, checkpoint.meta_step, checkpoint.path),
+            )
+            self._db.table("checkpoint").insert({**row, "run_id": run_id, "created_utc": utc_now()})
+
+    def log_event(self, experiment_id: int, kind: str, text: str) -> None:
+        """Add a line to the experiment's log."""
+        with self._transaction(durable=False):
+            self._insert_event(experiment_id, kind, text)
+
+    def delete_runs(self, run_ids: Sequence[int]) -> None:
+        """Remove runs with their curves and checkpoint records, and experiments that have none left.
+
+        Checkpoint files stay where they are.
+        """
+        with self._transaction() as connection:
+            ids = [(run_id,) for run_id in run_ids]
+            marks = json.dumps([int(run_id) for run_id in run_ids])
+            touched = connection.execute(
+                "SELECT DISTINCT experiment_id FROM run WHERE id IN (SELECT value FROM json_each(?))",
+                (marks,),
+            ).fetchall()
+            connection.executemany("DELETE FROM chunk WHERE run_id = ?", ids)
+            connection.executemany("DELETE FROM checkpoint WHERE run_id = ?", ids)
+            connection.executemany("DELETE FROM run WHERE id = ?", ids)
+            for experiment in touched:
+                if not connection.execute("SELECT 1 FROM run WHERE experiment_id = ?", experiment).fetchone():
+                    connection.execute("DELETE FROM event WHERE experiment_id = ?", experiment)
+                    connection.execute("DELETE FROM experiment WHERE id = ?", experiment)
+
+    def _insert_event(self, experiment_id: int, kind: str, text: str) -> None:
+        self._db.table("event").insert(
+            {"experiment_id": experiment_id, "time_utc": utc_now(), "kind": kind, "text": text}
+        )
+
+    def _update_each(
+        self, connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Run an UPDATE that must find exactly one run for each row, whose last value is the run's key."""
+        for row in rows:
+            if connection.execute(sql, row).rowcount != 1:
+                raise StoreError(
+                    f"{self.path}: the experiment has no run {row[-1]}; it was deleted meanwhile."
+                )
+
+    def _run_id(self, connection: sqlite3.Connection, experiment_id: int, key: str) -> int:
+        row = connection.execute(
+            "SELECT id FROM run WHERE experiment_id = ? AND key = ?", (experiment_id, key)
+        ).fetchone()
+        if row is None:
+            raise StoreError(f"{self.path}: the experiment has no run {key}; it was deleted meanwhile.")
+        return int(row[0])
+
+    def _with_ids(
+        self, connection: sqlite3.Connection, experiment_id: int, curves: Sequence[CurveBlock]
+    ) -> curve_rows.ByCurve:
+        """Blocks sorted by (run id, metric id), in the order given."""
+        run_ids = {
+            key: self._run_id(connection, experiment_id, key) for key in {block.key for block in curves}
+        }
+        names = {block.metric for block in curves}
+        metric_ids = {name: curve_rows.metric_id(connection, name) for name in names}
+        grouped: curve_rows.ByCurve = {}
+        for block in curves:
+            grouped.setdefault((run_ids[block.key], metric_ids[block.metric]), []).append(block)
+        return grouped
+
+
+def prepare_folder(path: Path) -> Path:
+    """The database's real path, its folder made.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+    with storage_errors(path):
+        path = path.expanduser().resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def utc_now() -> str:
+    """The time as stored: ISO 8601, UTC, seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
