@@ -1,0 +1,61 @@
+"""Meta-params as a plain value that can travel to a worker."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from rnnprop_cli.errors import CheckpointError
+from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.optimizers.build import build_learned_rule
+from rnnprop_cli.spec.optimizers import DMSpec, LearnedArchitecture, RNNpropSpec
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Meta-params with the architecture that they belong to."""
+
+    architecture: RNNpropSpec | DMSpec
+    tensors: dict[str, NDArray[Any]]  # named as `Network.named_shapes` names them
+    sha256: str  # of the file that they came from
+    source: str  # where they came from, for the reader
+
+    @property
+    def network(self) -> Network:
+        """The architecture of the network."""
+        return build_learned_rule(self.architecture).network
+
+    def meta_params(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """[Q] the flat vector."""
+        named = {name: torch.from_numpy(np.asarray(value)) for name, value in self.tensors.items()}
+        return self.network.flatten(named).to(device=device, dtype=dtype)
+
+
+def weights_from(
+    tensors: dict[str, NDArray[Any]], metadata: dict[str, Any], sha256: str, source: str
+) -> Weights:
+    """Checks that tensors and architecture belong together.
+
+    Raises:
+        CheckpointError: the file is not one of ours, or its shapes are not those of its architecture.
+    """
+    try:
+        architecture: RNNpropSpec | DMSpec = TypeAdapter(LearnedArchitecture).validate_python(
+            metadata["optimizer"]
+        )
+    except (KeyError, ValidationError) as error:
+        raise CheckpointError(
+            f"{source}: its metadata names no learned optimizer that this version knows"
+        ) from error
+    expected = dict(build_learned_rule(architecture).network.named_shapes())
+    found = {name: value.shape for name, value in tensors.items() if name in expected}
+    if found != expected:
+        wrong = sorted(name for name in expected if found.get(name) != expected[name])
+        raise CheckpointError(
+            f"{source}: {', '.join(wrong)} absent or of another shape than its architecture says"
+        )
+    return Weights(architecture, {name: tensors[name] for name in expected}, sha256, source)
