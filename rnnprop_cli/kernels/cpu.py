@@ -1,0 +1,153 @@
+"""The CPU body: C++ with SIMD and threads, in float32.
+
+Source: `cpu.cpp`. A window is computed block by block, forward and backward, in the second-level cache; nothing is
+stored per step. Coordinates whose output gradient is zero at every step are left out, which is exact.
+Results do not depend on the number of threads.
+"""
+
+import ctypes
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.errors import DeviceError, RunError
+from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.compiler import compile_library, openmp_entry
+from rnnprop_cli.kernels.reference import ReferenceKernel
+
+POINTER: Final = ctypes.c_void_p
+
+
+@cache
+def load_library() -> ctypes.CDLL:
+    """The compiled library with its functions declared (once a process).
+
+    Raises:
+        DeviceError: it cannot be compiled or loaded.
+    """
+    path = compile_library()
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise DeviceError(f"the fast CPU kernel could not be loaded ({error}); remove {path}") from error
+    library.rnnprop_use_openmp.argtypes = [POINTER]
+    library.rnnprop_use_openmp.restype = None
+    library.rnnprop_step.argtypes = [POINTER, ctypes.c_int64, ctypes.c_int32, *[POINTER] * 7]
+    library.rnnprop_window_gradient.argtypes = [
+        POINTER, ctypes.c_int32, ctypes.c_int64, ctypes.c_int32, *[POINTER] * 6
+    ]  # fmt: skip
+    library.rnnprop_use_openmp(openmp_entry())
+    return library
+
+
+class CpuKernel:
+    """Implements `Kernel` for float32 tensors on the CPU; other tensors go to the reference.
+
+    Raises:
+        DeviceError: from the constructor, where the C++ body cannot be compiled or loaded.
+    """
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self._library = load_library()
+        self._reference = ReferenceKernel()
+
+    @torch.no_grad()
+    def step(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        features_FN: Tensor,
+        hidden: Hidden,
+        *,
+        donate: bool = False,
+    ) -> tuple[Tensor, Hidden]:
+        """See `Kernel.step`."""
+        if not _supported(meta_params_Q, features_FN, *hidden):
+            return self._reference.step(network, meta_params_Q, features_FN, hidden, donate=donate)
+        n = features_FN.shape[-1]
+        _check_shapes(network, meta_params_Q, features_FN, hidden)
+        meta_params, features = meta_params_Q.contiguous(), features_FN.contiguous()
+        h, c = hidden.h_LHN.contiguous(), hidden.c_LHN.contiguous()
+        new = Hidden(h, c) if donate else Hidden(torch.empty_like(h), torch.empty_like(c))
+        output = features.new_empty(n)
+        _check(
+            self._library.rnnprop_step(
+                _sizes(network),
+                n,
+                torch.get_num_threads(),
+                *_pointers(meta_params, features, h, c, *new, output),
+            )
+        )
+        if donate:
+            if h is not hidden.h_LHN:
+                hidden.h_LHN.copy_(h)
+            if c is not hidden.c_LHN:
+                hidden.c_LHN.copy_(c)
+            new = hidden
+        return output, new
+
+    @torch.no_grad()
+    def window_gradient(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        features_TFN: Tensor,
+        hidden: Hidden,
+        output_grad_TN: Tensor,
+    ) -> Tensor:
+        """See `Kernel.window_gradient`."""
+        if not _supported(meta_params_Q, features_TFN, *hidden, output_grad_TN):
+            return self._reference.window_gradient(
+                network, meta_params_Q, features_TFN, hidden, output_grad_TN
+            )
+        steps, _, n = features_TFN.shape
+        _check_shapes(network, meta_params_Q, features_TFN[0], hidden)
+        if output_grad_TN.shape != (steps, n):
+            raise ValueError(f"output_grad_TN is {tuple(output_grad_TN.shape)}, not {(steps, n)}")
+        inputs = [t.contiguous() for t in (meta_params_Q, features_TFN, *hidden, output_grad_TN)]
+        grad = torch.empty_like(inputs[0])
+        _check(
+            self._library.rnnprop_window_gradient(
+                _sizes(network), steps, n, torch.get_num_threads(), *_pointers(*inputs, grad)
+            )
+        )
+        return grad
+
+
+def _supported(*tensors: Tensor) -> bool:
+    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+
+
+def _check_shapes(network: Network, meta_params_Q: Tensor, features_FN: Tensor, hidden: Hidden) -> None:
+    """The C++ side reads raw pointers: a wrong shape must not get there."""
+    n = features_FN.shape[-1]
+    state = (network.layers, network.hidden, n)
+    if (
+        meta_params_Q.shape != (network.n_meta_params,)
+        or features_FN.shape != (network.features, n)
+        or hidden.h_LHN.shape != state
+        or hidden.c_LHN.shape != state
+    ):
+        raise ValueError(
+            f"shapes do not fit {network}: meta-params {tuple(meta_params_Q.shape)}, "
+            f"features {tuple(features_FN.shape)}, hidden {tuple(hidden.h_LHN.shape)}"
+        )
+
+
+def _sizes(network: Network) -> ctypes.Array[ctypes.c_int32]:
+    return (ctypes.c_int32 * 5)(
+        network.features, network.embedding, network.hidden, network.layers, network.bounded
+    )
+
+
+def _pointers(*tensors: Tensor) -> list[int]:
+    return [t.data_ptr() for t in tensors]
+
+
+def _check(code: int) -> None:
+    if code:
+        raise RunError("the fast CPU kernel ran out of memory; free some, or use kernel 'reference'")
