@@ -10,6 +10,8 @@ from rich.cells import cell_len
 from rnnprop_cli.tui.plot.raster import BLANK, NOBODY, Cells, Charset, IntArray
 from rnnprop_cli.view.safe_text import safe_text
 
+_GRID_EVERY = 4  # columns from one dot of a grid line to the next
+
 
 class Role(IntEnum):
     """What a cell is coloured as. Roles from `SERIES` on alternate line and band of colour 0, 1, 2, ..."""

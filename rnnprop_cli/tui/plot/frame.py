@@ -25,13 +25,11 @@ from rnnprop_cli.tui.plot.scale import Axis, AxisKind, Tick, fit, format_number,
 from rnnprop_cli.tui.plot.series import PlotSeries, Trace, trace
 from rnnprop_cli.view.curves import FloatArray
 
-
 _MIN_ROWS_FOR_X_AXIS = 3
 _MIN_COLUMNS_FOR_Y_AXIS = 16
 _MIN_COLUMNS_FOR_LETTERS = 6
 _MIN_COLUMNS_FOR_WIDE_LETTERS = 24  # from here on a blank column sets the letters apart
 _ROWS_PER_TICK = 3
-_GRID_EVERY = 4
 _SHORT_OF_THE_EDGE = 3  # a line ending more columns than this before the edge has its letter beside its end
 _MARKED_STRETCH = (
     0.25  # how far, in spans of the others, a series with an end marker may stretch a linear y axis
