@@ -220,35 +220,46 @@ def _draw_ends(
     options: FrameOptions,
 ) -> None:
     """Markers where lines end, and letters: in the right margin, or beside an end well short of the edge."""
-    in_margin: list[tuple[int, PlotSeries]] = []
+    in_margin: list[tuple[float, PlotSeries]] = []
     beside: list[tuple[int, int, PlotSeries]] = []
     for series in shown:
-        end = series.end()
-        if end is None:
+        end, seen = series.end(), series.end(until=x_axis.high)
+        if end is None or seen is None:
             continue
-        x, y = end
-        row, column = raster.row_of(y_axis.fraction(y)), raster.column_of(x_axis.fraction(x))
-        marker = series.end_marker or (options.signs.diverged if series.diverged else None)
+        row, column = raster.row_of(y_axis.fraction(seen[1])), raster.column_of(x_axis.fraction(end[0]))
+        marker = series.end_marker or (options.signs.diverged if series.diverged else "")
         if marker and 0 <= column < area.columns:
             sign = one_cell(marker, options.charset)
             canvas.text(row, area.left + column, sign, line_role(series.color_index))
-        if x_axis.fraction(x) > 1:  # the line runs on: its letter goes where it leaves the view
-            row = raster.row_of(y_axis.fraction(series.values_at(x_axis.high)[0]))
+        if not series.letter:
+            continue
         if 0 <= column < area.columns - _SHORT_OF_THE_EDGE:
             beside.append((row, column, series))
         else:
-            in_margin.append((row, series))
-    if canvas.columns - area.left - area.columns > 0:
+            height = min(max(y_axis.fraction(seen[1]), 0.0), 1.0)
+            in_margin.append(((1.0 - height) * (area.rows - 1), series))
+    _draw_letters(canvas, area, in_margin, beside, options)
+
+
+def _draw_letters(
+    canvas: Canvas,
+    area: PlotArea,
+    in_margin: Sequence[tuple[float, PlotSeries]],
+    beside: Sequence[tuple[int, int, PlotSeries]],
+    options: FrameOptions,
+) -> None:
+    """Each letter as near to its line's end as the others allow."""
+    if canvas.columns > area.left + area.columns:
         rows = spread([row for row, _ in in_margin], area.rows)
         for free_row, (_, series) in zip(rows, in_margin, strict=True):
-            if free_row is not None and series.letter:
+            if free_row is not None:
                 letter = one_cell(series.letter, options.charset)
                 canvas.text(free_row, canvas.columns - 1, letter, line_role(series.color_index))
     taken: set[tuple[int, int]] = set()
     for row, column, series in beside:
-        near = sorted(range(area.rows), key=lambda candidate: abs(candidate - row))
-        place = next((free for free in near if (free, column) not in taken), None)
-        if place is not None and series.letter:
+        nearest_first = sorted(range(area.rows), key=lambda candidate: abs(candidate - row))
+        place = next((free for free in nearest_first if (free, column) not in taken), None)
+        if place is not None:
             taken |= {(place, column + shift) for shift in (-1, 0, 1)}
             letter = one_cell(series.letter, options.charset)
             canvas.text(place, area.left + column + 1, letter, line_role(series.color_index))

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 
-def spread(wanted: Sequence[int], rows: int) -> list[int | None]:
+def spread(wanted: Sequence[float], rows: int) -> list[int | None]:
     """A row of its own for each label, as close as can be to the wanted one.
 
-    Labels keep the order of their lines; the squared shift is least (isotonic regression: runs of labels that
-    crowd each other move as one). If there are more labels than rows the last ones get None.
+    Rows count from 0 and may be wanted in fractions, so that lines which end in one row keep their order. The
+    squared shift is least (isotonic regression: labels that crowd each other move as one). If there are more
+    labels than rows the last ones get None.
 
     >>> spread([3, 3, 3, 9], 12)
     [2, 3, 4, 9]
@@ -16,7 +17,7 @@ def spread(wanted: Sequence[int], rows: int) -> list[int | None]:
     order = sorted(range(min(len(wanted), max(rows, 0))), key=lambda index: (wanted[index], index))
     blocks: list[tuple[float, int]] = []  # (mean of wanted row minus rank, how many labels)
     for rank, index in enumerate(order):
-        mean, size = float(wanted[index] - rank), 1
+        mean, size = wanted[index] - rank, 1
         while blocks and blocks[-1][0] > mean:
             earlier, count = blocks.pop()
             mean, size = (earlier * count + mean * size) / (count + size), count + size

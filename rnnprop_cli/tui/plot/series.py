@@ -1,5 +1,6 @@
 """What a plot shows: one line, perhaps with a band, and how it wants to look."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -71,13 +72,18 @@ class PlotSeries:
         present = self.y[~np.isnan(self.y)]
         return bool(present.size and np.isinf(present[-1]))
 
-    def end(self) -> tuple[float, float] | None:
-        """Where the line ends: its last finite point or, if it diverged, the first infinite one after that."""
-        finite = np.flatnonzero(np.isfinite(self.y))
+    def end(self, until: float = math.inf) -> tuple[float, float] | None:
+        """Where the line ends: its last finite point or, if it diverged, the first infinite one after that.
+
+        Args:
+            until: leave out what lies beyond this x.
+        """
+        y = self.y[: int(np.searchsorted(self.x, until, "right"))]
+        finite = np.flatnonzero(np.isfinite(y))
         if not finite.size:
             return None
         last = int(finite[-1])
-        later = np.flatnonzero(np.isinf(self.y[last + 1 :]))
+        later = np.flatnonzero(np.isinf(y[last + 1 :]))
         if later.size:
             last += 1 + int(later[0])
         return float(self.x[last]), float(self.y[last])
