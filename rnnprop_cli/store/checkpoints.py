@@ -5,6 +5,7 @@ The JSON file holds the SHA-256 of the tensor file and one of its own content, a
 safetensors file loads as a slightly different number.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -17,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnprop_cli.errors import CheckpointError, StoreError
+from rnnprop_cli.errors import CheckpointError
 from rnnprop_cli.store.database import storage_errors, sync_folder
 
 FORMAT: Final = "rnnprop checkpoint 1"
@@ -198,7 +199,7 @@ def _write(path: Path, content: bytes) -> None:
         while rest:
             written = os.write(descriptor, rest)
             if not written:
-                raise StoreError(f"{path}: the disk takes no more bytes. Make room and resume.")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             rest = rest[written:]
         os.fsync(descriptor)
     finally:

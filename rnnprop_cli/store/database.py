@@ -4,6 +4,7 @@ A database is recognised by its application_id and never touched before it is: a
 version, damaged or empty is refused with `StoreError` and left as it is.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -30,16 +31,16 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error}. {_remedy(path, error)}") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StoreError(f"{error.filename or path}: {reason}. Choose another place with --db.") from error
+        remedy = "Choose another place with --db."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = _make_room(path)
+        raise StoreError(f"{error.filename or path}: {reason}. {remedy}") from error
 
 
 def _remedy(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorname", "") or ""
     if code.startswith("SQLITE_FULL"):
-        return (
-            f"{_free_bytes(path):,} bytes are free on that disk. What was recorded before is kept: "
-            "make room and run the same command again."
-        )
+        return _make_room(path)
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"Another program held the database for {BUSY_TIMEOUT_S:g} s; close it and try again."
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -57,9 +58,16 @@ def _remedy(path: Path, error: sqlite3.Error) -> str:
     return "What was recorded before is kept."
 
 
+def _make_room(path: Path) -> str:
+    return (
+        f"{_free_bytes(path):,} bytes are free on that disk. What was recorded before is kept: "
+        "make room and run the same command again."
+    )
+
+
 def _free_bytes(path: Path) -> int:
     try:
-        return shutil.disk_usage(path.parent).free
+        return shutil.disk_usage(path if path.is_dir() else path.parent).free
     except OSError:
         return 0
 
@@ -78,15 +86,24 @@ def check_file(path: Path, newest_version: int) -> None:
             )
         if not path.is_file():
             raise StoreError(f"{path}: is not a file. Name the database itself with --db.")
+        wal = Path(f"{path}-wal")
+        has_wal = (
+            wal.exists() and wal.stat().st_size > 0
+        )  # before the size below: a checkpoint may be going on
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
+            size = file.seek(0, os.SEEK_END)
     if not header:
         raise StoreError(f"{path}: is empty (0 bytes), no database. Delete it, or name another with --db.")
     if not header.startswith(_MAGIC[: len(header)]):
         raise StoreError(f"{path}: is not a SQLite database. Name another with --db, or move the file away.")
-    if len(header) < _HEADER_BYTES:
+    # SQLite sees for itself whether whole pages are absent, but takes half a page at the end for a whole one.
+    page_bytes = int.from_bytes(header[16:18], "big")
+    if len(header) < _HEADER_BYTES or (
+        not has_wal and size % (65536 if page_bytes == 1 else page_bytes or 1)
+    ):
         raise StoreError(
-            f"{path}: the database is cut off after {len(header)} bytes. Put a backup in its place, "
+            f"{path}: the database is cut off after {size:,} bytes. Put a backup in its place, "
             "or move the file away to start afresh."
         )
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
