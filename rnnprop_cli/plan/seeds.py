@@ -7,7 +7,8 @@ optimizers that are compared on one seed see the same theta_0 and the same minib
 import hashlib
 from typing import Final
 
-# Tuning and validation draw from ranges of their own, so that nothing is chosen on the seeds that are reported.
+# A benchmark with seed s measures on the seeds s, s + 1, ... Tuning and validation draw from ranges of their own, so
+# that nothing is chosen on the seeds that are reported.
 FIRST_TUNING_SEED: Final = 1_000_000
 FIRST_VALIDATION_SEED: Final = 2_000_000
 

@@ -1,0 +1,136 @@
+"""`rnnprop bench`: run a benchmark matrix."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnnprop_cli.cli.console import EXIT_FAILED, settings, stderr, stdout
+from rnnprop_cli.cli.options import (
+    DataDirOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    Kernel,
+    KernelOption,
+    ThreadsOption,
+)
+
+if TYPE_CHECKING:
+    from rnnprop_cli.cli.progress import ProgressDisplay
+    from rnnprop_cli.runs.observer import Event
+
+
+def bench(
+    ctx: typer.Context,
+    spec: Annotated[Path, typer.Option("--spec", help="Benchmark file, e.g. bench_specs/quickstart.toml.")],
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="Glob over 'PROBLEM/OPTIMIZER' as --dry-run lists them, e.g. '*/adam'."),
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    kernel: KernelOption = Kernel.AUTO,
+    threads: ThreadsOption = None,
+    data_dir: DataDirOption = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew even if results are there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune and race optimizers over a matrix; running the command again does only what is missing."""
+    from rnnprop_cli.spec.load import load_bench
+
+    asked = load_bench(spec)
+    if dry_run:
+        _show_plan(spec, only, as_json)
+        return
+    from rnnprop_cli.cli.progress import progress_display
+    from rnnprop_cli.execute.device import find_engine
+    from rnnprop_cli.runs.bench import run_bench
+
+    shared = settings(ctx)
+    engine = find_engine(device.value, data_dir, kernel.value, threads)
+    with progress_display(stderr(), shared.quiet) as display:
+        outcome = run_bench(
+            asked,
+            spec.read_text(encoding="utf-8"),
+            shared.db,
+            engine,
+            _Watcher(display),
+            only=only,
+            fresh=fresh,
+            retry_failed=retry_failed,
+        )
+    database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
+    if as_json:
+        stdout().print_json(json.dumps({"bench": asked.name, **vars(outcome)}))
+    elif not shared.quiet:
+        text = f"{asked.name}: {outcome.cells} cells, {outcome.ran} run now"
+        text += f", {outcome.diverged} diverged" if outcome.diverged else ""
+        text += f", {outcome.failed} failed" if outcome.failed else ""
+        stderr().print(text)
+        if outcome.stopped_by is not None:
+            stderr().print(
+                f"stopped; the same command goes on: rnnprop {database}bench --spec {shlex.quote(str(spec))}"
+            )
+        else:
+            stderr().print(f"see it with: rnnprop {database}report {asked.name}", soft_wrap=True)
+    if outcome.stopped_by is not None:
+        raise typer.Exit(outcome.stopped_by)
+    if outcome.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _show_plan(path: Path, only: str | None, as_json: bool) -> None:
+    from rnnprop_cli.plan.cells import split
+    from rnnprop_cli.plan.lanes import lanes
+    from rnnprop_cli.spec.load import load_bench
+
+    spec = load_bench(path)
+    rows = []
+    for lane in lanes(spec, only):
+        batches = [part for batch in lane.first_batches() for part in split(batch, spec.memory_mb)]
+        rows.append({"lane": lane.label, "cells": sum(map(len, batches)), "batches": len(batches)})
+    if as_json:
+        stdout().print_json(json.dumps({"bench": spec.name, "lanes": rows}))
+        return
+    width = max(len(str(row["lane"])) for row in rows)
+    for row in rows:
+        stdout().print(
+            f"{row['lane']:<{width}}  {row['cells']:>6} cells  {row['batches']:>4} batches", soft_wrap=True
+        )
+    total = sum(int(str(row["cells"])) for row in rows)
+    stdout().print(
+        f"{total:,} cells in {len(rows)} lanes; a search whose best rate lies at an edge adds to them"
+    )
+
+
+class _Watcher:
+    """Shows the events of a benchmark."""
+
+    def __init__(self, display: "ProgressDisplay") -> None:
+        self.display = display
+        self.done = 0.0
+
+    def __call__(self, event: "Event") -> None:
+        from rnnprop_cli.runs import observer
+
+        match event:
+            case observer.Notice():
+                self.display.line(event.text)
+            case observer.BenchPlanned():
+                self.display.begin(event.name, event.cells, 0)
+            case observer.CellsAdded():
+                self.display.grow(event.cells)
+            case observer.BatchStep():
+                batch = event.batch
+                share = event.steps_done / batch.problem.horizon
+                status = f"{batch.phase} {batch.optimizer.name} x{batch.problem.horizon}"
+                self.display.update(self.done + share * len(batch), status)
+            case observer.BatchFinished():
+                self.done += len(event.batch)
+                self.display.update(self.done, f"{event.batch.phase} {event.batch.optimizer.name}")
+            case _:
+                pass

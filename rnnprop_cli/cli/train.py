@@ -1,0 +1,146 @@
+"""`rnnprop train`: meta-train a learned optimizer."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnnprop_cli.cli.console import settings, stderr, stdout
+from rnnprop_cli.cli.options import (
+    DataDirOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    Kernel,
+    KernelOption,
+    ThreadsOption,
+)
+from rnnprop_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnnprop_cli.cli.progress import ProgressDisplay
+    from rnnprop_cli.runs.observer import Event
+
+
+def train(
+    ctx: typer.Context,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", help="Recipe, e.g. bench_specs/train_rnnprop.toml.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the result (default: the recipe's).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Root of all randomness.")] = None,
+    device: DeviceOption = Device.AUTO,
+    kernel: KernelOption = Kernel.AUTO,
+    threads: ThreadsOption = None,
+    data_dir: DataDirOption = None,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with a meta-training: name, id or 'latest'."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew even if this recipe was run before.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved recipe, and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Meta-train a learned optimizer; an interrupted training goes on, to the bit, where it was."""
+    if (spec is None) == (resume is None):
+        raise UsageError("give either --spec FILE to start or --resume RUN to go on")
+    shared = settings(ctx)
+    if resume is not None:
+        if overrides or name or seed is not None or fresh:
+            raise UsageError(
+                "--resume goes on with the recipe as it was; --set, --name, --seed and --fresh need --spec"
+            )
+        from rnnprop_cli.runs.train import find_resumable
+
+        asked, text = find_resumable(shared.db, resume)
+    else:
+        from rnnprop_cli.spec.load import load_train
+
+        assert spec is not None
+        extra = [] if name is None else [f"name={json.dumps(name)}"]
+        extra += [] if seed is None else [f"seed={seed}"]
+        asked, text = load_train(spec, [*(overrides or []), *extra]), spec.read_text(encoding="utf-8")
+    if dry_run:
+        stdout().print_json(asked.model_dump_json())
+        return
+    from rnnprop_cli.cli.progress import progress_display
+    from rnnprop_cli.execute.device import find_engine
+    from rnnprop_cli.runs.train import run_train
+
+    engine = find_engine(device.value, data_dir, kernel.value, threads)
+    with progress_display(stderr(), shared.quiet) as display:
+        outcome = run_train(
+            asked, text, shared.db, engine, _Watcher(display), fresh=fresh, must_exist=resume is not None
+        )
+    database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
+    chosen = outcome.chosen
+    if as_json:
+        facts = {**vars(outcome), "chosen": None if chosen is None else vars(chosen)}
+        stdout().print_json(json.dumps(facts, default=str))
+    elif not shared.quiet:
+        if outcome.already_done:
+            stderr().print(f"{outcome.name}: was done already; --fresh trains it anew")
+        if chosen is not None:
+            stderr().print(
+                f"{outcome.name}: checkpoint of meta-iteration {chosen.meta_step} chosen"
+                f" (moving average {_number(chosen.moving_average)}, validation {_number(chosen.validation_loss)});"
+                f' a benchmark calls it weights = "{outcome.name}"',
+                soft_wrap=True,
+            )
+        if outcome.stopped_by is not None:
+            stderr().print(
+                f"stopped after {outcome.meta_iterations} meta-iterations; go on with:"
+                f" rnnprop {database}train --resume {outcome.name}",
+                soft_wrap=True,
+            )
+    if outcome.stopped_by is not None:
+        raise typer.Exit(outcome.stopped_by)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+class _Watcher:
+    """Shows the events of a meta-training."""
+
+    def __init__(self, display: "ProgressDisplay") -> None:
+        self.display = display
+        self.rate = 0.0
+        self.validation = ""
+
+    def __call__(self, event: "Event") -> None:
+        from rnnprop_cli.runs import observer
+
+        match event:
+            case observer.Notice():
+                self.display.line(event.text)
+            case observer.TrainPlanned():
+                self.display.begin(event.name, event.meta_iterations, event.done)
+            case observer.MetaStepDone():
+                result = event.result
+                now = 1 / max(result.elapsed_s, 1e-9)
+                self.rate = now if not self.rate else 0.9 * self.rate + 0.1 * now
+                if result.validation_loss is not None:
+                    self.validation = f" val {result.validation_loss:.4f}"
+                self.display.update(
+                    result.meta_iteration,
+                    f"loss {result.train_loss:.4f} avg {result.moving_average:.4f}{self.validation} {self.rate:.2f}/s",
+                )
+            case observer.CheckpointKept():
+                kept = event.checkpoint
+                self.display.line(
+                    f"checkpoint {kept.meta_step}: moving average {_number(kept.moving_average)},"
+                    f" validation {_number(kept.validation_loss)}"
+                )
+            case _:
+                pass

@@ -1,0 +1,101 @@
+"""A lane is one optimizer on one problem: its search for a learning rate, its final runs, its untuned runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from rnnprop_cli.errors import UsageError
+from rnnprop_cli.plan.cells import CellBatch, Problem, problems
+from rnnprop_cli.plan.seeds import FIRST_TUNING_SEED
+from rnnprop_cli.plan.tuning import best_k, first_round, grid_rate
+from rnnprop_cli.records import Phase
+from rnnprop_cli.spec.bench import BenchSpec
+from rnnprop_cli.spec.optimizees import dataset_of, depth_of
+from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One optimizer on one problem."""
+
+    spec: BenchSpec
+    problem: Problem
+    optimizer: OptimizerSpec
+
+    @property
+    def label(self) -> str:
+        """e.g. "mnist mlp sigmoid d1 x100/adam"; `--only` is matched against it."""
+        optimizee = self.problem.optimizee
+        depth = depth_of(optimizee)
+        parts = [
+            dataset_of(optimizee) or "",
+            optimizee.label,
+            "" if depth is None else f"d{depth}",
+            f"x{self.problem.horizon}",
+        ]
+        return f"{' '.join(part for part in parts if part)}/{self.optimizer.name}"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether its learning rate is searched."""
+        return not isinstance(self.optimizer, LearnedSpec) and self.optimizer.lr == "tuned"
+
+    @property
+    def default_rate(self) -> float | None:
+        """The library's own learning rate; None for the alpha that a learned optimizer was trained with."""
+        return self.optimizer.lr if isinstance(self.optimizer, LearnedSpec) else self.optimizer.default_lr
+
+    def first_ks(self) -> tuple[int, ...]:
+        """The first round of the search; empty where nothing is searched."""
+        if isinstance(self.optimizer, LearnedSpec) or not self.tuned:
+            return ()
+        return first_round(self.spec.tuning, self.optimizer.centre_k)
+
+    def tuning_batch(self, ks: tuple[int, ...]) -> CellBatch:
+        """One round of the search, on seeds that the final runs never use."""
+        first = self.spec.seed + FIRST_TUNING_SEED
+        seeds = tuple(range(first, first + self.spec.tuning.seeds))
+        rates = tuple(grid_rate(k) for k in ks)
+        return CellBatch(self.problem, self.optimizer, rates, seeds, "tuning")
+
+    def fresh_batches(self, tried: Mapping[int, float]) -> list[CellBatch]:
+        """The final runs at the best learning rate of the search, and for a searched one the untuned runs.
+
+        Args:
+            tried: k → mean final loss of the search; empty where nothing was searched.
+        """
+        best = best_k(tried)
+        fixed = self.default_rate if isinstance(self.optimizer.lr, str | None) else self.optimizer.lr
+        batches = [self._fresh(fixed if best is None else grid_rate(best), "final")]
+        if self.tuned and self.spec.untuned:
+            batches.append(self._fresh(self.default_rate, "default"))
+        return batches
+
+    def first_batches(self) -> list[CellBatch]:
+        """What will run if the search needs one round."""
+        ks = self.first_ks()
+        return ([self.tuning_batch(ks)] if ks else []) + self.fresh_batches({})
+
+    def _fresh(self, rate: float | None, phase: Phase) -> CellBatch:
+        seeds = tuple(range(self.spec.seed, self.spec.seed + self.spec.seeds))
+        return CellBatch(self.problem, self.optimizer, (rate,), seeds, phase)
+
+
+def lanes(spec: BenchSpec, only: str | None = None) -> list[Lane]:
+    """Every problem with every optimizer, in the order of the file.
+
+    Args:
+        spec: the benchmark.
+        only: a glob over `Lane.label`.
+
+    Raises:
+        UsageError: the glob matches nothing.
+    """
+    every = [Lane(spec, problem, optimizer) for problem in problems(spec) for optimizer in spec.optimizers]
+    if only is None:
+        return every
+    chosen = [lane for lane in every if fnmatchcase(lane.label, only)]
+    if not chosen:
+        some = ", ".join(repr(lane.label) for lane in every[:6])
+        raise UsageError(f"--only '{only}' matches none of {some}{', ...' if len(every) > 6 else ''}")
+    return chosen

@@ -1,0 +1,76 @@
+"""The facts of this machine and this program that go into a run's identity and its record."""
+
+import json
+import platform
+import socket
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from rnnprop_cli import __version__
+from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.plan.identity import canonical_json, content_hash
+from rnnprop_cli.records import ExperimentFacts, Kind
+from rnnprop_cli.spec.base import Spec
+
+# Raised whenever a change of the code moves any number, so that old results are never mixed with new ones.
+NUMERICS_VERSION: Final = 1
+_PACKAGES: Final = ("torch", "numpy", "rnnprop")
+
+
+def identity_facts(engine: Engine, dtype: str) -> dict[str, str | int]:
+    """What the bits of a result depend on besides the spec and the data."""
+    return {
+        "device": engine.device,
+        "threads": engine.threads,
+        "dtype": dtype,
+        "kernel": engine.kernel,
+        "torch": version("torch"),
+        "numerics": NUMERICS_VERSION,
+    }
+
+
+def experiment_facts(
+    kind: Kind, name: str, spec: Spec, spec_toml: str, environment: dict[str, str | int]
+) -> ExperimentFacts:
+    """The record of an experiment. Its hash covers the resolved spec and the environment: another thread count or
+    another version of torch gives other bits, and so another experiment."""
+    resolved = {"spec": spec.model_dump(mode="json"), "environment": environment}
+    return ExperimentFacts(
+        kind=kind,
+        name=name,
+        spec_toml=spec_toml,
+        spec_json=canonical_json(resolved),
+        spec_sha256=content_hash(resolved),
+        git_sha=_git_sha(),
+        versions=json.dumps(_versions()),
+        argv=json.dumps(sys.argv[1:]),
+        host=f"{socket.gethostname()} {platform.system()} {platform.machine()}",
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "rnnprop": __version__}
+    for package in _PACKAGES:
+        try:
+            found.setdefault(package, version(package))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_sha() -> str | None:
+    """The commit that this code was run from, with a + if files were changed since; None outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        sha = _git(folder, "rev-parse", "HEAD")
+        return sha + ("+" if _git(folder, "status", "--porcelain", "--", str(folder)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

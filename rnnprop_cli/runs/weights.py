@@ -1,0 +1,93 @@
+"""Finds meta-params by name: a file, weights that come with the package, or a meta-training in the store."""
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from rnnprop_cli.errors import CheckpointError, UsageError
+from rnnprop_cli.execute.weights import Weights, weights_from
+from rnnprop_cli.records import CheckpointInfo
+from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint
+from rnnprop_cli.store.reader import Reader
+
+
+def shipped_folder() -> Path:
+    """Where the package keeps its weights."""
+    return Path(str(files("rnnprop_cli"))) / "weights"
+
+
+def shipped_names() -> list[str]:
+    """Names of the weights that come with the package."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in shipped_folder().glob(f"*{SUFFIX}"))
+
+
+def find_weights(name: str, database: Path) -> Weights:
+    """The weights that a spec calls `name`.
+
+    Args:
+        name: a path that ends in .safetensors; else the name of shipped weights; else the name or id of a
+            meta-training in the database, optionally with `@N` for its checkpoint after N meta-iterations.
+        database: where to look for meta-trainings.
+
+    Raises:
+        UsageError: nothing is called so; says what there is and how to make it.
+        CheckpointError: it is there, but damaged.
+    """
+    if name.endswith(SUFFIX):
+        return _load(Path(name).expanduser())
+    if name in shipped_names():
+        return _load(shipped_folder() / f"{name}{SUFFIX}")
+    if database.expanduser().exists():
+        found = _from_store(name, database.expanduser())
+        if found is not None:
+            return found
+    raise UsageError(
+        f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
+        f"nor a meta-training in {database}. `rnnprop train --spec FILE --name {name.split('@')[0]}` makes them."
+    )
+
+
+def choose_checkpoint(
+    checkpoints: list[CheckpointInfo], rule: Literal["moving_average", "validation"]
+) -> CheckpointInfo | None:
+    """The paper's choice (section 5): lowest moving average of the train loss for RNNprop, best on the validation
+    task for DMoptimizer. Neither looks at a test optimizee. None if there is no checkpoint with a finite value."""
+
+    def value(checkpoint: CheckpointInfo) -> float | None:
+        return checkpoint.moving_average if rule == "moving_average" else checkpoint.validation_loss
+
+    rated = [(value(each), each) for each in checkpoints]
+    finite = [(loss, each) for loss, each in rated if loss is not None and loss == loss]
+    return min(finite, key=lambda pair: pair[0], default=(None, None))[1]
+
+
+def _from_store(name: str, database: Path) -> Weights | None:
+    base, _, step = name.partition("@")
+    with Reader.open(database) as reader:
+        try:
+            experiment = reader.find_experiment(base, kind="train")
+        except UsageError:
+            return None
+        run = reader.runs(experiment.id)[0]
+        kept = reader.checkpoints(run.id)
+    if step:
+        chosen = next((each for each in kept if str(each.meta_step) == step), None)
+        steps = ", ".join(str(each.meta_step) for each in kept) or "none"
+        if chosen is None:
+            raise UsageError(f"'{base}' has no checkpoint after {step} meta-iterations; it has {steps}.")
+    else:
+        rule = json.loads(experiment.facts.spec_json)["spec"]["checkpoint"]["select"]
+        chosen = choose_checkpoint(kept, rule)
+        if chosen is None:
+            raise CheckpointError(
+                f"meta-training '{base}' has kept no checkpoint yet. `rnnprop train --resume {base}` goes on with it."
+            )
+    return _load(inside(database.resolve().parent, chosen.path), chosen.sha256)
+
+
+def _load(path: Path, sha256: str | None = None) -> Weights:
+    tensors, metadata = load_checkpoint(path, sha256)
+    digest = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+    return weights_from(tensors, metadata, digest, str(path))
