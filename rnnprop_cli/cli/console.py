@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from rnnprop_cli.errors import IntegrityError, RnnpropError, StoreError, UsageError
+from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
 from rnnprop_cli.view.safe_text import safe_text
 
 DEFAULT_DB: Final = Path("results/rnnprop.db")
@@ -103,11 +103,15 @@ def exit_code(error: RnnpropError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), EXIT_FAILED)
 
 
-def show_error(message: str) -> None:
-    """Print `error: message` on stderr, made safe, and unwrapped so that carets stay under their columns."""
+def show_error(error: Exception | str) -> None:
+    """Print `error: message` on stderr, made safe, and unwrapped so that carets stay under their columns.
+
+    A SpecError is printed as one such message for each of its problems.
+    """
     console = stderr()
-    console.print("error:", style="bold red", end=" ")
-    console.print(safe_text(message, keep_newlines=True), soft_wrap=True)
+    for message in error.problems if isinstance(error, SpecError) else [str(error) or type(error).__name__]:
+        console.print("error:", style="bold red", end=" ")
+        console.print(safe_text(message, keep_newlines=True), soft_wrap=True)
 
 
 class ReportingGroup(TyperGroup):
@@ -128,7 +132,7 @@ class ReportingGroup(TyperGroup):
         except RnnpropError as error:
             if settings(ctx).verbose:
                 _show_traceback(error)
-            show_error(str(error) or type(error).__name__)
+            show_error(error)
             raise typer.Exit(exit_code(error)) from None
         except Exception as error:
             if _is_typers(error):

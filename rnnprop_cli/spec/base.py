@@ -1,8 +1,10 @@
 """What every spec model has in common."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 class Spec(BaseModel):
@@ -11,7 +13,15 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-PositiveInt = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _false_is_off(value: Any) -> Any:
+    return None if value is False else value
+
+
+# On a setting that may be None: TOML has no null, so `setting = false` switches it off.
+Off = BeforeValidator(_false_is_off)

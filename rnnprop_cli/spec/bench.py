@@ -1,14 +1,18 @@
 """A benchmark: a product of optimizees, horizons and optimizers, each measured over seeds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rnnprop_cli.spec.base import Name, PositiveInt, Spec
 from rnnprop_cli.spec.optimizees import OptimizeeSpec
 from rnnprop_cli.spec.optimizers import OptimizerSpec
 
 DType = Literal["float32", "float64"]
+
+
+def _one_is_a_list(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else value
 
 
 class TuningSpec(Spec):
@@ -29,7 +33,11 @@ class BenchSpec(Spec):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0  # root of all randomness
     seeds: PositiveInt = 10  # final runs of every optimizer, paired: same theta_0, same minibatches
-    horizon: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)] = (100,)
+    horizon: Annotated[
+        tuple[PositiveInt, ...],
+        Field(min_length=1, strict=False),
+        BeforeValidator(_one_is_a_list, json_schema_input_type=PositiveInt | tuple[PositiveInt, ...]),
+    ] = (100,)
     minibatch: PositiveInt = 128
     dtype: DType = "float32"
     untuned: bool = True  # also show every tuned rule at its library's default learning rate

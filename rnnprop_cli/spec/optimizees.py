@@ -1,6 +1,6 @@
 """Which functions can be optimised, and their settings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,9 @@ ImageDataset = Literal["digits", "mnist", "cifar10"]
 Init = Literal[
     "paper", "torch"
 ]  # paper: every weight and bias ~ Normal(0, std 0.1); torch: torch.nn's default
+
+# c: 3x3 convolution + ReLU, p: 2x2 max-pool, f: fully connected; the last f is the output layer
+LAYOUT_PATTERN: Final = r"^c(-[cp])*(-f)+$"
 
 
 class MLPSpec(Spec):
@@ -36,8 +39,7 @@ class ConvSpec(Spec):
 
     kind: Literal["conv"] = "conv"
     dataset: Literal["mnist", "cifar10"] = "mnist"
-    # c: 3x3 convolution + ReLU, p: 2x2 max-pool, f: fully connected; the last f is the output layer
-    layout: Annotated[str, Field(pattern=r"^c(-[cp])*(-f)+$")] = "c-c-p-f"
+    layout: Annotated[str, Field(pattern=LAYOUT_PATTERN)] = "c-c-p-f"
     init: Init = "paper"
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnprop_cli.spec.base import Decay, Name, PositiveFloat, PositiveInt, Spec
+from rnnprop_cli.spec.base import Decay, Name, Off, PositiveFloat, PositiveInt, Spec
 from rnnprop_cli.spec.bench import DType
 from rnnprop_cli.spec.optimizees import MLPSpec, OptimizeeSpec
 from rnnprop_cli.spec.optimizers import LearnedArchitecture
@@ -32,9 +32,7 @@ class ConvexSpec(Spec):
     """Combination with a convex function (section 4.2)."""
 
     dimension: PositiveInt = 20
-    scaling: PositiveFloat | None = (
-        1.0  # L of its Random Scaling; absent with scaling = false in the trick above
-    )
+    scaling: Annotated[PositiveFloat | None, Off] = 1.0  # L of its Random Scaling
     clip: PositiveFloat = 10.0  # bound of every squared distance
 
 
@@ -45,7 +43,7 @@ class MetaOptimizerSpec(Spec):
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: PositiveFloat = 1e-8
-    clip_norm: PositiveFloat | None = None  # clip the meta-gradient to this norm
+    clip_norm: Annotated[PositiveFloat | None, Off] = None  # clip the meta-gradient to this norm
 
 
 class ValidationSpec(Spec):
@@ -77,8 +75,8 @@ class TrainSpec(Spec):
     dtype: DType = "float32"
     meta_loss: Literal["last", "mean"] = "last"
     meta_batch: PositiveInt = 1  # tasks per meta-iteration, their meta-gradients averaged
-    random_scaling: PositiveFloat | None = None  # L of section 4.1; absent: off
-    convex: ConvexSpec | None = None  # absent: off
+    random_scaling: Annotated[PositiveFloat | None, Off] = None  # L of section 4.1; absent: off
+    convex: Annotated[ConvexSpec | None, Off] = None  # absent: off
     truncation: TruncationSpec = TruncationSpec()
     meta_optimizer: MetaOptimizerSpec = MetaOptimizerSpec()
     validation: ValidationSpec = ValidationSpec()

@@ -1,0 +1,256 @@
+"""From a TOML file to a validated spec, or to a list of every mistake in it.
+
+    resolved = resolve(Path("bench_specs/quickstart.toml"))   # a bench or a train spec, whichever it is
+    bench = load_bench(path)
+    train = load_train(path, ["truncation.horizon=200", "optimizee.activation=relu"])
+
+A problem reads `file:line:col: path.to.key: what is wrong - did you mean 'x'?`, followed by the source line and a
+caret.
+"""
+
+import re
+import stat
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from rnnprop_cli.errors import SpecError
+from rnnprop_cli.spec.axes import expand
+from rnnprop_cli.spec.base import Spec
+from rnnprop_cli.spec.bench import BenchSpec
+from rnnprop_cli.spec.labels import repeated, with_axis_labels
+from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
+from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
+from rnnprop_cli.spec.train import TrainSpec
+from rnnprop_cli.spec.wording import (
+    IS_MISSING,
+    describe,
+    dotted,
+    either,
+    follows_from_others,
+    path_of,
+    points_at_key,
+)
+
+MAX_BYTES: Final = 1_000_000
+MAX_PROBLEMS: Final = 50  # shown; a file with more is not a spec
+
+SpecKind = Literal["bench", "train"]
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A spec file as the user wrote it."""
+
+    name: str  # as it was named, for messages
+    text: str
+    data: dict[str, Any]
+    places: dict[Path, Place]
+
+    def offset(self, path: Path, *, at_key: bool = False) -> int:
+        """Where the setting at `path` is written: its value, or its key."""
+        place = find(self.places, path)
+        return place.key if at_key else place.value
+
+    def told(self, offset: int, message: str) -> str:
+        """The problem with its position before it and its source line below it."""
+        line, column = line_and_column(self.text, offset)
+        return f"{self.name}:{line}:{column}: {message}\n{excerpt(self.text, line, column)}"
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[AnySpec]):
+    """A spec with every default filled in, beside the text it came from."""
+
+    kind: SpecKind
+    spec: AnySpec
+    toml: str
+
+
+def resolve(path: FilePath) -> Resolved[BenchSpec] | Resolved[TrainSpec]:
+    """Load a spec of either kind: `[[optimizers]]` makes it a bench, `[optimizer]` a train spec.
+
+    Raises:
+        SpecError: the file cannot be read or holds mistakes; all of them are listed.
+    """
+    source = read(path)
+    if _kind(source) == "bench":
+        return Resolved("bench", _bench(source), source.text)
+    return Resolved("train", _train(source, ()), source.text)
+
+
+def load_bench(path: FilePath) -> BenchSpec:
+    """Load a benchmark. Raises SpecError as `resolve` does, and for a train spec."""
+    source = read(path)
+    _expect(source, "bench")
+    return _bench(source)
+
+
+def load_train(path: FilePath, overrides: Sequence[str] = ()) -> TrainSpec:
+    """Load a meta-training, with `a.b=value` overrides (TOML values) laid over the file.
+
+    Raises SpecError as `resolve` does, and for a bench spec.
+    """
+    source = read(path)
+    _expect(source, "train")
+    return _train(source, overrides)
+
+
+def read(path: FilePath) -> Source:
+    """Read and parse a TOML file of at most `MAX_BYTES`.
+
+    Raises:
+        SpecError: absent, not a regular file, too large, not UTF-8, or not TOML.
+    """
+    name = str(path)
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise SpecError([f"{name}: is {'a directory' if stat.S_ISDIR(mode) else 'not a file'}"])
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SpecError([f"{name}: no such file"]) from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise SpecError([f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    if len(content) > MAX_BYTES:
+        raise SpecError([f"{name}: is larger than {MAX_BYTES:,} bytes, which no spec is"])
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line, column = (
+            content.count(b"\n", 0, error.start) + 1,
+            error.start - content.rfind(b"\n", 0, error.start),
+        )
+        raise SpecError([f"{name}:{line}:{column}: is not UTF-8 text"]) from None
+    return parse(text, name)
+
+
+def parse(text: str, name: str) -> Source:
+    """Parse TOML text. Raises SpecError with the place of the first syntax error."""
+    try:
+        data = tomllib.loads(text)
+        return Source(name, text, data, locate(text))
+    except RecursionError:
+        raise SpecError([f"{name}: is nested too deeply"]) from None
+    except ValueError as error:  # TOMLDecodeError, or a number that Python refuses to read
+        message = str(error)
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        if match := re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message):
+            message = message[: match.start()]
+            if match[1]:
+                line, column = int(match[1]), int(match[2])
+        else:
+            line, column = 1, 1
+        at = excerpt(text, line, column)
+        raise SpecError([f"{name}:{line}:{column}: is not TOML: {message}\n{at}"]) from None
+
+
+def _kind(source: Source) -> SpecKind:
+    bench, train = "optimizers" in source.data, "optimizer" in source.data
+    if bench and train:
+        at = source.offset(("optimizer",), at_key=True)
+        raise SpecError([source.told(at, "a spec has [optimizer] or [[optimizers]], not both")])
+    if bench or train:
+        return "bench" if bench else "train"
+    if "optimizees" in source.data or "optimizee" in source.data:
+        return "bench" if "optimizees" in source.data else "train"
+    raise SpecError(
+        [
+            f"{source.name}: is neither a bench spec (it would have [[optimizers]]) nor a train spec ([optimizer])"
+        ]
+    )
+
+
+def _expect(source: Source, wanted: SpecKind) -> None:
+    other: SpecKind = "train" if wanted == "bench" else "bench"
+    mark = {"bench": "optimizers", "train": "optimizer"}
+    if mark[other] in source.data and mark[wanted] not in source.data:
+        at = source.offset((mark[other],), at_key=True)
+        command = f"rnnprop {other} --spec {source.name}"
+        raise SpecError([source.told(at, f"this is a {other} spec: run it with `{command}`")])
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    path: Path  # in the data that was validated
+    message: str
+    at_key: bool = False
+
+
+def _bench(source: Source) -> BenchSpec:
+    expanded = expand(source.data)
+    spec, mistakes = _validate(BenchSpec, expanded.data)
+    if spec is not None and not expanded.problems:
+        spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
+        mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
+    written = [_Mistake(path, message) for path, message in expanded.problems]
+    written += [_Mistake(expanded.written(m.path), m.message, m.at_key) for m in mistakes]
+    if spec is None or written:
+        raise SpecError(_told(source, written))
+    return spec
+
+
+def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
+    data = source.data
+    laid: list[Override] = []
+    problems: list[str] = []
+    for typed in overrides:
+        try:
+            laid.append(parse_override(typed))
+            data = apply_override(data, laid[-1])
+        except SpecError as error:
+            problems += error.problems
+    spec, mistakes = _validate(TrainSpec, data)
+    in_file: list[_Mistake] = []
+    for mistake in mistakes:
+        # Of several overrides of one setting the last one holds.
+        guilty = next((one for one in reversed(laid) if one.concerns(mistake.path)), None)
+        if guilty is None or mistake.message == IS_MISSING:
+            in_file.append(mistake)
+        else:
+            problems.append(f"--set {guilty.typed}: {dotted(mistake.path)}: {mistake.message}")
+    problems += _told(source, in_file)
+    if spec is None or problems:
+        raise SpecError(problems)
+    return spec
+
+
+def _told(source: Source, mistakes: Sequence[_Mistake]) -> list[str]:
+    """The first problems in the order of the file; expanded tables share mistakes, which count once."""
+    places = {mistake: source.offset(mistake.path, at_key=mistake.at_key) for mistake in mistakes}
+    ordered = sorted(places, key=lambda mistake: places[mistake])
+    problems = []
+    for mistake in ordered[:MAX_PROBLEMS]:
+        setting = f"{dotted(mistake.path)}: " if mistake.path else ""
+        problems.append(source.told(places[mistake], f"{setting}{mistake.message}"))
+    more = len(ordered) - MAX_PROBLEMS
+    return problems + ([f"and {more:,} more mistakes"] if more > 0 else [])
+
+
+def _validate(model: type[AnySpec], data: dict[str, Any]) -> tuple[AnySpec | None, list[_Mistake]]:
+    try:
+        return model.model_validate(data), []
+    except ValidationError as invalid:
+        told: dict[tuple[Path, bool], list[str]] = {}
+        for error in invalid.errors(include_url=False):
+            if follows_from_others(error):
+                continue
+            place = _existing(data, path_of(error), missing=error["type"] == "missing"), points_at_key(error)
+            told.setdefault(place, []).append(describe(error, model))
+        return None, [_Mistake(path, either(texts), at_key) for (path, at_key), texts in told.items()]
+
+
+def _existing(data: Any, path: Path, *, missing: bool) -> Path:
+    """`path` without the names that pydantic appends for each member of a union of values."""
+    for depth, part in enumerate(path):
+        inside = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+        if not inside:
+            return path[: depth + 1] if missing else path[:depth]
+        data = data[part]
+    return path
