@@ -83,7 +83,7 @@ def draw_frame(
     has_letters = any(one.letter for one in series) and columns >= _MIN_COLUMNS_FOR_LETTERS
     right = (2 if columns >= _MIN_COLUMNS_FOR_WIDE_LETTERS else 1) if has_letters else 0
     area = PlotArea(left, max(columns - left - right, 0), area_rows)
-    raster = Raster(area.columns, area.rows, options.charset)
+    raster = Raster(area.columns, area.rows, options.charset, merged=options.colorless)
     _draw_traces(raster, shown, x_axis, y_axis, options)
     canvas.put_cells(raster.cells(), area, [one.series.color_index for one in shown], options.charset)
     _draw_y_axis(canvas, raster, area, y_axis, y_ticks, options)

@@ -70,9 +70,20 @@ class Cells:
 
 
 class Raster:
-    """A grid of cells to draw on. Draw the least important first: later drawing covers earlier."""
+    """A grid of cells to draw on. Draw the least important first: later bands cover earlier ones.
 
-    def __init__(self, columns: int, rows: int, charset: Charset = Charset.BRAILLE) -> None:
+    Args:
+        columns, rows: size in cells.
+        charset: what a cell can show.
+        merged: let a cell show the dots of every line in it. Right where there is no colour; with colour, all of
+            them would take the colour of one. So by default a cell shows one line, and lines that share a row
+            of cells take them by turns.
+    """
+
+    def __init__(
+        self, columns: int, rows: int, charset: Charset = Charset.BRAILLE, *, merged: bool = False
+    ) -> None:
+        self.merged = merged
         self.glyphs = _GLYPHS[charset]
         self.columns, self.rows = max(columns, 0), max(rows, 0)
         self._width, self._height = self.columns * self.glyphs.dots_x, self.rows * self.glyphs.dots_y
@@ -99,8 +110,16 @@ class Raster:
         spans = spans.joined()
         shown = np.resize(np.array(pattern), self._width)[spans.column]
         mask_YX = self._fill(spans.column[shown], spans.top[shown], spans.bottom[shown])
-        self._dots_YX |= mask_YX
-        self._line_owner[self._per_cell(mask_YX, self.glyphs.dots_y).any(axis=(1, 3))] = owner
+        dots = self._per_cell(self._dots_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
+        mask = self._per_cell(mask_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
+        taken = mask.any(axis=(2, 3))
+        if self.merged:
+            dots[taken] |= mask[taken]
+        else:
+            is_odd_C = np.arange(self.columns) % 2 == 1
+            taken &= ~((self._line_owner != NOBODY) & is_odd_C)
+            dots[taken] = mask[taken]
+        self._line_owner[taken] = owner
 
     def band(self, x: FloatArray, low: FloatArray, high: FloatArray, owner: int) -> None:
         """Fill between two lines over the same ``x``; where either is NaN the band has a gap."""
