@@ -107,7 +107,7 @@ class Raster:
         spans = self._spans(x, y)
         if spans is None:
             return
-        spans = spans.joined()
+        spans = spans.joined(self._height)
         shown = np.resize(np.array(pattern), self._width)[spans.column]
         mask_YX = self._fill(spans.column[shown], spans.top[shown], spans.bottom[shown])
         dots = self._per_cell(self._dots_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
@@ -241,9 +241,9 @@ class _Spans:
             self.column[kept], self.top[kept], self.bottom[kept], self.enter[kept], self.leave[kept]
         )
 
-    def joined(self) -> "_Spans":
+    def joined(self, height: int) -> "_Spans":
         """With each pair of adjacent columns meeting half-way, no row drawn twice, so slopes stay thin."""
-        leave, enter = self.leave[:-1], self.enter[1:]
+        leave, enter = np.clip(self.leave[:-1], -1, height), np.clip(self.enter[1:], -1, height)
         touching = (np.diff(self.column) == 1) & ~np.isnan(leave) & ~np.isnan(enter)
         middle = np.floor((leave + enter) / 2)
         falling, rising = touching & (enter > leave), touching & (enter < leave)

@@ -86,8 +86,7 @@ def fit(values: ArrayLike, kind: AxisKind = "linear") -> Axis:
         return Axis(low, high, "log") if low < high else Axis(low / 2, high * 2, "log")
     if not array.size:
         return Axis(0.0, 1.0)
-    low = float(max(array.min(), -_LARGEST))
-    high = float(min(array.max(), _LARGEST))
+    low, high = (float(end) for end in np.clip((array.min(), array.max()), -_LARGEST, _LARGEST))
     if high - low <= max(abs(low), abs(high)) * _SNAP:
         margin = max(abs(low) / _FIT_PARTS, 1e-12) if low else 1.0
         low, high = low - margin, high + margin
