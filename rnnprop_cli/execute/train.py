@@ -131,7 +131,7 @@ class MetaTraining:
         if spec.convex is None:
             return f
         g: Optimizee = Quadratic(spec.convex.dimension, seeds, self.dtype, self.device, spec.convex.clip)
-        if spec.convex.scaling is not None:
+        if spec.convex.scaling is not False:
             g = RandomScaling(g, spec.convex.scaling, seeds, "g")
         return Combined(f, g)
 

@@ -1,0 +1,31 @@
+import pytest
+
+from rnnprop_cli.optimizers.schedules import build_schedule
+
+
+def test_constant_stays_at_one() -> None:
+    factor = build_schedule("constant", 10, 0.05)
+    assert [factor(count) for count in range(10)] == [1.0] * 10
+
+
+def test_cosine_falls_from_one_to_zero() -> None:
+    factor = build_schedule("cosine", 100, 0.05)
+    values = [factor(count) for count in range(101)]
+    assert values[0] == 1.0
+    assert values[50] == pytest.approx(0.5)
+    assert values[100] == pytest.approx(0.0)
+    assert values == sorted(values, reverse=True)
+
+
+def test_warmup_rises_linearly_then_follows_the_cosine() -> None:
+    factor = build_schedule("linear-warmup-cosine", 100, 0.1)
+    values = [factor(count) for count in range(100)]
+    assert values[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11])
+    assert values[10] == 1.0
+    assert max(values) == 1.0
+    assert values[99] < 0.01
+
+
+def test_a_horizon_of_one_step_has_a_positive_rate() -> None:
+    for name in ("constant", "cosine", "linear-warmup-cosine"):
+        assert build_schedule(name, 1, 0.5)(0) > 0  # type: ignore[arg-type]

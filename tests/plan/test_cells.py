@@ -1,0 +1,126 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnprop_cli.plan.cells import Cell, CellBatch, Problem, cell_config, cell_key, problems, split
+from rnnprop_cli.plan.lanes import Lane, lanes
+from rnnprop_cli.plan.seeds import FIRST_TUNING_SEED, derive_seed
+from rnnprop_cli.plan.size import bytes_per_cell, n_coordinates
+from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
+from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec
+from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
+
+ENVIRONMENT: dict[str, str | int] = {"device": "cpu", "threads": 2}
+PROBLEM = Problem(MLPSpec(), 100, 128, "float32")
+
+
+def spec(**changes: object) -> BenchSpec:
+    settings: dict[str, object] = {
+        "name": "test",
+        "seeds": 4,
+        "horizon": (100, 2000),
+        "optimizees": (MLPSpec(), MLPSpec(activation="relu")),
+        "optimizers": (AdamSpec(), LearnedSpec(weights="w")),
+        "tuning": TuningSpec(seeds=2, points=5),
+    }
+    return BenchSpec.model_validate(settings | changes)
+
+
+def test_problems_are_the_product_of_optimizees_and_horizons() -> None:
+    assert [(p.optimizee.activation, p.horizon) for p in problems(spec())] == [  # type: ignore[union-attr]
+        ("sigmoid", 100),
+        ("sigmoid", 2000),
+        ("relu", 100),
+        ("relu", 2000),
+    ]
+
+
+def test_cells_of_a_batch_are_ordered_seed_by_seed() -> None:
+    batch = CellBatch(PROBLEM, AdamSpec(), (0.1, 0.2), (7, 8), "final")
+    assert [(cell.seed, cell.lr) for cell in batch.cells()] == [(7, 0.1), (7, 0.2), (8, 0.1), (8, 0.2)]
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 4000))
+def test_splitting_loses_and_doubles_no_cell(n_seeds: int, n_rates: int, memory_mb: int) -> None:
+    rates = tuple(float(rate) for rate in range(n_rates))
+    batch = CellBatch(PROBLEM, AdamSpec(), rates, tuple(range(n_seeds)), "tuning")
+    parts = list(split(batch, memory_mb))
+    together = [cell for part in parts for cell in part.cells()]
+    assert sorted((cell.seed, cell.lr) for cell in together) == sorted(
+        (cell.seed, cell.lr) for cell in batch.cells()
+    )
+    per_cell = bytes_per_cell(PROBLEM.optimizee, AdamSpec(), 128, "float32")
+    assert all(len(part) == 1 or len(part) * per_cell <= memory_mb * 2**20 for part in parts)
+
+
+def test_the_key_depends_on_everything_that_moves_the_numbers() -> None:
+    base = Cell(PROBLEM, AdamSpec(), 0.1, 0, "final")
+    others = [
+        Cell(PROBLEM, AdamSpec(), 0.2, 0, "final"),
+        Cell(PROBLEM, AdamSpec(), 0.1, 1, "final"),
+        Cell(PROBLEM, AdamSpec(beta1=0.8), 0.1, 0, "final"),
+        Cell(PROBLEM, SGDSpec(), 0.1, 0, "final"),
+        Cell(Problem(MLPSpec(depth=2), 100, 128, "float32"), AdamSpec(), 0.1, 0, "final"),
+        Cell(Problem(MLPSpec(), 200, 128, "float32"), AdamSpec(), 0.1, 0, "final"),
+        Cell(Problem(MLPSpec(), 100, 128, "float64"), AdamSpec(), 0.1, 0, "final"),
+    ]
+    keys = {cell_key(cell_config(cell, ENVIRONMENT)) for cell in [base, *others]}
+    keys.add(cell_key(cell_config(base, ENVIRONMENT | {"threads": 1})))
+    assert len(keys) == len(others) + 2
+
+
+def test_the_key_does_not_depend_on_labels() -> None:
+    plain, labelled = (Cell(PROBLEM, AdamSpec(label=label), 0.1, 0, "final") for label in ("", "mine"))
+    assert cell_key(cell_config(plain, ENVIRONMENT)) == cell_key(cell_config(labelled, ENVIRONMENT))
+
+
+def test_keys_are_stable_across_processes_and_versions() -> None:
+    """A changed key makes every store forget what it has: change it only together with NUMERICS_VERSION."""
+    cell = Cell(PROBLEM, AdamSpec(), 0.1, 0, "final")
+    assert cell_key(cell_config(cell, {"device": "cpu"})).startswith("143669ead6090e6c")
+
+
+def test_tuning_never_uses_a_seed_of_the_final_runs() -> None:
+    lane = Lane(spec(seed=5, seeds=100), PROBLEM, AdamSpec())
+    tuning = set(lane.tuning_batch(lane.first_ks()).seeds)
+    final = {seed for batch in lane.fresh_batches({10: 0.3}) for seed in batch.seeds}
+    assert final == set(range(5, 105))
+    assert tuning == {5 + FIRST_TUNING_SEED, 6 + FIRST_TUNING_SEED}
+
+
+def test_a_tuned_lane_runs_its_winner_and_its_default_on_the_same_seeds() -> None:
+    final, default = Lane(spec(), PROBLEM, AdamSpec()).fresh_batches({9: 0.4, 10: 0.3, 11: 0.5})
+    assert (final.phase, final.learning_rates) == ("final", (0.03125,))
+    assert (default.phase, default.learning_rates) == ("default", (0.001,))
+    assert final.seeds == default.seeds
+
+
+def test_a_lane_with_a_given_rate_searches_nothing() -> None:
+    lane = Lane(spec(), PROBLEM, AdamSpec(lr=0.02))
+    assert lane.first_ks() == ()
+    assert [(batch.phase, batch.learning_rates) for batch in lane.first_batches()] == [("final", (0.02,))]
+
+
+def test_a_learned_lane_runs_with_its_own_alpha_unless_told_otherwise() -> None:
+    assert Lane(spec(), PROBLEM, LearnedSpec(weights="w")).first_batches()[0].learning_rates == (None,)
+    assert Lane(spec(), PROBLEM, LearnedSpec(weights="w", lr=0.01)).first_batches()[0].learning_rates == (
+        0.01,
+    )
+
+
+def test_only_chooses_lanes_by_a_glob_over_their_labels() -> None:
+    assert [lane.label for lane in lanes(spec(), "*relu*x100/adam")] == ["mnist mlp relu d1 x100/adam"]
+    assert len(lanes(spec())) == 8
+
+
+def test_coordinates_are_those_of_the_papers_optimizees() -> None:
+    assert n_coordinates(MLPSpec()) == 784 * 20 + 20 + 20 * 10 + 10
+    assert n_coordinates(MLPSpec(depth=3)) == 15_910 + 2 * (20 * 20 + 20)
+    assert n_coordinates(ConvSpec()) == (9 * 16 + 16) + (16 * 9 * 16 + 16) + 14 * 14 * 16 * 10 + 10
+    assert n_coordinates(LSTMSpec()) == 80 * 21 + 80 + 21
+    assert n_coordinates(LSTMSpec(layers=2)) == 80 * 21 + 80 + 80 * 40 + 80 + 21
+
+
+def test_seeds_differ_between_axes_and_not_between_calls() -> None:
+    assert derive_seed(0, "a") == derive_seed(0, "a")
+    assert len({derive_seed(0, "a"), derive_seed(0, "b"), derive_seed(1, "a"), derive_seed("0", "a")}) == 4
+    assert all(0 <= derive_seed(n) < 2**63 for n in range(50))
