@@ -43,6 +43,8 @@ class PlotSeries:
         line = Curve(self.x, self.y)
         object.__setattr__(self, "x", line.steps)
         object.__setattr__(self, "y", line.values)
+        if self.color_index < 0:
+            raise ValueError(f"a colour index counts from 0, not {self.color_index}")
         if (self.low is None) != (self.high is None):
             raise ValueError("a band needs both low and high")
         for side in ("low", "high"):
