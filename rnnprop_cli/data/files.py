@@ -1,0 +1,148 @@
+"""Dataset files on disk: which there are, where they are looked for, and whether their bytes are the right ones.
+
+Layout of a data folder: `mnist/*-ubyte[.gz]` and `cifar10/*.bin[.gz]`. Hashes are always of the *decompressed* bytes,
+because the same data circulates compressed in different ways. A `SHA256SUMS` beside the files, which `rnnprop data
+fetch` leaves there, is obeyed too. No function here opens a socket.
+"""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import platformdirs
+
+from rnnprop_cli.errors import DataError, UsageError
+
+DATASETS: Final = ("digits", "mnist", "cifar10")
+VARIABLE: Final = "RNNPROP_DATA_DIR"
+SUMS: Final = "SHA256SUMS"
+MAX_FILE_BYTES: Final = 1 << 30  # after decompression; the largest real one has 47 MB
+
+MNIST_SHA256: Final[Mapping[str, str]] = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+CIFAR10_TEST: Final = "test_batch.bin"
+
+# Every file must be there / any of them is enough.
+_FILES: Final[Mapping[str, tuple[tuple[str, ...], Literal["all", "any"]]]] = {
+    "mnist": (tuple(MNIST_SHA256), "all"),
+    "cifar10": (CIFAR10_TRAIN, "any"),
+}
+_ALSO: Final[Mapping[str, tuple[str, ...]]] = {"mnist": (), "cifar10": (CIFAR10_TEST,)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A dataset that is there; whether it is whole and right shows when it is read."""
+
+    name: str
+    folder: Path
+    files: Mapping[str, Path]  # by the name of the decompressed file
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a name that is no dataset's."""
+    if name not in DATASETS:
+        raise UsageError(f"there is no dataset '{name}': choose from {', '.join(DATASETS)}")
+
+
+def search_folders(data_dir: Path | None) -> list[Path]:
+    """Where datasets are looked for, in this order: `data_dir` (else RNNPROP_DATA_DIR), then the user's cache."""
+    asked = data_dir or (Path(variable) if (variable := os.environ.get(VARIABLE)) else None)
+    cache = platformdirs.user_cache_path("rnnprop") / "data"
+    return [cache] if asked is None else [asked, cache]
+
+
+def find(name: str, data_dir: Path | None) -> Found | None:
+    """The first folder that holds the dataset's files; reads none of them. Not for `digits`, which has no files."""
+    wanted, quantity = _FILES[name]
+    for folder in search_folders(data_dir):
+        found = {file: path for file in (*wanted, *_ALSO[name]) if (path := _path(folder / name, file))}
+        present = [file for file in wanted if file in found]
+        if len(present) == len(wanted) or (present and quantity == "any"):
+            return Found(name, folder / name, found)
+    return None
+
+
+def require(name: str, data_dir: Path | None) -> Found:
+    """As `find`. Raises DataError with what is missing, where it was looked for and what to do."""
+    found = find(name, data_dir)
+    if found is not None:
+        return found
+    wanted, quantity = _FILES[name]
+    lines = [f"dataset {name} is not here"]
+    for folder in search_folders(data_dir):
+        missing = [file for file in wanted if _path(folder / name, file) is None]
+        what = "none of" if quantity == "any" else "no"
+        lines.append(f"  looked in {folder / name}: {what} {', '.join(missing)} (nor .gz)")
+    lines.append(f"fetch it with: rnnprop data fetch {name}")
+    lines.append(f"or name the folder that has {name}/ in it: --data-dir DIR or {VARIABLE}")
+    raise DataError("\n".join(lines))
+
+
+def read(path: Path) -> bytes:
+    """The file's bytes, decompressed if it ends in .gz. Raises DataError if it cannot be read."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise DataError(f"{path} cannot be read: {reason}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise DataError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes")
+    return content
+
+
+def read_checked(found: Found, known: Mapping[str, str]) -> tuple[dict[str, bytes], str]:
+    """All bytes of a dataset, and the hash that identifies it.
+
+    Args:
+        found: which files.
+        known: SHA-256 by file name; a file that is in neither this nor SHA256SUMS is taken as it is.
+
+    Returns:
+        The decompressed bytes by file name, and the SHA-256 over the lines `sha256  file` of all files.
+
+    Raises:
+        DataError: a file cannot be read or has another hash. Nothing is changed.
+    """
+    expected = {**read_sums(found.folder), **known}
+    contents = {file: read(path) for file, path in found.files.items()}
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+    for file, digest in digests.items():
+        if digest != expected.get(file, digest):
+            raise DataError(
+                f"{found.files[file]} is damaged or another file: SHA-256 of its decompressed bytes is\n"
+                f"  {digest}, expected\n  {expected[file]}\n"
+                f"move it away, then: rnnprop data fetch {found.name}"
+            )
+    return contents, hashlib.sha256(sums(digests).encode()).hexdigest()
+
+
+def sums(digests: Mapping[str, str]) -> str:
+    """The text of a SHA256SUMS file, sorted by name."""
+    return "".join(f"{digest}  {file}\n" for file, digest in sorted(digests.items()))
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name from the folder's SHA256SUMS; empty where there is none."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / SUMS} cannot be read: {error}") from None
+    return {parts[1]: parts[0] for line in lines if len(parts := line.split()) == 2}
+
+
+def _path(folder: Path, file: str) -> Path | None:
+    return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)

@@ -1,0 +1,200 @@
+"""Minibatches as a pure function of (seed, step).
+
+All draws are made on the CPU, whatever the device, from a generator seeded for blocks of consecutive steps: numbers
+are equal on every device, and any step can be had at the cost of one block. Optimizers that are compared on one seed
+meet the same minibatches.
+
+Shape legend: S seeds, M examples of a minibatch, D inputs of an example (pixels, or points in time), B steps of a
+block, N images.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.data.datasets import Dataset
+from rnnprop_cli.plan.seeds import derive_seed
+
+BLOCK_STEPS: Final = 100
+# Sines carry their noise with them, so that long sequences need shorter blocks. Not a function of the number of
+# seeds: a seed's sequences must not depend on its company.
+SINE_BLOCK_NUMBERS: Final = 1_000_000
+
+MAX_AMPLITUDE: Final = 10.0
+MAX_FREQUENCY: Final = math.pi / 2
+MAX_PHASE: Final = 2 * math.pi
+
+
+class Minibatch(NamedTuple):
+    """Inputs and targets of one step for every seed."""
+
+    inputs_SMD: Tensor  # [S, M, D] float
+    targets_SM: Tensor  # [S, M] int64 classes, or float values
+
+
+class MinibatchSource(Protocol):
+    """Where an optimizee gets its data."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """S seeds."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """M."""
+        ...
+
+    def at(self, step: int) -> Minibatch:
+        """The minibatch of a step."""
+        ...
+
+    def heldout(self) -> Minibatch | None:
+        """All data that training never sees, [1, N, D]; None where there is none."""
+        ...
+
+
+class ImageMinibatches:
+    """Images drawn with replacement from the training split.
+
+    The images stay on the device as uint8 and are scaled after they are drawn, so memory does not grow with the steps.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        seeds: Sequence[int],
+        size: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        """
+        Args:
+            dataset: what to draw from.
+            seeds: S seeds.
+            size: M.
+            device: of the images and minibatches.
+            dtype: of the inputs.
+        """
+        self.seeds = tuple(seeds)
+        self.size = size
+        self.device = device
+        self.dtype = dtype
+        self.n_images = len(dataset.train_labels)
+        channels, height, width = dataset.train_images.shape[1:]
+        self.image_shape = (channels, height, width)
+        self.n_inputs = channels * height * width
+        self.n_classes = dataset.classes
+        self._dataset = dataset
+        self._pixels_ND = dataset.train_images.to(device).flatten(1)
+        self._labels_N = dataset.train_labels.to(device)
+        self._block = -1
+        self._indices_SBM = torch.empty(0)
+
+    def indices(self, step: int) -> Tensor:
+        """[S, M] int64 numbers of the step's images, on the device."""
+        block, within = divmod(step, BLOCK_STEPS)
+        if block != self._block:
+            drawn = [
+                torch.randint(
+                    self.n_images, (BLOCK_STEPS, self.size), generator=_generator(seed, "minibatch", block)
+                )
+                for seed in self.seeds
+            ]
+            self._indices_SBM = torch.stack(drawn).to(self.device)
+            self._block = block
+        return self._indices_SBM[:, within]
+
+    def at(self, step: int) -> Minibatch:
+        """See `MinibatchSource`."""
+        index_SM = self.indices(step)
+        return Minibatch(self._scaled(self._pixels_ND[index_SM]), self._labels_N[index_SM])
+
+    def images(self, part: slice) -> Minibatch:
+        """Consecutive images of the training split, [1, n, D]."""
+        return Minibatch(self._scaled(self._pixels_ND[part])[None], self._labels_N[part][None])
+
+    def heldout(self) -> Minibatch | None:
+        """The test split; see `MinibatchSource`."""
+        images, labels = self._dataset.test_images, self._dataset.test_labels
+        if images is None or labels is None:
+            return None
+        pixels_ND = images.to(self.device).flatten(1)
+        return Minibatch(self._scaled(pixels_ND)[None], labels.to(self.device)[None])
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        scaled = pixels.to(self.dtype).mul_(self._dataset.scale)
+        return scaled.add_(self._dataset.shift) if self._dataset.shift else scaled
+
+
+class SineMinibatches:
+    """Sequences of the paper's section 5.4.2, fresh at every step.
+
+    f(x) = A sin(omega x + phi), A ~ U(0, 10), omega ~ U(0, pi/2), phi ~ U(0, 2 pi). Inputs are
+    f(0) … f(length - 1), each with its own noise ~ Normal(0, noise); the target f(length) carries none.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        size: int,
+        noise: float,
+        length: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        """
+        Args:
+            seeds: S seeds.
+            size: M.
+            noise: standard deviation.
+            length: D, points of a sequence.
+            device: of the minibatches.
+            dtype: of the minibatches; the draws are float64.
+        """
+        self.seeds = tuple(seeds)
+        self.size = size
+        self.noise = noise
+        self.length = length
+        self.device = device
+        self.dtype = dtype
+        self.block_steps = max(1, min(BLOCK_STEPS, SINE_BLOCK_NUMBERS // (size * length)))
+        self._block = -1
+        self._inputs_SBMD = torch.empty(0)
+        self._targets_SBM = torch.empty(0)
+
+    def at(self, step: int) -> Minibatch:
+        """See `MinibatchSource`."""
+        block, within = divmod(step, self.block_steps)
+        if block != self._block:
+            drawn = [self._draw(seed, block) for seed in self.seeds]
+            self._inputs_SBMD = torch.stack([inputs for inputs, _ in drawn]).to(self.device)
+            self._targets_SBM = torch.stack([targets for _, targets in drawn]).to(self.device)
+            self._block = block
+        return Minibatch(self._inputs_SBMD[:, within], self._targets_SBM[:, within])
+
+    def heldout(self) -> Minibatch | None:
+        """None: every sequence is fresh, so there is no test split."""
+        return None
+
+    def _draw(self, seed: int, block: int) -> tuple[Tensor, Tensor]:
+        """Inputs [B, M, D] and targets [B, M] of one seed."""
+        generator = _generator(seed, "sine", block)
+        uniform = torch.rand(3, self.block_steps, self.size, 1, generator=generator, dtype=torch.float64)
+        amplitude, frequency, phase = (
+            MAX_AMPLITUDE * uniform[0],
+            MAX_FREQUENCY * uniform[1],
+            MAX_PHASE * uniform[2],
+        )
+        points = torch.arange(self.length + 1, dtype=torch.float64)
+        values = amplitude * torch.sin(frequency * points + phase)  # [B, M, D + 1]
+        inputs, targets = values[..., :-1], values[..., -1]
+        noise = torch.randn(inputs.shape, generator=generator, dtype=torch.float64)
+        return (inputs + self.noise * noise).to(self.dtype), targets.to(self.dtype)
+
+
+def _generator(seed: int, purpose: str, block: int) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(seed, purpose, block))
