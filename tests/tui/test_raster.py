@@ -261,7 +261,7 @@ def test_a_frame_of_any_size_can_be_drawn(columns: int, rows: int, charset: Char
     "wrong", [{"low": np.ones(2)}, {"color_index": -1}, {"low": np.ones(3), "high": np.ones(3)}]
 )
 def test_malformed_series_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="band|colour|steps"):
+    with pytest.raises(ValueError, match=r"band|colour|steps"):
         loss("a", [1, 2], **wrong)
 
 
