@@ -168,6 +168,12 @@ def test_a_pattern_leaves_out_dot_columns() -> None:
     assert picture(raster) == [". . "]
 
 
+def test_no_pattern_leaves_out_a_spike() -> None:
+    raster = Raster(4, 5, Charset.ASCII)
+    raster.line(np.array([0, 1 / 3, 1 / 3, 1]), np.array([0.0, 0, 1, 0]), 0, (True, False))
+    assert [row[1] for row in picture(raster)] == ["|"] * 5
+
+
 # Frames
 
 

@@ -21,6 +21,7 @@ IntArray = NDArray[np.int64]
 
 NOBODY = -1  # the owner of a cell in which nothing was drawn
 BLANK = ord(" ")
+_SPIKE_CELLS = 2  # a dot column that covers as many cells is drawn whatever the pattern
 
 Pattern = tuple[bool, ...]
 SOLID: Pattern = (True,)
@@ -109,6 +110,8 @@ class Raster:
             return
         spans = spans.joined(self._height)
         shown = np.resize(np.array(pattern), self._width)[spans.column]
+        # A spike may be one dot column wide: no pattern leaves it out.
+        shown |= spans.bottom - spans.top >= _SPIKE_CELLS * self.glyphs.dots_y
         mask_YX = self._fill(spans.column[shown], spans.top[shown], spans.bottom[shown])
         dots = self._per_cell(self._dots_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
         mask = self._per_cell(mask_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
