@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -83,10 +84,19 @@ class Reader:
             " WHERE kind = coalesce(?, kind) AND name = coalesce(?, name) ORDER BY last_used",
             (kind, name),
         )
-        return [
-            ExperimentInfo(id=row.pop("id"), created_utc=row.pop("created_utc"), facts=ExperimentFacts(**row))
-            for row in rows
-        ]
+        return [_experiment_info(row) for row in rows]
+
+    def experiment(self, experiment_id: int) -> ExperimentInfo:
+        """The experiment of that id.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for row in self._dicts(
+            f"SELECT {_EXPERIMENT_COLUMNS} FROM experiment WHERE id = ?", (experiment_id,)
+        ):
+            return _experiment_info(row)
+        raise UsageError(f"no experiment {experiment_id} in {self.path}; it was removed.")
 
     def find_experiment(self, name_or_id: str | int, kind: Kind | None = None) -> ExperimentInfo:
         """The experiment of that name that was used last, or the one of that id.
@@ -152,6 +162,15 @@ class Reader:
         """Status of every run of an experiment, by key."""
         return dict(self._rows("SELECT key, status FROM run WHERE experiment_id = ?", (experiment_id,)))
 
+    def status_counts(self) -> dict[int, Counter[Status]]:
+        """How many runs of each status every experiment has."""
+        counts: dict[int, Counter[Status]] = {}
+        for experiment_id, status, count in self._rows(
+            "SELECT experiment_id, status, count(*) FROM run GROUP BY experiment_id, status"
+        ):
+            counts.setdefault(experiment_id, Counter())[status] = count
+        return counts
+
     def metrics(self, run_id: int) -> list[str]:
         """Names of the metrics that have values for a run."""
         rows = self._rows(
@@ -199,6 +218,10 @@ class Reader:
     def data_version(self) -> int:
         """A number that differs from the last call's if someone committed in between (0.1 ms: fit for polling)."""
         return int(self._rows("PRAGMA data_version")[0][0])
+
+
+def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
+    return ExperimentInfo(id=row.pop("id"), created_utc=row.pop("created_utc"), facts=ExperimentFacts(**row))
 
 
 def _run_info(row: dict[str, Any]) -> RunInfo:

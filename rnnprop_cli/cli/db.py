@@ -1,0 +1,63 @@
+"""`rnnprop db`: where the database is, whether it is sound, copies of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnnprop_cli.cli import console
+
+app = typer.Typer(no_args_is_help=True, help="Look after the database.")
+
+
+@app.command()
+def path(ctx: typer.Context) -> None:
+    """Print where the database is, or would be made."""
+    typer.echo(str(console.settings(ctx).db.expanduser().resolve()))
+
+
+@app.command()
+def check(ctx: typer.Context) -> None:
+    """Read all of it: SQLite's own check, curves, and the hashes of checkpoints."""
+    from rnnprop_cli.store.maintenance import check as check_database
+
+    found = check_database(console.settings(ctx).db)
+    console.stdout().print(
+        f"sound: schema {found.version}, {found.experiments:,} experiments, {found.runs:,} runs, "
+        f"{found.values:,} curve values, {found.checkpoints:,} checkpoints",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def backup(
+    ctx: typer.Context,
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Default: beside the database, with the time.")
+    ] = None,
+) -> None:
+    """Copy the database into one file, also while a run is writing. Checkpoint files are not copied."""
+    from datetime import UTC, datetime
+
+    from rnnprop_cli.store.maintenance import backup as copy_database
+
+    db = console.settings(ctx).db
+    if target is None:
+        target = db.with_name(f"{db.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{db.suffix}")
+    size = copy_database(db, target)
+    typer.echo(str(target))
+    if not console.settings(ctx).quiet:
+        console.stderr().print(f"{size:,} bytes", soft_wrap=True)
+
+
+@app.command()
+def migrate(ctx: typer.Context) -> None:
+    """Bring an older database up to date (bench and train do so by themselves)."""
+    from rnnprop_cli.store.maintenance import migrate_database
+    from rnnprop_cli.store.migrations import NEWEST_VERSION
+
+    before = migrate_database(console.settings(ctx).db)
+    if before == NEWEST_VERSION:
+        typer.echo(f"up to date: schema {NEWEST_VERSION}")
+    else:
+        typer.echo(f"migrated: schema {before} to {NEWEST_VERSION}")

@@ -1,0 +1,123 @@
+"""Checking, copying and migrating a whole database."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnprop_cli.errors import CheckpointError, StoreError
+from rnnprop_cli.store.checkpoints import inside, load_checkpoint
+from rnnprop_cli.store.database import open_reader, storage_errors, sync_folder
+from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.writer import Writer
+
+_SHOWN = 5  # problems listed in a message
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a sound database holds."""
+
+    version: int  # of the schema
+    experiments: int
+    runs: int
+    values: int  # of curves
+    checkpoints: int
+
+
+def check(path: Path) -> CheckReport:
+    """Read everything once: SQLite's own check, foreign keys, lengths of curves, hashes of checkpoints.
+
+    Raises:
+        StoreError: the database is damaged.
+        CheckpointError: a checkpoint that it records is absent or damaged.
+    """
+    connection, version = open_reader(path, NEWEST_VERSION)
+    with closing(connection), storage_errors(path):
+        problems = [text for (text,) in connection.execute("PRAGMA integrity_check(20)") if text != "ok"]
+        problems += [
+            f"row {rowid} of {table} refers to a {parent} that is gone"
+            for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check")
+        ]
+        problems += [
+            f"the curve of run {run_id} is damaged at step {step0}"
+            for run_id, step0 in connection.execute(
+                "SELECT run_id, step0 FROM chunk WHERE length(data) != 4 * n OR n < 1 OR stride < 1 LIMIT 20"
+            )
+        ]
+        if problems:
+            raise StoreError(
+                f"{path}: the database is damaged: {_list(problems)}. Put a backup in its place, "
+                "or move the file away to start afresh."
+            )
+        files = connection.execute("SELECT path, sha256 FROM checkpoint ORDER BY id").fetchall()
+        report = CheckReport(
+            version=version,
+            experiments=_count(connection, "SELECT count(*) FROM experiment"),
+            runs=_count(connection, "SELECT count(*) FROM run"),
+            values=_count(connection, "SELECT coalesce(sum(n), 0) FROM chunk"),
+            checkpoints=len(files),
+        )
+    _check_checkpoints(path.expanduser().resolve().parent, files)
+    return report
+
+
+def _count(connection: sqlite3.Connection, sql: str) -> int:
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def _check_checkpoints(folder: Path, files: list[tuple[str, str]]) -> None:
+    problems = []
+    for relative, sha256 in files:
+        try:
+            load_checkpoint(inside(folder, relative), sha256)
+        except CheckpointError as error:
+            problems.append(str(error))
+    if problems:
+        raise CheckpointError(f"{len(problems)} of {len(files)} checkpoints: {_list(problems)}")
+
+
+def _list(problems: list[str]) -> str:
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return "; ".join(problems[:_SHOWN]) + more
+
+
+def backup(path: Path, target: Path) -> int:
+    """Copy the database as it is at this moment, while a run may be writing it; returns the bytes written.
+
+    Checkpoint files are not part of the copy.
+
+    Raises:
+        StoreError: the target exists or cannot be written, or the database cannot be read.
+    """
+    connection, _ = open_reader(path, NEWEST_VERSION)
+    with closing(connection), storage_errors(target):
+        if target.exists() or target.is_symlink():
+            raise StoreError(f"{target}: exists already. Name a file that does not.")
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            temporary.unlink(missing_ok=True)
+            with closing(sqlite3.connect(temporary)) as copy:
+                connection.backup(copy)
+                # One file that can be carried anywhere: the writer switches WAL on again.
+                copy.execute("PRAGMA journal_mode = DELETE")
+            temporary.replace(target)
+            sync_folder(target.parent)
+        except BaseException:
+            for side in ("", "-wal", "-shm", "-journal"):
+                temporary.with_name(temporary.name + side).unlink(missing_ok=True)
+            raise
+    return target.stat().st_size
+
+
+def migrate_database(path: Path) -> int:
+    """Bring an existing database up to date; returns the version it had.
+
+    Raises:
+        StoreError: there is none, it is not ours, or another process writes to it.
+    """
+    connection, version = open_reader(path, NEWEST_VERSION)
+    connection.close()
+    with Writer.open(path):
+        pass
+    return version

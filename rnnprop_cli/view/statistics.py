@@ -1,0 +1,107 @@
+"""What a handful of seeds says: means, robust centres, intervals and paired differences.
+
+Everything here is deterministic: the bootstrap draws from a generator of its own with a fixed seed, so the same runs
+always give the same table. Infinity is a value (a run that diverged is worse than any other); NaN is not accepted.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL: Final = 0.95
+RESAMPLES: Final = 2000
+_SEED: Final = 0
+
+
+class Estimate(NamedTuple):
+    """A centre and its 95 % interval; None where there are too few values."""
+
+    centre: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of a symmetric interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+class PairedDifference(NamedTuple):
+    """How runs compare with reference runs on the same seeds, in percent of the reference's mean.
+
+    `pairs` counts the seeds that both have, `better` those on which the value is below the reference. A pair with a
+    diverged run counts there (whoever did not diverge is better) but cannot enter the difference.
+    """
+
+    percent: Estimate
+    better: int
+    pairs: int
+
+
+def mean_with_interval(values: Sequence[float]) -> Estimate:
+    """Mean of finite values with Student's t-interval: mean -+ t(0.975, n - 1) s / sqrt(n).
+
+    >>> mean_with_interval([1.0, 2.0, 3.0])[0]
+    2.0
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if not x.size:
+        return Estimate(None, None, None)
+    mean = float(x.mean())
+    if x.size == 1:
+        return Estimate(mean, None, None)
+    from scipy.special import stdtrit  # scipy.stats would take ten times as long to import
+
+    t = float(stdtrit(x.size - 1, (1 + LEVEL) / 2))
+    half = t * float(x.std(ddof=1)) / float(np.sqrt(x.size))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def median(values: Sequence[float]) -> float | None:
+    """Median; of an even count the mean of the middle two, infinite if one of them is."""
+    return float(np.median(values)) if len(values) else None
+
+
+def interquartile_mean(values: Sequence[float]) -> Estimate:
+    """Mean of the middle half (Agarwal et al. 2021) with a percentile bootstrap interval.
+
+    As there and in `scipy.stats.trim_mean`, floor(n / 4) values are cut at each end. Infinite where more runs diverged
+    than are cut.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if not x.size:
+        return Estimate(None, None, None)
+    centre = float(_trimmed_means(x[None, :])[0])
+    if x.size == 1:
+        return Estimate(centre, None, None)
+    draws = np.random.default_rng(_SEED).integers(0, x.size, size=(RESAMPLES, x.size))
+    # inverted_cdf picks one of the means; interpolating between a number and infinity would give NaN
+    low, high = np.quantile(
+        _trimmed_means(x[draws]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf"
+    )
+    return Estimate(centre, float(low), float(high))
+
+
+def _trimmed_means(x_RN: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the middle half of each row."""
+    cut = x_RN.shape[1] // 4
+    means: NDArray[np.float64] = np.sort(x_RN, axis=1)[:, cut : x_RN.shape[1] - cut].mean(axis=1)
+    return means
+
+
+def paired_difference(values: dict[int, float], reference: dict[int, float]) -> PairedDifference:
+    """Difference of `values` to `reference`, both by seed: 100 (v_i - r_i) / mean(r) over the common seeds.
+
+    The denominator is taken as known: the interval is that of the mean difference. No percentage is given where the
+    reference's mean is not positive.
+    """
+    seeds = sorted(values.keys() & reference.keys())
+    better = sum(values[seed] < reference[seed] for seed in seeds)
+    finite = [seed for seed in seeds if np.isfinite([values[seed], reference[seed]]).all()]
+    scale = float(np.mean([reference[seed] for seed in finite])) if finite else 0.0
+    if scale <= 0:
+        return PairedDifference(Estimate(None, None, None), better, len(seeds))
+    differences = [100 * (values[seed] - reference[seed]) / scale for seed in finite]
+    return PairedDifference(mean_with_interval(differences), better, len(seeds))
