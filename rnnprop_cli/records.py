@@ -64,7 +64,8 @@ class CellResult:
 
     key: str
     status: Status
-    final_loss: float | None = None  # the paper's: parameters frozen, mean over all minibatches met; NaN if diverged
+    # the paper's: parameters frozen, mean over all minibatches met; NaN if diverged
+    final_loss: float | None = None
     heldout_loss: float | None = None  # on the test split, where the data has one
     heldout_accuracy: float | None = None  # in [0, 1]
     first_bad_step: int | None = None  # first t whose loss is not finite

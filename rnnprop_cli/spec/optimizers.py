@@ -84,7 +84,7 @@ class RMSpropSpec(BaselineSpec):
     eps_inside_root: bool = True
     initial_mean_square: Annotated[float, Field(ge=0)] = 1.0
     default_lr: ClassVar[float] = 0.001
-    centre_k: ClassVar[int] = 10
+    centre_k: ClassVar[int] = 8
 
 
 class AdamSpec(BaselineSpec):
