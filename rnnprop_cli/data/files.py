@@ -9,10 +9,10 @@ import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import platformdirs
 
@@ -32,12 +32,10 @@ MNIST_SHA256: Final[Mapping[str, str]] = {
 CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 CIFAR10_TEST: Final = "test_batch.bin"
 
-# Every file must be there / any of them is enough.
-_FILES: Final[Mapping[str, tuple[tuple[str, ...], Literal["all", "any"]]]] = {
-    "mnist": (tuple(MNIST_SHA256), "all"),
-    "cifar10": (CIFAR10_TRAIN, "any"),
+ALL_FILES: Final[Mapping[str, tuple[str, ...]]] = {
+    "mnist": tuple(MNIST_SHA256),
+    "cifar10": (*CIFAR10_TRAIN, CIFAR10_TEST),
 }
-_ALSO: Final[Mapping[str, tuple[str, ...]]] = {"mnist": (), "cifar10": (CIFAR10_TEST,)}
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,19 @@ def search_folders(data_dir: Path | None) -> list[Path]:
 
 def find(name: str, data_dir: Path | None) -> Found | None:
     """The first folder that holds the dataset's files; reads none of them. Not for `digits`, which has no files."""
-    wanted, quantity = _FILES[name]
     for folder in search_folders(data_dir):
-        found = {file: path for file in (*wanted, *_ALSO[name]) if (path := _path(folder / name, file))}
-        present = [file for file in wanted if file in found]
-        if len(present) == len(wanted) or (present and quantity == "any"):
-            return Found(name, folder / name, found)
+        paths = {file: _path(folder / name, file) for file in ALL_FILES[name]}
+        present = {file: path for file, path in paths.items() if path is not None}
+        if _is_enough(name, present):
+            return Found(name, folder / name, present)
     return None
+
+
+def _is_enough(name: str, files: Container[str]) -> bool:
+    """MNIST needs all its files; of CIFAR-10 any batch to train on will do."""
+    if name == "mnist":
+        return all(file in files for file in ALL_FILES[name])
+    return any(file in files for file in CIFAR10_TRAIN)
 
 
 def require(name: str, data_dir: Path | None) -> Found:
@@ -78,12 +82,10 @@ def require(name: str, data_dir: Path | None) -> Found:
     found = find(name, data_dir)
     if found is not None:
         return found
-    wanted, quantity = _FILES[name]
     lines = [f"dataset {name} is not here"]
     for folder in search_folders(data_dir):
-        missing = [file for file in wanted if _path(folder / name, file) is None]
-        what = "none of" if quantity == "any" else "no"
-        lines.append(f"  looked in {folder / name}: {what} {', '.join(missing)} (nor .gz)")
+        missing = [file for file in ALL_FILES[name] if _path(folder / name, file) is None]
+        lines.append(f"  looked in {folder / name}: there is no {', no '.join(missing)} (plain or .gz)")
     lines.append(f"fetch it with: rnnprop data fetch {name}")
     lines.append(f"or name the folder that has {name}/ in it: --data-dir DIR or {VARIABLE}")
     raise DataError("\n".join(lines))
