@@ -50,4 +50,10 @@ def _fast_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
         from rnnprop_cli.kernels.cpu import CpuKernel
 
         return CpuKernel()
-    raise DeviceError("there is no fast kernel for cuda yet; use kernel 'reference'")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "kernel 'cuda' needs a CUDA device and PyTorch sees none; use --device cpu or kernel 'auto'"
+        )
+    from rnnprop_cli.kernels.cuda import CudaKernel
+
+    return CudaKernel()

@@ -60,6 +60,11 @@ def make_problem(network: Network, n: int, steps: int = 5, seed: int = 0) -> Pro
     )
 
 
+@pytest.fixture(scope="session")
+def make_kernel_problem() -> Callable[..., Problem]:
+    return make_problem
+
+
 @pytest.fixture
 def problem() -> Callable[..., Problem]:
     return make_problem
