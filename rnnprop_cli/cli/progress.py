@@ -39,7 +39,7 @@ class ProgressDisplay:
         self._title, self._total, self._done, self._work_at_start = title, total, done, done
         self._started = self._last_line = time.monotonic()
         if self.live is not None:
-            self._task = self.live.add_task(safe_text(title), total=total, completed=done, status="")
+            self._task = self.live.add_task(safe_text(title), total=total, completed=int(done), status="")
         else:
             self.line(f"{title}: {done:,.0f} of {total:,.0f} done, started")
 

@@ -4,7 +4,7 @@ Shape legend: S seeds, C cells (seed by seed), P coordinates, T steps.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,7 +52,7 @@ class BatchDone:
 
 def run_batch(
     batch: CellBatch, keys: list[str], weights: Weights | None, engine: Engine
-) -> Iterator[BatchProgress | BatchDone]:
+) -> Generator[BatchProgress | BatchDone, None, None]:
     """Runs every cell of the batch for its horizon.
 
     Args:

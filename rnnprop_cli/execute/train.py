@@ -125,13 +125,13 @@ class MetaTraining:
         """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function."""
         spec = self.spec
         seeds = [derive_seed(spec.seed, "meta", meta_iteration, task) for task in range(spec.meta_batch)]
-        f = self._build(seeds)
+        f: Optimizee = self._build(seeds)
         if spec.random_scaling is not None:
             f = RandomScaling(f, spec.random_scaling, seeds, "f")
         if spec.convex is None:
             return f
         g: Optimizee = Quadratic(spec.convex.dimension, seeds, self.dtype, self.device, spec.convex.clip)
-        if spec.convex.scaling is not False:
+        if spec.convex.scaling:
             g = RandomScaling(g, spec.convex.scaling, seeds, "g")
         return Combined(f, g)
 

@@ -92,8 +92,8 @@ class Layout:
 
     def split(self, params_CP: Tensor) -> list[Tensor]:
         """Views [C, *shape] of every tensor."""
-        parts = params_CP.split(self.sizes, dim=1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        parts = torch.split(params_CP, self.sizes, dim=1)
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def init_params(
         self, seeds: Sequence[int], init: str, dtype: torch.dtype, device: torch.device

@@ -54,7 +54,7 @@ class Conv(Classifier):
         n_seeds, n_examples, _ = inputs_SMD.shape
         n_cells = len(params_CP)
         # Images with the channels of all seeds side by side: [M, S channels, height, width].
-        x = inputs_SMD.unflatten(2, self.image_shape).transpose(0, 1).flatten(1, 2)
+        x: Tensor = inputs_SMD.view(n_seeds, n_examples, *self.image_shape).transpose(0, 1).flatten(1, 2)
         groups = n_seeds
         flat = False
         for position, letter in enumerate(self.letters):

@@ -16,7 +16,7 @@ from torch import Tensor
 class RuleState(NamedTuple):
     """State of any classical rule."""
 
-    count: int  # updates done
+    steps: int  # updates done
     slots_CP: tuple[Tensor, ...]  # the rule's own accumulators, [C, P] each
     scalar: float = 1.0  # the rule's own running product (NAdam), else unused
 
@@ -29,7 +29,7 @@ class Rule(Protocol):
         ...
 
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
-        """Direction of step t = state.count + 1 and the next `scalar`; the slots are updated in place."""
+        """Direction of step t = state.steps + 1 and the next `scalar`; the slots are updated in place."""
         ...
 
 
@@ -58,8 +58,8 @@ class Baseline:
         if not donate:
             state = state._replace(slots_CP=tuple(slot.clone() for slot in state.slots_CP))
         direction_CP, scalar = self.rule.direction(grads_CP, state, params_CP)
-        updates_CP = direction_CP * (self.lr_C1 * -self.factor(state.count))
-        return updates_CP, RuleState(state.count + 1, state.slots_CP, scalar)
+        updates_CP = direction_CP * (self.lr_C1 * -self.factor(state.steps))
+        return updates_CP, RuleState(state.steps + 1, state.slots_CP, scalar)
 
 
 def _zeros(params_CP: Tensor, n: int) -> tuple[Tensor, ...]:
@@ -182,7 +182,7 @@ class Adam:
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """See `Rule`."""
         m_CP, v_CP = state.slots_CP
-        t = state.count + 1
+        t = state.steps + 1
         m_CP.lerp_(grads_CP, 1 - self.beta1)
         v_CP.mul_(self.beta2).addcmul_(grads_CP, grads_CP, value=1 - self.beta2)
         root = (1 - self.beta2**t) ** 0.5
@@ -211,7 +211,7 @@ class NAdam:
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """See `Rule`."""
         m_CP, v_CP = state.slots_CP
-        t = state.count + 1
+        t = state.steps + 1
         mu, mu_next = (self.beta1 * (1 - 0.5 * 0.96 ** (s * self.momentum_decay)) for s in (t, t + 1))
         product = state.scalar * mu
         m_CP.lerp_(grads_CP, 1 - self.beta1)

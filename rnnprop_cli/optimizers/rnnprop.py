@@ -15,7 +15,7 @@ from rnnprop_cli.spec.optimizers import RNNpropSpec
 class Moments(NamedTuple):
     """Moving averages of the gradient."""
 
-    count: int  # gradients seen
+    steps: int  # gradients seen
     m_CP: Tensor  # [C, P] first moment
     v_CP: Tensor  # [C, P] second raw moment
 
@@ -45,7 +45,7 @@ class RNNpropRule:
 
     def features(self, grads_CP: Tensor, state: Moments, *, donate: bool) -> tuple[Tensor, Moments]:
         """See `LearnedRule`."""
-        t = state.count + 1
+        t = state.steps + 1
         m_CP, v_CP = (state.m_CP, state.v_CP) if donate else (state.m_CP.clone(), state.v_CP.clone())
         m_CP.lerp_(grads_CP, 1 - self.beta1)
         v_CP.mul_(self.beta2).addcmul_(grads_CP, grads_CP, value=1 - self.beta2)

@@ -24,6 +24,7 @@ from rnnprop_cli.records import (
     ExperimentInfo,
     MetaStepResult,
     RunFacts,
+    Status,
 )
 from rnnprop_cli.runs.environment import experiment_facts, identity_facts
 from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
@@ -132,7 +133,7 @@ def run_train(
         (info,) = reader.runs(experiment_id)
         chosen = choose_checkpoint(reader.checkpoints(info.id), spec.checkpoint.select)
         if not stop:
-            status = "done" if recorder.first_bad is None else "diverged"
+            status: Status = "done" if recorder.first_bad is None else "diverged"
             final = None if chosen is None else chosen.validation_loss
             result = CellResult(
                 run.key, status, final, first_bad_step=recorder.first_bad, elapsed_s=recorder.elapsed_s
