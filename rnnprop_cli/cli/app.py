@@ -3,16 +3,19 @@
 Modules named here import what is heavy inside their commands, so that `rnnprop --help` stays quick.
 """
 
-import importlib
-import importlib.util
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from rnnprop_cli import __version__
+from rnnprop_cli.cli import data, db, runs, spec
+from rnnprop_cli.cli.bench import bench
 from rnnprop_cli.cli.console import DEFAULT_DB, Color, ReportingGroup, Settings, use_color
+from rnnprop_cli.cli.doctor import doctor
+from rnnprop_cli.cli.report import report
+from rnnprop_cli.cli.train import train
 
 app = typer.Typer(
     cls=ReportingGroup,
@@ -26,36 +29,17 @@ LOOK: Final = "Look at results"
 PREPARE: Final = "Prepare and check"
 
 
-@dataclass(frozen=True)
-class _Command:
-    name: str  # also the module in rnnprop_cli.cli
-    attribute: str  # "app" for a group of commands, else the function
-    panel: str
-
-
-COMMANDS: Final = (
-    _Command("train", "train", MEASURE),
-    _Command("bench", "bench", MEASURE),
-    _Command("report", "report", LOOK),
-    _Command("tui", "tui", LOOK),
-    _Command("runs", "app", LOOK),
-    _Command("spec", "app", PREPARE),
-    _Command("data", "app", PREPARE),
-    _Command("weights", "app", PREPARE),
-    _Command("db", "app", PREPARE),
-    _Command("doctor", "doctor", PREPARE),
+# name, panel of the help text, and a function or a group of commands
+COMMANDS: Final[tuple[tuple[str, str, Callable[..., None] | typer.Typer], ...]] = (
+    ("train", MEASURE, train),
+    ("bench", MEASURE, bench),
+    ("report", LOOK, report),
+    ("runs", LOOK, runs.app),
+    ("spec", PREPARE, spec.app),
+    ("data", PREPARE, data.app),
+    ("db", PREPARE, db.app),
+    ("doctor", PREPARE, doctor),
 )
-
-
-def _register(command: _Command) -> None:
-    module = f"rnnprop_cli.cli.{command.name}"
-    if importlib.util.find_spec(module) is None:
-        return  # not written yet
-    target: Any = getattr(importlib.import_module(module), command.attribute)
-    if isinstance(target, typer.Typer):
-        app.add_typer(target, name=command.name, rich_help_panel=command.panel)
-    else:
-        app.command(command.name, rich_help_panel=command.panel)(target)
 
 
 def _show_version(wanted: bool) -> None:
@@ -72,7 +56,7 @@ def _choose_color(value: Color) -> Color:
 @app.callback()
 def root(
     ctx: typer.Context,
-    db: Annotated[
+    db_path: Annotated[
         Path, typer.Option("--db", metavar="PATH", envvar="RNNPROP_DB", help="Database of all runs.")
     ] = DEFAULT_DB,
     quiet: Annotated[
@@ -96,8 +80,11 @@ def root(
     ] = False,
 ) -> None:
     """Meta-train learned optimizers and measure them honestly against tuned classical ones."""
-    ctx.obj = Settings(db=db, quiet=quiet, verbose=verbose)
+    ctx.obj = Settings(db=db_path, quiet=quiet, verbose=verbose)
 
 
-for _command in COMMANDS:
-    _register(_command)
+for _name, _panel, _target in COMMANDS:
+    if isinstance(_target, typer.Typer):
+        app.add_typer(_target, name=_name, rich_help_panel=_panel)
+    else:
+        app.command(_name, rich_help_panel=_panel)(_target)

@@ -64,7 +64,9 @@ def test_a_resolved_spec_survives_json(kind: str, tmp_path: Path) -> None:
     assert type(spec).model_validate_json(spec.model_dump_json()) == spec
 
 
-@pytest.mark.parametrize("file", sorted(Path("bench_specs").glob("*.toml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "bench_specs").glob("*.toml")), ids=lambda file: file.name
+)
 def test_shipped_specs_are_right(file: Path) -> None:
     resolve(file)
 

@@ -1,0 +1,88 @@
+"""`rnnprop doctor`."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rnnprop_cli.cli.app import app
+
+
+@pytest.fixture(autouse=True)
+def _plain_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compiling a kernel is not what these tests are about."""
+    import torch
+
+    from rnnprop_cli.kernels.reference import ReferenceKernel
+
+    def reference(name: str, device: torch.device, dtype: torch.dtype) -> tuple[ReferenceKernel, str]:
+        return ReferenceKernel(), "kernel: reference (slower), because this is a test"
+
+    monkeypatch.setattr("rnnprop_cli.kernels.select.select_kernel", reference)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda app: tmp_path / "cache" / app)
+    monkeypatch.delenv("RNNPROP_DATA_DIR", raising=False)
+
+
+def _doctor(db: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["--db", str(db), "doctor", *options])
+
+
+def _findings(result: Result) -> dict[str, tuple[str, str]]:
+    return {f["topic"]: (f["status"], f["text"]) for f in json.loads(result.stdout)["findings"]}
+
+
+def test_everything_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    db = tmp_path / "results" / "x.db"
+    result = _doctor(db, "--json")
+    assert result.exit_code == 0
+    findings = _findings(result)
+    assert list(findings)[:3] == ["rnnprop", "python", "torch"]
+    assert {
+        "device",
+        "kernel",
+        "sqlite",
+        "data digits",
+        "data mnist",
+        "database",
+        "terminal",
+    } < findings.keys()
+    assert findings["database"] == ("ok", f"{db}: not there yet, the first run makes it")
+    assert findings["data mnist"][0] == findings["kernel"][0] == "note"
+    assert not db.parent.exists()
+
+
+def test_text_has_a_line_for_each_finding(tmp_path: Path) -> None:
+    lines = _doctor(tmp_path / "x.db").stdout.splitlines()
+    assert [line.split()[1] for line in lines[:3]] == ["rnnprop", "python", "torch"]
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [((3, 51, 2), "note"), ((3, 51, 3), "ok"), ((3, 52, 0), "ok")]
+)
+def test_an_old_sqlite_is_noted(
+    version: tuple[int, int, int], status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    assert _findings(_doctor(tmp_path / "x.db", "--json"))["sqlite"][0] == status
+
+
+def test_a_broken_database_makes_it_exit_1(tmp_path: Path) -> None:
+    db = tmp_path / "x.db"
+    db.write_text("no database \x1b[31m")
+    result = _doctor(db)
+    assert result.exit_code == 1
+    assert "broken" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_a_sound_database_is_counted(tmp_path: Path) -> None:
+    from rnnprop_cli.store.writer import Writer
+
+    db = tmp_path / "x.db"
+    with Writer.open(db):
+        pass
+    status, text = _findings(_doctor(db, "--json"))["database"]
+    assert status == "ok"
+    assert "0 experiments, 0 runs" in text
