@@ -15,10 +15,10 @@ from typing import Final
 
 from rnnprop_cli.errors import StoreError
 
-APPLICATION_ID: Final = 0x524E4E50  # "RNNP", at offset 68 of the file
+APPLICATION_ID: Final = 0x524E4E50  # "RNNP"
 BUSY_TIMEOUT_S: Final = 30.0
-_MAGIC: Final = b"SQLite format 3\x00"
-_HEADER_BYTES: Final = 100
+_SMALLEST_PAGE: Final = 512
+REPLACE: Final = "Put a backup in its place, or move the file away to start afresh."
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
 
@@ -44,10 +44,7 @@ def _remedy(path: Path, error: sqlite3.Error) -> str:
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"Another program held the database for {BUSY_TIMEOUT_S:g} s; close it and try again."
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return (
-            "The database is damaged. `rnnprop db check` says where; put a backup in its place, "
-            "or move the file away to start afresh."
-        )
+        return f"The database is damaged; `rnnprop db check` may say where. {REPLACE}"
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return "Check the permissions of the file and its folder, or choose another place with --db."
     if code.startswith("SQLITE_IOERR"):
@@ -73,7 +70,10 @@ def _free_bytes(path: Path) -> int:
 
 
 def check_file(path: Path, newest_version: int) -> None:
-    """Refuse what is not a database of ours, by its first 100 bytes; opens nothing and changes nothing.
+    """Refuse what is not a database of ours, by its first page; changes nothing and leaves no file beside it.
+
+    Only SQLite may open the file: POSIX drops every lock that a process has on a file when it closes any descriptor of
+    that file, and a connection without its lock loses its write-ahead log to the next tool that closes the database.
 
     Raises:
         StoreError: absent, a folder, empty, damaged, of another program, or of a newer version.
@@ -90,25 +90,37 @@ def check_file(path: Path, newest_version: int) -> None:
         has_wal = (
             wal.exists() and wal.stat().st_size > 0
         )  # before the size below: a checkpoint may be going on
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-            size = file.seek(0, os.SEEK_END)
-    if not header:
+        size = path.stat().st_size
+    if not size:
         raise StoreError(f"{path}: is empty (0 bytes), no database. Delete it, or name another with --db.")
-    if not header.startswith(_MAGIC[: len(header)]):
-        raise StoreError(f"{path}: is not a SQLite database. Name another with --db, or move the file away.")
-    # SQLite sees for itself whether whole pages are absent, but takes half a page at the end for a whole one.
-    page_bytes = int.from_bytes(header[16:18], "big")
-    if len(header) < _HEADER_BYTES or (
-        not has_wal and size % (65536 if page_bytes == 1 else page_bytes or 1)
-    ):
-        raise StoreError(
-            f"{path}: the database is cut off after {size:,} bytes. Put a backup in its place, "
-            "or move the file away to start afresh."
-        )
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+    if size < _SMALLEST_PAGE:
+        raise StoreError(f"{path}: is too short for a database ({size} bytes). {REPLACE}")
+    try:
+        application_id, version, page_bytes = _first_page(path)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            raise StoreError(
+                f"{path}: is not a SQLite database. Name another with --db, or move the file away."
+            ) from error
+        if has_wal:
+            return  # caught amid a checkpoint; a connection that reads the log too will tell
+        with storage_errors(path):
+            raise
+    if application_id != APPLICATION_ID:
         raise StoreError(f"{path}: is a database of another program. Name another with --db.")
-    _check_version(path, int.from_bytes(header[60:64], "big"), newest_version)
+    _check_version(path, version, newest_version)
+    # SQLite sees for itself whether whole pages are absent, but takes half a page at the end for a whole one.
+    if not has_wal and size % page_bytes:
+        raise StoreError(f"{path}: the database is cut off after {size:,} bytes. {REPLACE}")
+
+
+def _first_page(path: Path) -> tuple[int, int, int]:
+    """Application id, schema version and page size as the file itself has them, without locks and without its log."""
+    uri = path.resolve().as_uri() + "?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        names = ("application_id", "user_version", "page_size")
+        first, second, third = (int(connection.execute(f"PRAGMA {n}").fetchone()[0]) for n in names)
+    return first, second, third
 
 
 def _check_version(path: Path, version: int, newest_version: int) -> None:
@@ -194,14 +206,15 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
     A crash in between leaves no half-made database behind, only `<name>.new`, which the next attempt replaces.
     The caller holds the lock and has seen that `path` does not exist.
     """
-    for side in _SIDE_FILES:
-        if (left := Path(f"{path}{side}")).exists():
+    for side in ("-wal", "-journal"):
+        if (left := Path(f"{path}{side}")).exists() and left.stat().st_size:
             # SQLite would replay it into the new file.
             raise StoreError(
                 f"{left}: belongs to a database that is gone. Put {path.name} back beside it, or delete it."
             )
     new = path.with_name(path.name + ".new")
     with storage_errors(path):
+        _remove(path)  # what readers of a database that is gone left: empty logs and an index
         _remove(new)
         try:
             with closing(sqlite3.connect(new, isolation_level=None)) as connection:

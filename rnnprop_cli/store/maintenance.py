@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rnnprop_cli.errors import CheckpointError, StoreError
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
-from rnnprop_cli.store.database import open_reader, storage_errors, sync_folder
+from rnnprop_cli.store.database import REPLACE, open_reader, storage_errors, sync_folder
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.writer import Writer
 
@@ -36,7 +36,7 @@ def check(path: Path) -> CheckReport:
     with closing(connection), storage_errors(path):
         problems = [text for (text,) in connection.execute("PRAGMA integrity_check(20)") if text != "ok"]
         problems += [
-            f"row {rowid} of {table} refers to a {parent} that is gone"
+            f"row {rowid} of {table} has lost its {parent}"
             for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check")
         ]
         problems += [
@@ -46,10 +46,7 @@ def check(path: Path) -> CheckReport:
             )
         ]
         if problems:
-            raise StoreError(
-                f"{path}: the database is damaged: {_list(problems)}. Put a backup in its place, "
-                "or move the file away to start afresh."
-            )
+            raise StoreError(f"{path}: the database is damaged: {_list(problems)}. {REPLACE}")
         files = connection.execute("SELECT path, sha256 FROM checkpoint ORDER BY id").fetchall()
         report = CheckReport(
             version=version,

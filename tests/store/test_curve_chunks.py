@@ -28,6 +28,7 @@ def build_pieces(plan):
     return pieces
 
 
+@settings(deadline=None)
 @given(pieces_of_lengths)
 def test_packing_keeps_every_step_and_value(plan):
     pieces = build_pieces(plan)
@@ -40,6 +41,7 @@ def test_packing_keeps_every_step_and_value(plan):
     assert chunks[0].step0 == pieces[0].step0
 
 
+@settings(deadline=None)
 @given(pieces_of_lengths, st.integers(0, 10_000))
 def test_cutting_keeps_exactly_the_steps_before(plan, step):
     for piece in build_pieces(plan):

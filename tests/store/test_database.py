@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def newer(path: Path) -> None:
 BAD_FILES = {
     "is empty": lambda path: path.write_bytes(b""),
     "is not a SQLite database": lambda path: path.write_bytes(os.urandom(5000)),
-    "is cut off after 16 bytes": lambda path: path.write_bytes(b"SQLite format 3\x00"),
+    "is too short for a database": lambda path: path.write_bytes(b"SQLite format 3\x00"),
     "is a database of another program": foreign,
     "was written by a newer rnnprop": newer,
     "is not a file": lambda path: path.mkdir(),
@@ -132,6 +134,15 @@ def test_the_log_of_a_database_that_is_gone_is_not_replayed_into_a_new_one(tmp_p
     assert not (tmp_path / "x.db").exists()
 
 
+def test_a_database_that_was_deleted_while_readers_left_files_beside_it_can_be_made_anew(database):
+    with Reader.open(database):
+        pass
+    database.unlink()
+    assert database.with_name("rnnprop.db-shm").exists()
+    with Writer.open(database) as writer:
+        assert writer.begin_experiment(EXPERIMENT) == 1
+
+
 def unprivileged(action) -> str:
     """What `action` raises, or "", in a child that is not root (root may write anywhere)."""
     read_end, write_end = os.pipe()
@@ -202,3 +213,25 @@ def test_a_full_disk_is_reported_and_rolls_the_batch_back(database, spare_pages)
         writer.record_results(1, results, curves)  # goes on once there is room
     with Reader.open(database) as reader:
         assert set(reader.keys_with_status(1).values()) == {"diverged"}
+
+
+FOREIGN_TOOL = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM run").fetchone()
+connection.close()
+"""
+
+
+def test_opening_a_reader_beside_the_writer_drops_none_of_its_locks(database):
+    # POSIX drops all of a process's locks on a file when it closes any descriptor of that file. Without its lock, the
+    # next foreign tool to close the database believes itself the last and deletes the log that we go on writing.
+    with Writer.open(database) as writer:
+        writer.log_event(1, "note", "before")
+        with Reader.open(database):
+            pass
+        subprocess.run([sys.executable, "-c", FOREIGN_TOOL, str(database)], check=True)
+        assert database.with_name("rnnprop.db-wal").exists()
+        writer.log_event(1, "note", "after")
+    with Reader.open(database) as reader:
+        assert [event.text for event in reader.events(1)] == ["before", "after"]

@@ -1,0 +1,173 @@
+"""Rows as text."""
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from bench_samples import EXPERIMENT, runs_of
+
+from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
+from rnnprop_cli.view.export import (
+    cells,
+    format_failures,
+    format_loss,
+    format_percent,
+    format_rate,
+    to_csv,
+    to_json,
+    to_markdown,
+)
+from rnnprop_cli.view.sparkline import sparkline
+from rnnprop_cli.view.summary import SummaryRow, summarize
+
+EVIL = "ev|il\x1b]52;c;\x07\u202e"
+NAN = math.nan
+
+
+@pytest.fixture
+def summary():
+    groups = [
+        runs_of("rnnprop", [0.27, 0.28, 0.29], is_baseline=False),
+        runs_of("adam", [0.30, 0.31, 0.33]),
+        runs_of(EVIL, [NAN, NAN, NAN]),
+        runs_of("sgd", ["failed", "queued", 0.4]),
+    ]
+    return summarize(EXPERIMENT, [run for group in groups for run in group])
+
+
+REQUIRED = {
+    *("bench", "optimizee", "dataset", "activation", "depth", "horizon", "optimizer", "learning_rate"),
+    *("seeds", "final_loss_mean", "final_loss_low", "final_loss_high", "diverged"),
+}
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_json_has_an_object_per_row_with_the_promised_keys_and_null_for_what_is_not_finite(summary):
+    text = to_json(summary)
+    records = json.loads(text, parse_constant=refuse)
+    assert len(records) == 4
+    assert all(record.keys() >= REQUIRED for record in records)
+    lost = next(record for record in records if record["optimizer"] == EVIL)
+    assert (lost["final_loss_mean"], lost["final_loss_median"], lost["diverged"]) == (None, None, 3)
+    assert text.isascii()
+    assert "\x1b" not in text
+
+
+def test_csv_holds_what_json_holds(summary):
+    records = list(csv.DictReader(io.StringIO(to_csv(summary))))
+    assert list(records[0]) == list(SummaryRow.__dataclass_fields__)
+    for record, row in zip(records, summary.rows, strict=True):
+        if row.final_loss_mean is None:
+            assert record["final_loss_mean"] == ""
+        else:
+            assert float(record["final_loss_mean"]) == row.final_loss_mean
+        assert int(record["seeds"]) == row.seeds
+
+
+@pytest.mark.parametrize("write", [to_json, to_csv, to_markdown])
+def test_no_control_character_leaves_an_export(summary, write):
+    assert not [c for c in write(summary) if c != "\n" and not c.isprintable()]
+
+
+def test_markdown_is_a_table_per_problem_with_the_best_in_bold(summary):
+    text = to_markdown(summary)
+    lines = text.splitlines()
+    assert lines[0] == "# demo"
+    assert lines[2] == "## mnist · mlp sigmoid · depth 1 · 100 steps"
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 2 + 4
+    unescaped = {line.replace("\\|", "").count("|") for line in table}
+    assert len(unescaped) == 1  # a bar in a name opens no column
+    assert table[2].startswith("| **1** | **rnnprop** |")
+    assert "adam \\*" in table[3]
+
+
+def test_a_benchmark_without_rows_exports_as_nothing():
+    empty = summarize(EXPERIMENT, [])
+    assert json.loads(to_json(empty)) == []
+    assert to_csv(empty).count("\n") == 1
+    assert to_markdown(empty).startswith("# demo")
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [
+        (0.305217, 0.001342, "0.3052 ±0.0013"),
+        (0.305217, 0.1342, "0.31 ±0.13"),
+        (0.305217, None, "0.3052"),
+        (0.305217, 0.0, "0.3052"),
+        (2.5, 12.0, "2 ±12"),
+        (1.5e-6, 2e-7, "1.500e-06 ±2.0e-07"),
+        (1.5e30, None, "1.500e+30"),
+        (123.456, None, "123.5"),
+        (0.0, None, "0.0000"),
+        (math.inf, None, "inf"),
+        (None, None, "-"),
+    ],
+)
+def test_a_loss_is_written_to_the_digits_that_mean_something(mean, half, text):
+    assert format_loss(mean, half) == text
+
+
+def test_other_numbers_are_written_short():
+    assert format_rate(2**-5.5) == "0.0221"
+    assert format_rate(None) == "-"
+    assert format_percent(-7.71, 1.04) == "-7.7 ±1.0"
+    assert format_percent(12345.6, 78.9) == "+12346 ±79"
+    assert format_percent(None) == "-"
+
+
+def test_failures_are_told_apart(summary):
+    by_name = {row.optimizer: format_failures(row) for row in summary.rows}
+    assert by_name == {"rnnprop": "", "adam": "", EVIL: "3 div", "sgd": "1 fail, 1 miss"}
+
+
+def test_the_best_baseline_is_marked_without_colour(summary):
+    assert [cells(row)["optimizer"] for row in summary.rows][:2] == ["rnnprop", "adam *"]
+
+
+def some_curves():
+    (run,) = runs_of("ad,am", [0.5])
+    values = np.array([1.5, NAN, math.inf, 0.1], dtype=np.float32).astype(np.float64)
+    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values)] * 2
+
+
+def test_curves_as_csv_have_a_line_per_value_in_shortest_spelling():
+    records = list(csv.reader(io.StringIO("".join(curves_csv(some_curves())))))
+    assert records[0] == ["run", "optimizer", "learning_rate", "seed", "metric", "step", "value"]
+    assert len(records) == 1 + 8
+    assert [record[5:] for record in records[1:5]] == [["0", "1.5"], ["1", "nan"], ["2", "inf"], ["9", "0.1"]]
+    assert records[1][:5] == ["0", "ad,am", "0.03125", "0", "loss"]
+
+
+def test_curves_as_json_are_valid_json():
+    records = json.loads("".join(curves_json(some_curves())), parse_constant=refuse)
+    assert [record["values"] for record in records] == [[1.5, None, None, 0.1]] * 2
+    assert records[0]["steps"] == [0, 1, 2, 9]
+    assert json.loads("".join(curves_json([]))) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""),
+        ([5.0], "▁"),
+        ([2.0, 2.0, 2.0], "▁▁▁"),
+        ([1.0, 10.0, 100.0], "▁▅█"),
+        ([0.0, 1.0], "▁█"),
+        ([1.0, NAN, 100.0], "▁!█"),
+        ([NAN, math.inf], "!!"),
+    ],
+)
+def test_a_sparkline_shows_the_course_of_a_curve(values, line):
+    assert sparkline(np.array(values)) == line
+
+
+def test_a_sparkline_is_no_wider_than_asked():
+    assert len(sparkline(np.linspace(1, 2, 10_007), 40)) == 40

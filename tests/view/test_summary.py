@@ -1,0 +1,152 @@
+"""Runs to rows: grouping, counting, ranking, comparing."""
+
+import math
+
+import pytest
+from bench_samples import EXPERIMENT, runs_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnprop_cli.view.summary import summarize
+
+NAN = math.nan
+
+
+def rows(*groups):
+    return summarize(EXPERIMENT, [run for group in groups for run in group]).rows
+
+
+def test_a_row_has_the_mean_over_its_seeds_with_interval_and_facts():
+    (row,) = rows(runs_of("adam", [0.3, 0.31, 0.32]))
+    assert row.final_loss_mean == pytest.approx(0.31)
+    assert row.final_loss_low < 0.3
+    assert row.final_loss_high > 0.32
+    assert (row.bench, row.dataset, row.optimizee, row.depth) == ("demo", "mnist", "mlp sigmoid", 1)
+    assert (row.activation, row.horizon, row.optimizer, row.learning_rate) == (
+        "sigmoid",
+        100,
+        "adam",
+        0.03125,
+    )
+    assert (row.seeds, row.diverged, row.failed, row.missing) == (3, 0, 0, 0)
+    assert (row.heldout_loss_mean, row.heldout_accuracy_mean) == (pytest.approx(1.31), 0.75)
+    assert row.elapsed_s == 2.0
+
+
+def test_diverged_failed_and_missing_runs_are_counted_and_stay_out_of_the_mean():
+    (row,) = rows(runs_of("adam", [0.5, NAN, 0.5, "failed", "queued", "interrupted", "running"]))
+    assert (row.seeds, row.diverged, row.failed, row.missing, row.planned) == (3, 1, 1, 3, 7)
+    assert row.final_loss_mean == 0.5
+    assert row.final_loss_median == 0.5
+
+
+@pytest.mark.parametrize("loss", [math.inf])
+def test_a_done_run_whose_final_loss_is_not_finite_counts_as_diverged(loss):
+    (row,) = rows(runs_of("adam", [0.5, loss]))
+    assert (row.seeds, row.diverged, row.final_loss_mean) == (2, 1, 0.5)
+
+
+def test_a_row_with_diverged_runs_ranks_behind_all_without_and_one_without_results_has_no_rank():
+    table = rows(
+        runs_of("nothing", ["queued"] * 4),
+        runs_of("all lost", [NAN] * 4),
+        runs_of("mostly lost", [0.01, NAN, NAN, NAN]),
+        runs_of("once lost", [0.02, 0.02, 0.02, NAN]),
+        runs_of("worse", [0.9] * 4),
+        runs_of("better", [0.8] * 4),
+    )
+    order = [(row.optimizer, row.rank) for row in table]
+    assert order == [
+        ("better", 1),
+        ("worse", 2),
+        ("once lost", 3),
+        ("mostly lost", 4),
+        ("all lost", 5),
+        ("nothing", None),
+    ]
+
+
+def test_every_row_is_compared_with_the_best_tuned_baseline_by_seed():
+    base = [0.30, 0.32, 0.34]
+    table = rows(
+        runs_of("learned", [0.27, 0.288, 0.306], is_baseline=False),
+        runs_of("adam", base),
+        runs_of("sgd", [0.4, 0.31, 0.4]),
+        runs_of("lucky default", [0.1, 0.1, 0.1], phase="default"),
+    )
+    by_name = {row.optimizer: row for row in table}
+    assert [name for name, row in by_name.items() if row.is_best_baseline] == ["adam"]
+    learned, sgd = by_name["learned"], by_name["sgd"]
+    assert learned.best_baseline == "adam"
+    assert learned.difference_percent == pytest.approx(-10)
+    assert (learned.seeds_better, learned.seeds_paired) == (3, 3)
+    assert (sgd.seeds_better, sgd.seeds_paired) == (1, 3)
+    assert by_name["lucky default"].seeds_better == 3
+    assert by_name["adam"].difference_percent is None
+
+
+def test_a_baseline_that_never_diverged_is_the_reference_even_if_another_has_a_lower_mean():
+    table = rows(runs_of("wild", [0.1, 0.1, NAN]), runs_of("tame", [0.2, 0.2, 0.2]))
+    assert [row.optimizer for row in table if row.is_best_baseline] == ["tame"]
+
+
+def test_without_a_tuned_baseline_nothing_is_compared():
+    table = rows(
+        runs_of("learned", [0.1], is_baseline=False),
+        runs_of("adam", [0.2], phase="default"),
+        runs_of("sgd", ["failed"]),
+    )
+    assert {row.best_baseline for row in table} == {None}
+    assert not any(row.is_best_baseline for row in table)
+
+
+def test_problems_are_told_apart_by_dataset_horizon_optimizee_depth_and_activation():
+    groups = [
+        runs_of("adam", [0.1]),
+        runs_of("adam", [0.2], dataset="digits"),
+        runs_of("adam", [0.3], horizon=2000),
+        runs_of("adam", [0.4], depth=2),
+        runs_of("adam", [0.5], optimizee="mlp elu", activation="elu"),
+        runs_of("adam", [0.6], dataset=None, optimizee="quadratic 20", depth=None, activation=None),
+    ]
+    summary = summarize(EXPERIMENT, [run for group in groups for run in group])
+    assert [(problem.title, len(rows)) for problem, rows in summary.problems] == [
+        ("quadratic 20 · 100 steps", 1),
+        ("digits · mlp sigmoid · depth 1 · 100 steps", 1),
+        ("mnist · mlp elu · depth 1 · 100 steps", 1),
+        ("mnist · mlp sigmoid · depth 1 · 100 steps", 1),
+        ("mnist · mlp sigmoid · depth 2 · 100 steps", 1),
+        ("mnist · mlp sigmoid · depth 1 · 2,000 steps", 1),
+    ]
+    assert all(row.rank == 1 for row in summary.rows)
+
+
+def test_runs_at_two_learning_rates_are_never_averaged():
+    assert len(rows(runs_of("adam", [0.1, 0.2]), runs_of("adam", [0.3, 0.4], lr=0.5))) == 2
+
+
+def test_tuning_runs_are_left_aside():
+    assert rows(runs_of("adam", [0.1], phase="tuning")) == ()
+
+
+outcomes = st.lists(
+    st.one_of(st.floats(1e-6, 1e6), st.just(NAN), st.sampled_from(["failed", "queued", "running"])),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(outcomes, min_size=1, max_size=5), st.randoms())
+def test_every_run_is_counted_once_and_the_order_of_runs_does_not_matter(groups, random):
+    runs = [run for number, group in enumerate(groups) for run in runs_of(f"o{number}", group)]
+    summary = summarize(EXPERIMENT, runs)
+    assert sum(row.planned for row in summary.rows) == len(runs)
+    assert [row.rank for row in summary.rows if row.rank] == list(
+        range(1, 1 + sum(row.seeds > 0 for row in summary.rows))
+    )
+    shuffled = list(runs)
+    random.shuffle(shuffled)
+    again = summarize(EXPERIMENT, shuffled)
+    names = [(row.optimizer, row.rank, row.seeds, row.diverged) for row in summary.rows]
+    assert names == [(row.optimizer, row.rank, row.seeds, row.diverged) for row in again.rows]
