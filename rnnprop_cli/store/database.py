@@ -214,7 +214,8 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
             )
     new = path.with_name(path.name + ".new")
     with storage_errors(path):
-        _remove(path)  # what readers of a database that is gone left: empty logs and an index
+        for side in _SIDE_FILES:  # what readers of a database that is gone left: an empty log and its index
+            Path(f"{path}{side}").unlink(missing_ok=True)
         _remove(new)
         try:
             with closing(sqlite3.connect(new, isolation_level=None)) as connection:
