@@ -121,7 +121,8 @@ class ReportingGroup(TyperGroup):
         """Run the command; raises only `typer.Exit` and Typer's own usage errors."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()  # here, where a closed pipe can still be reported
+            if sys.stdout is not None:  # None where the shell has closed it
+                sys.stdout.flush()  # here, where a failure can still be reported
             return result
         except BrokenPipeError:
             _forget_pipes()
@@ -134,6 +135,12 @@ class ReportingGroup(TyperGroup):
                 _show_traceback(error)
             show_error(error)
             raise typer.Exit(exit_code(error)) from None
+        except OSError as error:  # the machine's fault: a full disk, a folder that may not be read
+            if settings(ctx).verbose:
+                _show_traceback(error)
+            where = "" if error.filename is None else f": {error.filename}"
+            show_error(f"{error.strerror or error}{where}")
+            raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:
             if _is_typers(error):
                 raise
@@ -162,7 +169,7 @@ def _show_traceback(error: BaseException) -> None:
 
 def _forget_pipes() -> None:
     """Point closed standard streams at the null device, so that Python's flush at exit stays silent."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except (OSError, ValueError):

@@ -137,7 +137,8 @@ def _terminal() -> Finding:
         if is_terminal
         else "not a terminal"
     )
-    colour = stdout().color_system or "none"
+    console = stdout()
+    colour = "none" if console.no_color else console.color_system or "none"
     text = f"{kind}, {encoding}, colours: {colour}"
     if is_terminal and encoding.lower().replace("-", "") != "utf8":
         return Finding("terminal", "note", f"{text}; plots need UTF-8, or rnnprop tui --charset ascii")

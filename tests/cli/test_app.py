@@ -70,6 +70,7 @@ def _raising(error: BaseException) -> typer.Typer:
         (KeyboardInterrupt(), 130),
         (BrokenPipeError(), 141),
         (ZeroDivisionError("x"), 1),
+        (PermissionError(13, "Permission denied", "results"), 1),
     ],
 )
 def test_every_error_has_its_exit_code_and_no_traceback(error: BaseException, code: int) -> None:
@@ -184,6 +185,16 @@ def test_a_closed_pipe_is_no_error_message() -> None:
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert result.stdout.strip() in {"0", "1", "141"}
     assert result.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    ("redirection", "message"), [(">/dev/full", "error: No space left on device\n"), (">&-", "")]
+)
+def test_stdout_that_takes_nothing_is_no_fault_of_rnnprop(redirection: str, message: str) -> None:
+    script = f"{sys.executable} -m rnnprop_cli data list {redirection}"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (result.returncode, result.stderr) == (1 if message else 0, message)
 
 
 def test_sigterm_exits_143() -> None:
