@@ -184,8 +184,8 @@ class _Driver:
         todo = [key for key in keys if key in missing]
         optimizer = batch.optimizer
         weights = self.weights[optimizer.weights] if isinstance(optimizer, LearnedSpec) else None
-        events = run_batch(batch, keys, weights, self.engine)
         try:
+            events = run_batch(batch, keys, weights, self.engine)
             for event in events:
                 if isinstance(event, BatchDone):
                     curves = [curve for curve in event.curves if curve.key in missing]
