@@ -21,7 +21,7 @@ from rnnprop_cli.kernels.reference import ReferenceKernel
 # Coordinates, warps and pipeline stages of a program. Compiled for sm_90 this fits two programs on a processor with
 # few registers spilled; more stages or larger blocks spill tens of kilobytes. Not yet timed on a device.
 BLOCK: Final = 32
-LAUNCH: Final = {"num_warps": 4, "num_stages": 1}
+LAUNCH: Final = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
 MIN_TILE: Final = 16  # the smallest side of a product
 MAX_PROGRAMS: Final = 1024  # programs of a backward launch: each has a partial gradient of its own
 MAX_KEPT_BYTES: Final = 512 * 2**20  # of the states kept for the backward direction
@@ -77,12 +77,13 @@ class CudaKernel:
             return self._reference.step(network, meta_params_Q, features_FN, hidden, donate=donate)
         new = hidden if donate else Hidden(torch.empty_like(hidden.h_LHN), torch.empty_like(hidden.c_LHN))
         output = features_FN.new_empty(n)
-        self._programs.step_program[(-(-n // BLOCK),)](
-            meta_params_Q.contiguous(), features_FN.contiguous(), *hidden, *new, output, n,
-            F=network.features, E=network.embedding, H=network.hidden, LAYERS=network.layers,
-            FP=padded(network.features + 1), DP=padded(network.embedding or network.features),
-            HP=padded(network.hidden), BOUNDED=network.bounded, BLOCK=BLOCK, **LAUNCH,
-        )  # fmt: skip
+        with torch.cuda.device_of(features_FN):  # type: ignore[no-untyped-call]
+            self._programs.step_program[(-(-n // BLOCK),)](
+                meta_params_Q.contiguous(), features_FN.contiguous(), *hidden, *new, output, n,
+                F=network.features, E=network.embedding, H=network.hidden, LAYERS=network.layers,
+                FP=padded(network.features + 1), DP=padded(network.embedding or network.features),
+                HP=padded(network.hidden), BOUNDED=network.bounded, BLOCK=BLOCK, **LAUNCH,
+            )  # fmt: skip
         return output, new
 
     @torch.no_grad()
@@ -107,13 +108,14 @@ class CudaKernel:
         total = torch.zeros_like(meta_params_Q)
         for start in range(0, n, stretch):
             part = slice(start, min(start + stretch, n))
-            total += self._stretch_gradient(
-                network,
-                meta_params_Q.contiguous(),
-                features_TFN[..., part].contiguous(),
-                Hidden(hidden.h_LHN[..., part].contiguous(), hidden.c_LHN[..., part].contiguous()),
-                output_grad_TN[:, part].contiguous(),
-            )
+            with torch.cuda.device_of(features_TFN):  # type: ignore[no-untyped-call]
+                total += self._stretch_gradient(
+                    network,
+                    meta_params_Q.contiguous(),
+                    features_TFN[..., part].contiguous(),
+                    Hidden(hidden.h_LHN[..., part].contiguous(), hidden.c_LHN[..., part].contiguous()),
+                    output_grad_TN[:, part].contiguous(),
+                )
         return total
 
     def _stretch_gradient(

@@ -19,89 +19,18 @@ P behind a letter is its padded size.
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _tanh(x):
-    return 2.0 * tl.sigmoid(2.0 * x) - 1.0  # saturates cleanly: sigmoid's exp may overflow to infinity
-
-
-@triton.jit
-def _load_rows(base, row_stride, rows: tl.constexpr, rows_padded: tl.constexpr, n, N):
-    """[rows_padded, BLOCK] from `rows` rows of memory, zero elsewhere."""
-    r = tl.arange(0, rows_padded)[:, None]
-    return tl.load(base + r * row_stride + n[None, :], mask=(r < rows) & (n[None, :] < N), other=0.0)
-
-
-@triton.jit
-def _store_rows(base, row_stride, rows: tl.constexpr, rows_padded: tl.constexpr, n, N, x):
-    r = tl.arange(0, rows_padded)[:, None]
-    tl.store(base + r * row_stride + n[None, :], x, mask=(r < rows) & (n[None, :] < N))
-
-
-@triton.jit
-def _load_matrix(
-    base,
-    rows: tl.constexpr,
-    columns: tl.constexpr,
-    rows_padded: tl.constexpr,
-    columns_padded: tl.constexpr,
-):
-    r = tl.arange(0, rows_padded)[:, None]
-    k = tl.arange(0, columns_padded)[None, :]
-    return tl.load(base + r * columns + k, mask=(r < rows) & (k < columns), other=0.0)
-
-
-@triton.jit
-def _load_vector(base, size: tl.constexpr, padded: tl.constexpr):
-    r = tl.arange(0, padded)
-    return tl.load(base + r, mask=r < size, other=0.0)
-
-
-@triton.jit
-def _load_features(base, F: tl.constexpr, FP: tl.constexpr, n, N):
-    """[FP, BLOCK]: the features, and a row of ones behind them for the bias."""
-    features = _load_rows(base, N, F, FP, n, N)
-    return tl.where(tl.arange(0, FP)[:, None] == F, 1.0, features)
-
-
-@triton.jit
-def _embed(q, features, F: tl.constexpr, E: tl.constexpr, FP: tl.constexpr, EP: tl.constexpr):
-    """elu(W features + b) [EP, BLOCK]; `features` carries the row of ones."""
-    e = tl.arange(0, EP)[:, None]
-    f = tl.arange(0, FP)[None, :]
-    weight = tl.load(q + e * F + f, mask=(e < E) & (f < F), other=0.0)
-    bias = tl.load(q + E * F + e + 0 * f, mask=(e < E) & (f == F), other=0.0)
-    z = tl.dot(weight + bias, features, input_precision="ieee")
-    return tl.where(z > 0, z, tl.exp(z) - 1.0)
-
-
-@triton.jit
-def _gate_sum(
-    layer, gate: tl.constexpr, x, h, D: tl.constexpr, H: tl.constexpr, DP: tl.constexpr, HP: tl.constexpr
-):
-    """One gate's w_input x + w_hidden h + bias [HP, BLOCK]; `layer` points at the layer's meta-params."""
-    w_input = _load_matrix(layer + gate * H * D, H, D, HP, DP)
-    w_hidden = _load_matrix(layer + 4 * H * D + gate * H * H, H, H, HP, HP)
-    bias = _load_vector(layer + 4 * H * (D + H) + gate * H, H, HP)
-    total = tl.dot(w_input, x, input_precision="ieee")
-    return tl.dot(w_hidden, h, acc=total, input_precision="ieee") + bias[:, None]
-
-
-@triton.jit
-def _gates(layer, x, h, D: tl.constexpr, H: tl.constexpr, DP: tl.constexpr, HP: tl.constexpr):
-    i = tl.sigmoid(_gate_sum(layer, 0, x, h, D, H, DP, HP))
-    f = tl.sigmoid(_gate_sum(layer, 1, x, h, D, H, DP, HP))
-    g = _tanh(_gate_sum(layer, 2, x, h, D, H, DP, HP))
-    o = tl.sigmoid(_gate_sum(layer, 3, x, h, D, H, DP, HP))
-    return i, f, g, o
-
-
-@triton.jit
-def _output(q_out, h, H: tl.constexpr, HP: tl.constexpr, BOUNDED: tl.constexpr):
-    x_out = tl.sum(_load_vector(q_out, H, HP)[:, None] * h, axis=0) + tl.load(q_out + H)
-    if BOUNDED:
-        x_out = _tanh(x_out)
-    return x_out
+from rnnprop_cli.kernels.cuda_tiles import (
+    add_gate,
+    embed,
+    gates,
+    load_features,
+    load_rows,
+    load_vector,
+    network_output,
+    store_gate,
+    store_rows,
+    tanh,
+)
 
 
 @triton.jit
@@ -128,25 +57,25 @@ def step_program(
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     D0: tl.constexpr = E if E > 0 else F
     EMBED_SIZE: tl.constexpr = E * (F + 1)
-    if E > 0:
-        x = _embed(q, _load_features(features, F, FP, n, N), F, E, FP, DP)
+    if E > 0:  # noqa: SIM108 (the two are of different shapes)
+        x = embed(q, load_features(features, F, FP, n, N), F, E, FP, DP)
     else:
-        x = _load_rows(features, N, F, DP, n, N)
+        x = load_rows(features, N, F, DP, n, N)
     for layer in tl.static_range(LAYERS):
         state = layer * H * N
-        h = _load_rows(h_old + state, N, H, HP, n, N)
-        c = _load_rows(c_old + state, N, H, HP, n, N)
+        h = load_rows(h_old + state, N, H, HP, n, N)
+        c = load_rows(c_old + state, N, H, HP, n, N)
         if layer == 0:
-            i, f, g, o = _gates(q + EMBED_SIZE, x, h, D0, H, DP, HP)
+            i, f, g, o = gates(q + EMBED_SIZE, x, h, D0, H, DP, HP)
         else:
             at = q + EMBED_SIZE + 4 * H * (D0 + H + 1) + (layer - 1) * 4 * H * (2 * H + 1)
-            i, f, g, o = _gates(at, x, h, H, H, HP, HP)
+            i, f, g, o = gates(at, x, h, H, H, HP, HP)
         c = f * c + i * g
-        x = o * _tanh(c)
-        _store_rows(h_new + state, N, H, HP, n, N, x)
-        _store_rows(c_new + state, N, H, HP, n, N, c)
+        x = o * tanh(c)
+        store_rows(h_new + state, N, H, HP, n, N, x)
+        store_rows(c_new + state, N, H, HP, n, N, c)
     q_out = q + EMBED_SIZE + 4 * H * (D0 + H + 1) + (LAYERS - 1) * 4 * H * (2 * H + 1)
-    tl.store(output + n, _output(q_out, x, H, HP, BOUNDED), mask=n < N)
+    tl.store(output + n, network_output(q_out, x, H, HP, BOUNDED), mask=n < N)
 
 
 @triton.jit
@@ -174,51 +103,18 @@ def forward_program(
     `inputs` are the outputs [T, H, N] of the layer below, or for the first one (F > 0) the features [T, F, N].
     """
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    h = _load_rows(h_start, N, H, HP, n, N)
-    c = _load_rows(c_start, N, H, HP, n, N)
+    h = load_rows(h_start, N, H, HP, n, N)
+    c = load_rows(c_start, N, H, HP, n, N)
     for t in range(T):
         if E > 0:
-            x = _embed(q, _load_features(inputs + t * F * N, F, FP, n, N), F, E, FP, DP)
+            x = embed(q, load_features(inputs + t * F * N, F, FP, n, N), F, E, FP, DP)
         else:
-            x = _load_rows(inputs + t * D * N, N, D, DP, n, N)
-        i, f, g, o = _gates(layer, x, h, D, H, DP, HP)
+            x = load_rows(inputs + t * D * N, N, D, DP, n, N)
+        i, f, g, o = gates(layer, x, h, D, H, DP, HP)
         c = f * c + i * g
-        h = o * _tanh(c)
-        _store_rows(h_steps + t * H * N, N, H, HP, n, N, h)
-        _store_rows(c_steps + t * H * N, N, H, HP, n, N, c)
-
-
-@triton.jit
-def _add_gate(
-    layer,
-    gate: tl.constexpr,
-    grad,
-    dx,
-    dh,
-    D: tl.constexpr,
-    H: tl.constexpr,
-    DP: tl.constexpr,
-    HP: tl.constexpr,
-):
-    """Adds one gate's share to the gradients with respect to x and the old h."""
-    w_input = _load_matrix(layer + gate * H * D, H, D, HP, DP)
-    w_hidden = _load_matrix(layer + 4 * H * D + gate * H * H, H, H, HP, HP)
-    dx = tl.dot(tl.trans(w_input), grad, acc=dx, input_precision="ieee")
-    return dx, tl.dot(tl.trans(w_hidden), grad, acc=dh, input_precision="ieee")
-
-
-@triton.jit
-def _store_gate(
-    partial, gate: tl.constexpr, w_input, w_hidden, bias,
-    D: tl.constexpr, H: tl.constexpr, DP: tl.constexpr, HP: tl.constexpr,
-):  # fmt: skip
-    u = tl.arange(0, HP)[:, None]
-    d = tl.arange(0, DP)[None, :]
-    k = tl.arange(0, HP)[None, :]
-    tl.store(partial + (gate * H + u) * D + d, w_input, mask=(u < H) & (d < D))
-    tl.store(partial + 4 * H * D + (gate * H + u) * H + k, w_hidden, mask=(u < H) & (k < H))
-    r = tl.arange(0, HP)
-    tl.store(partial + 4 * H * (D + H) + gate * H + r, bias, mask=r < H)
+        h = o * tanh(c)
+        store_rows(h_steps + t * H * N, N, H, HP, n, N, h)
+        store_rows(c_steps + t * H * N, N, H, HP, n, N, c)
 
 
 @triton.jit
@@ -284,29 +180,29 @@ def backward_program(
             t = T - 1 - back
             features = tl.zeros((FP, BLOCK), tl.float32)
             if E > 0:
-                features = _load_features(inputs + t * F * N, F, FP, n, N)
-                x = _embed(q, features, F, E, FP, DP)
+                features = load_features(inputs + t * F * N, F, FP, n, N)
+                x = embed(q, features, F, E, FP, DP)
             else:
-                x = _load_rows(inputs + t * D * N, N, D, DP, n, N)
+                x = load_rows(inputs + t * D * N, N, D, DP, n, N)
             if t > 0:
-                h_old = _load_rows(h_steps + (t - 1) * H * N, N, H, HP, n, N)
-                c_old = _load_rows(c_steps + (t - 1) * H * N, N, H, HP, n, N)
+                h_old = load_rows(h_steps + (t - 1) * H * N, N, H, HP, n, N)
+                c_old = load_rows(c_steps + (t - 1) * H * N, N, H, HP, n, N)
             else:
-                h_old = _load_rows(h_start, N, H, HP, n, N)
-                c_old = _load_rows(c_start, N, H, HP, n, N)
-            i, f, g, o = _gates(layer, x, h_old, D, H, DP, HP)
-            tanh_c = _tanh(f * c_old + i * g)
+                h_old = load_rows(h_start, N, H, HP, n, N)
+                c_old = load_rows(c_start, N, H, HP, n, N)
+            i, f, g, o = gates(layer, x, h_old, D, H, DP, HP)
+            tanh_c = tanh(f * c_old + i * g)
             if TOP:
                 h = o * tanh_c
                 grad = tl.load(grad_above + t * N + n, mask=n < N, other=0.0)
                 if BOUNDED:
-                    y = _output(q + out_start, h, H, HP, True)
+                    y = network_output(q + out_start, h, H, HP, True)
                     grad = grad * (1.0 - y * y)
-                dh += _load_vector(q + out_start, H, HP)[:, None] * grad[None, :]
+                dh += load_vector(q + out_start, H, HP)[:, None] * grad[None, :]
                 w_out += tl.sum(h * grad[None, :], axis=1)
                 b_out += grad
             else:
-                dh += _load_rows(grad_above + t * H * N, N, H, HP, n, N)
+                dh += load_rows(grad_above + t * H * N, N, H, HP, n, N)
             dc += dh * o * (1.0 - tanh_c * tanh_c)
             d_i = dc * g * i * (1.0 - i)
             d_f = dc * c_old * f * (1.0 - f)
@@ -331,21 +227,21 @@ def backward_program(
 
             dx = tl.zeros((DP, BLOCK), tl.float32)
             dh = tl.zeros((HP, BLOCK), tl.float32)
-            dx, dh = _add_gate(layer, 0, d_i, dx, dh, D, H, DP, HP)
-            dx, dh = _add_gate(layer, 1, d_f, dx, dh, D, H, DP, HP)
-            dx, dh = _add_gate(layer, 2, d_g, dx, dh, D, H, DP, HP)
-            dx, dh = _add_gate(layer, 3, d_o, dx, dh, D, H, DP, HP)
+            dx, dh = add_gate(layer, 0, d_i, dx, dh, D, H, DP, HP)
+            dx, dh = add_gate(layer, 1, d_f, dx, dh, D, H, DP, HP)
+            dx, dh = add_gate(layer, 2, d_g, dx, dh, D, H, DP, HP)
+            dx, dh = add_gate(layer, 3, d_o, dx, dh, D, H, DP, HP)
             if BELOW:
-                _store_rows(grad_below + t * D * N, N, D, DP, n, N, dx)
+                store_rows(grad_below + t * D * N, N, D, DP, n, N, dx)
             if E > 0:
                 dz = dx * tl.where(x > 0, 1.0, x + 1.0)  # elu'(z) = exp(z) = x + 1 for z <= 0
                 w_embed = tl.dot(dz, tl.trans(features), acc=w_embed, input_precision="ieee")
 
     mine = partial + pid.to(tl.int64) * Q
-    _store_gate(mine + layer_start, 0, wx_i, wh_i, b_i, D, H, DP, HP)
-    _store_gate(mine + layer_start, 1, wx_f, wh_f, b_f, D, H, DP, HP)
-    _store_gate(mine + layer_start, 2, wx_g, wh_g, b_g, D, H, DP, HP)
-    _store_gate(mine + layer_start, 3, wx_o, wh_o, b_o, D, H, DP, HP)
+    store_gate(mine + layer_start, 0, wx_i, wh_i, b_i, D, H, DP, HP)
+    store_gate(mine + layer_start, 1, wx_f, wh_f, b_f, D, H, DP, HP)
+    store_gate(mine + layer_start, 2, wx_g, wh_g, b_g, D, H, DP, HP)
+    store_gate(mine + layer_start, 3, wx_o, wh_o, b_o, D, H, DP, HP)
     if TOP:
         r = tl.arange(0, HP)
         tl.store(mine + out_start + r, w_out, mask=r < H)
