@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from rnnprop_cli import __version__
-from rnnprop_cli.cli import data, db, runs, spec
+from rnnprop_cli.cli import data, db, runs, spec, weights
 from rnnprop_cli.cli.bench import bench
 from rnnprop_cli.cli.console import DEFAULT_DB, Color, ReportingGroup, Settings, use_color
 from rnnprop_cli.cli.doctor import doctor
@@ -37,6 +37,7 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[..., None] | typer.Typer], ...]] 
     ("runs", LOOK, runs.app),
     ("spec", PREPARE, spec.app),
     ("data", PREPARE, data.app),
+    ("weights", PREPARE, weights.app),
     ("db", PREPARE, db.app),
     ("doctor", PREPARE, doctor),
 )

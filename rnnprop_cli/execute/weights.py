@@ -1,6 +1,6 @@
 """Meta-params as a plain value that can travel to a worker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Weights:
     tensors: dict[str, NDArray[Any]]  # named as `Network.named_shapes` names them
     sha256: str  # of the file that they came from
     source: str  # where they came from, for the reader
+    made: dict[str, Any] = field(default_factory=dict)  # how: recipe, seed, meta-iterations, versions, commit
 
     @property
     def network(self) -> Network:
@@ -58,4 +59,6 @@ def weights_from(
         raise CheckpointError(
             f"{source}: {', '.join(wrong)} absent or of another shape than its architecture says"
         )
-    return Weights(architecture, {name: tensors[name] for name in expected}, sha256, source)
+    own = {key: value for key, value in metadata.items() if key not in ("optimizer", "made")}
+    made = metadata.get("made", own)
+    return Weights(architecture, {name: tensors[name] for name in expected}, sha256, source, made)

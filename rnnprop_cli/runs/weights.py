@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
 from rnnprop_cli.records import CheckpointInfo
-from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint
+from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint
 from rnnprop_cli.store.reader import Reader
 
 
@@ -21,6 +24,15 @@ def shipped_folder() -> Path:
 def shipped_names() -> list[str]:
     """Names of the weights that come with the package."""
     return sorted(path.name.removesuffix(SUFFIX) for path in shipped_folder().glob(f"*{SUFFIX}"))
+
+
+def trained_names(database: Path) -> list[str]:
+    """Names of the meta-trainings in a database, the last one first."""
+    if not database.expanduser().exists():
+        return []
+    with Reader.open(database.expanduser()) as reader:
+        every = reader.experiments(kind="train")
+    return list(dict.fromkeys(each.facts.name for each in reversed(every)))
 
 
 def find_weights(name: str, database: Path) -> Weights:
@@ -84,10 +96,46 @@ def _from_store(name: str, database: Path) -> Weights | None:
             raise CheckpointError(
                 f"meta-training '{base}' has kept no checkpoint yet. `rnnprop train --resume {base}` goes on with it."
             )
-    return _load(inside(database.resolve().parent, chosen.path), chosen.sha256)
+    weights = _load(inside(database.resolve().parent, chosen.path), chosen.sha256)
+    facts = experiment.facts
+    origin = {
+        "command": json.loads(facts.argv),
+        "commit": facts.git_sha,
+        "versions": json.loads(facts.versions),
+        "environment": json.loads(facts.spec_json)["environment"],
+        "created_utc": experiment.created_utc,
+        "checkpoint_sha256": chosen.sha256,
+    }
+    return replace(weights, made=weights.made | origin)
 
 
 def _load(path: Path, sha256: str | None = None) -> Weights:
     tensors, metadata = load_checkpoint(path, sha256)
     digest = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
     return weights_from(tensors, metadata, digest, str(path))
+
+
+def export_weights(name: str, database: Path, target: Path) -> Path:
+    """Writes weights with all that is known of their making, as `find_weights` reads them back.
+
+    Args:
+        name: as `find_weights` takes it.
+        database: where to look for meta-trainings.
+        target: a `.safetensors` file, its `.json` goes beside it; or `.npz` for numpy alone.
+
+    Raises:
+        UsageError: the target has another suffix, or exists.
+    """
+    if target.suffix not in (SUFFIX, ".npz"):
+        raise UsageError(f"{target}: end it in {SUFFIX} or .npz")
+    if target.exists():
+        raise UsageError(f"{target} exists; nothing is overwritten")
+    weights = find_weights(name, database)
+    if target.suffix == ".npz":
+        np.savez(target, allow_pickle=False, **weights.tensors)
+        return target
+    metadata = {
+        "optimizer": weights.architecture.model_dump(mode="json"),
+        "made": weights.made,
+    }
+    return save_checkpoint(target.parent, target.name.removesuffix(SUFFIX), weights.tensors, metadata).path
