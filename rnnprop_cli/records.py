@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Kind = Literal["bench", "train"]
 Phase = Literal["tuning", "default", "final", "train"]
+# Where a learning rate comes from. tuned: the search of this benchmark; given: a number in the spec; default: the
+# library's; own: a learned optimizer's alpha, trained or given.
+LrSource = Literal["tuned", "given", "default", "own"]
 Status = Literal["queued", "running", "done", "diverged", "failed", "interrupted"]
 
 # Metrics that the program writes; the store accepts any name.
@@ -51,6 +54,7 @@ class RunFacts:
     activation: str | None
     horizon: int
     lr: float | None  # None where the optimizer has none
+    lr_source: LrSource
     seed: int
     config_json: str  # canonical JSON of everything that identifies the run
     device: str

@@ -17,7 +17,7 @@ from rnnprop_cli.plan.cells import Cell, CellBatch, cell_config, cell_key, split
 from rnnprop_cli.plan.identity import canonical_json
 from rnnprop_cli.plan.lanes import Lane, lanes
 from rnnprop_cli.plan.tuning import best_k, grid_rate, mean_or_inf, next_round
-from rnnprop_cli.records import CellResult, RunFacts
+from rnnprop_cli.records import CellResult, LrSource, RunFacts
 from rnnprop_cli.runs.environment import experiment_facts, identity_facts
 from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
 from rnnprop_cli.runs.observer import (
@@ -242,9 +242,19 @@ class _Driver:
             activation=activation_of(optimizee),
             horizon=cell.problem.horizon,
             lr=lr,
+            lr_source=_lr_source(cell),
             seed=cell.seed,
             config_json=canonical_json(config),
             device=self.engine.device,
             dtype=cell.problem.dtype,
             threads=self.engine.threads,
         )
+
+
+def _lr_source(cell: Cell) -> LrSource:
+    """Where the cell's learning rate comes from."""
+    if isinstance(cell.optimizer, LearnedSpec):
+        return "own"
+    if cell.phase == "default" or cell.optimizer.lr == "default":
+        return "default"
+    return "tuned" if cell.optimizer.lr == "tuned" else "given"

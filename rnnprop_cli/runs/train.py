@@ -304,6 +304,7 @@ def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int
         activation=activation_of(spec.optimizee),
         horizon=spec.truncation.horizon,
         lr=spec.optimizer.alpha,
+        lr_source="own",
         seed=spec.seed,
         config_json=canonical_json(config),
         device=engine.device,

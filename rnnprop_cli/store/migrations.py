@@ -64,6 +64,7 @@ def _initial(db: Database) -> None:
             "activation": str,
             "horizon": int,
             "lr": float,
+            "lr_source": str,  # tuned | given | default | own
             "seed": int,
             "config_json": str,
             "device": str,
@@ -80,7 +81,16 @@ def _initial(db: Database) -> None:
         },
         pk="id",
         foreign_keys=[("experiment_id", "experiment", "id")],
-        not_null={"experiment_id", "key", "phase", "status", "optimizer", "is_baseline", "optimizee"}
+        not_null={
+            "experiment_id",
+            "key",
+            "phase",
+            "status",
+            "optimizer",
+            "is_baseline",
+            "optimizee",
+            "lr_source",
+        }
         | {"horizon", "seed", "config_json", "device", "dtype", "threads"},
     ).create_index(["experiment_id", "key"], unique=True).create_index(["status"])
     db.table("metric").create({"id": int, "name": str}, pk="id", not_null={"name"}).create_index(

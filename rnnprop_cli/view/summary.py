@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from rnnprop_cli.records import ExperimentInfo, Phase, RunInfo
+from rnnprop_cli.records import ExperimentInfo, LrSource, Phase, RunInfo
 from rnnprop_cli.view.statistics import (
     interquartile_mean,
     mean_with_interval,
@@ -55,6 +55,7 @@ class SummaryRow:
     phase: Phase  # final: tuned, or as the spec fixed it; default: the library's learning rate
     is_baseline: bool
     learning_rate: float | None
+    lr_source: LrSource
     rank: int | None  # within the problem, 1 is best; None without any result
     seeds: int  # runs that gave a result: done or diverged
     diverged: int
@@ -84,6 +85,11 @@ class SummaryRow:
     def problem(self) -> Problem:
         """The problem that the row belongs to."""
         return Problem(self.dataset, self.horizon, self.optimizee, self.depth, self.activation)
+
+    @property
+    def is_tuned_baseline(self) -> bool:
+        """Whether it is a classical rule at the learning rate that this benchmark's search found."""
+        return self.is_baseline and self.phase == "final" and self.lr_source == "tuned"
 
     @property
     def planned(self) -> int:
@@ -166,6 +172,7 @@ def _row(bench: str, runs: Sequence[RunInfo]) -> SummaryRow:
         phase=facts.phase,
         is_baseline=facts.is_baseline,
         learning_rate=facts.lr,
+        lr_source=facts.lr_source,
         rank=None,
         seeds=len(losses),
         diverged=len(losses) - len(finite),
@@ -193,9 +200,7 @@ def _compare(rows: Sequence[tuple[SummaryRow, dict[int, float]]]) -> list[Summar
     """Rows of one problem, ranked, with their difference to the best tuned baseline."""
     ordered = sorted(rows, key=lambda each: _rank_order(each[0]))
     baselines = (
-        (row, losses)
-        for row, losses in ordered
-        if row.is_baseline and row.phase == "final" and row.final_loss_mean is not None
+        (row, losses) for row, losses in ordered if row.is_tuned_baseline and row.final_loss_mean is not None
     )
     best, best_losses = next(baselines, (None, {}))
     compared = []

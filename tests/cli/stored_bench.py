@@ -53,6 +53,7 @@ def run_facts(number: int, optimizer: str, seed: int, *, is_baseline: bool = Tru
         activation="sigmoid",
         horizon=100,
         lr=0.03125,
+        lr_source="tuned" if is_baseline else "own",
         seed=seed,
         config_json=config,
         device="cpu",

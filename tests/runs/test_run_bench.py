@@ -200,6 +200,19 @@ def test_only_runs_the_lanes_it_names(tmp_path: Path) -> None:
     assert {info.facts.optimizer for info in stored(tmp_path / "a.db")} == {"sgd"}
 
 
+def test_a_run_says_where_its_learning_rate_comes_from(tmp_path: Path) -> None:
+    run(tmp_path / "a.db")
+    sources = {
+        (info.facts.optimizer, info.facts.phase, info.facts.lr_source) for info in stored(tmp_path / "a.db")
+    }
+    assert sources == {
+        ("adam", "tuning", "tuned"),
+        ("adam", "final", "tuned"),
+        ("adam", "default", "default"),
+        ("sgd", "final", "given"),
+    }
+
+
 def test_unknown_weights_are_refused_before_anything_runs_with_the_command_that_makes_them(
     tmp_path: Path,
 ) -> None:

@@ -34,6 +34,7 @@ RUN = RunFacts(
     activation="sigmoid",
     horizon=100,
     lr=2**-5,
+    lr_source="tuned",
     seed=0,
     config_json="{}",
     device="cpu",

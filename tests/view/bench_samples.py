@@ -23,6 +23,8 @@ def runs_of(optimizer: str, losses: Sequence[object], **facts: object) -> list[R
         "horizon": 100,
         "lr": 0.03125,
     } | facts
+    source = "tuned" if plain["phase"] == "final" else "default"
+    plain.setdefault("lr_source", source if plain["is_baseline"] else "own")
     runs = []
     for seed, loss in enumerate(losses):
         if isinstance(loss, str):
