@@ -4,6 +4,8 @@ A meta-iteration on the base MLP is 5 windows of 20 forward steps and one window
 Its floor is its arithmetic (forward once, twice that backward) at the rate of a large matrix product.
 Everything is measured in turns within one run, because shared machines change from minute to minute:
 compare the minima of one run, never numbers of two runs.
+The product is the library's, not the processor's best: where the library leaves much of the arithmetic unused
+(MKL on AMD processors with AVX-512 reaches under half of it), ratios under 1 are possible.
 
     python benchmarks/kernels.py --rounds 20
     python benchmarks/kernels.py --device cuda --json
