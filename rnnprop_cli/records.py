@@ -19,6 +19,8 @@ Status = Literal["queued", "running", "done", "diverged", "failed", "interrupted
 
 # Metrics that the program writes; the store accepts any name.
 LOSS = "loss"  # of a cell: loss[t], taken before update t
+LOSS_MIN = "loss_min"  # of a bin of a thinned curve, whose LOSS is then the mean of the bin
+LOSS_MAX = "loss_max"
 TRAIN_LOSS = "train_loss"  # of a meta-training, per meta-iteration
 MOVING_AVERAGE = "moving_average"
 VALIDATION_LOSS = "validation_loss"

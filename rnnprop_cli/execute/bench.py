@@ -7,8 +7,9 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from rnnprop_cli.data.datasets import Dataset, load_dataset
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
-from rnnprop_cli.execute.divergence import first_bad_steps
+from rnnprop_cli.execute.divergence import FirstBadSteps
+from rnnprop_cli.execute.thinning import Thinner
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.optimizees.base import Heldout
@@ -25,13 +27,24 @@ from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.build import build_baseline, build_learned
 from rnnprop_cli.plan.cells import CellBatch
-from rnnprop_cli.records import LOSS, CellResult, CurveBlock
+from rnnprop_cli.records import CellResult, CurveBlock
 from rnnprop_cli.spec.optimizees import dataset_of
 from rnnprop_cli.spec.optimizers import LearnedSpec
 
 STEPS_PER_CHUNK: Final = 1024  # losses wait on the device for at most this many steps ...
 SECONDS_PER_CHUNK: Final = 1.0  # ... and at most about this long, so that a viewer sees them move
 STEPS_PER_BREATH: Final = 10  # how often the consumer gets a chance to stop us
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """A batch with all that it takes to run it anywhere. A plain picklable value."""
+
+    batch: CellBatch
+    keys: tuple[str, ...]  # content hash of every cell, in the order of `batch.cells()`
+    weights: Weights | None  # meta-params, for a learned optimizer
+    engine: Engine
+    curve_points: int  # longer curves are thinned
 
 
 @dataclass(frozen=True)
@@ -44,27 +57,40 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class BatchDone:
-    """The last thing that a batch yields: one result per cell, in the order of `CellBatch.cells`."""
+    """The last thing that a batch yields."""
 
-    results: tuple[CellResult, ...]
-    curves: tuple[CurveBlock, ...]  # whole loss curves
+    results: tuple[CellResult, ...]  # one per cell, in the order of `CellBatch.cells`
 
 
-def run_batch(
-    batch: CellBatch, keys: list[str], weights: Weights | None, engine: Engine
-) -> Generator[BatchProgress | BatchDone, None, None]:
+BatchEvents = Generator[BatchProgress | BatchDone, None, None]
+
+
+class Dispatcher(Protocol):
+    """Carries out jobs, here or elsewhere. Whatever it is, it keeps no state: the store is the ledger."""
+
+    def run(self, job: BatchJob) -> BatchEvents:
+        """Runs a job; closing the generator stops it."""
+        ...
+
+
+class InProcess:
+    """Runs every job in this process."""
+
+    def run(self, job: BatchJob) -> BatchEvents:
+        """See `Dispatcher`."""
+        return run_batch(job)
+
+
+def run_batch(job: BatchJob) -> BatchEvents:
     """Runs every cell of the batch for its horizon.
 
-    Args:
-        batch: what to run.
-        keys: content hash of every cell, in the order of `batch.cells()`.
-        weights: meta-params, for a learned optimizer.
-        engine: where to run.
+    Memory does not grow with the horizon: losses leave with the progress that is yielded.
 
     Yields:
         `BatchProgress` now and then, `BatchDone` at the end.
     """
     started = time.monotonic()
+    batch, engine = job.batch, job.engine
     device, dtype = engine.torch_device, DTYPES[batch.problem.dtype]
     memory = PeakMemory(device)
     horizon = batch.problem.horizon
@@ -76,11 +102,12 @@ def run_batch(
         dtype,
         device,
     )
-    optimizer = _build_optimizer(batch, weights, dtype, engine)
+    optimizer = _build_optimizer(job, dtype)
     params_CP = optimizee.init_params().repeat_interleave(len(batch.learning_rates), dim=0)
     state = optimizer.init(params_CP)
 
-    history: list[NDArray[np.float32]] = []  # [T, C] blocks that have left the device
+    thinner = Thinner(job.keys, horizon, job.curve_points)
+    first_bad = FirstBadSteps(len(batch))
     pending: list[Tensor] = []
     last_chunk = started
     for step in range(horizon):
@@ -88,35 +115,29 @@ def run_batch(
         pending.append(loss_C)
         updates_CP, state = optimizer.update(grads_CP, state, params_CP, donate=True)
         params_CP += updates_CP
-        if len(pending) == STEPS_PER_CHUNK or time.monotonic() - last_chunk > SECONDS_PER_CHUNK:
+        last = step == horizon - 1
+        if last or len(pending) == STEPS_PER_CHUNK or time.monotonic() - last_chunk > SECONDS_PER_CHUNK:
             last_chunk = time.monotonic()
-            block_TC = _take(pending)
-            first = step + 1 - len(block_TC)
-            history.append(block_TC)
-            yield BatchProgress(step + 1, _curves(keys, block_TC, first))
+            losses_TC = _take(pending)
+            first_bad.add(losses_TC)
+            yield BatchProgress(step + 1, thinner.add(losses_TC, last=last))
         elif step % STEPS_PER_BREATH == 0:
             yield BatchProgress(step + 1)
-    if pending:
-        history.append(_take(pending))
 
-    losses_TC = np.concatenate(history)
     final_C = optimizee.mean_loss(params_CP, horizon).tolist()
     heldout = optimizee.heldout(params_CP)
     elapsed_s = time.monotonic() - started
-    results = _results(keys, losses_TC, final_C, heldout, elapsed_s, memory.bytes())
-    yield BatchDone(results, _curves(keys, losses_TC, 0))
+    yield BatchDone(_results(job, first_bad.steps, final_C, heldout, elapsed_s, memory.bytes()))
 
 
-def _build_optimizer(
-    batch: CellBatch, weights: Weights | None, dtype: torch.dtype, engine: Engine
-) -> Optimizer[Any]:
-    device = engine.torch_device
+def _build_optimizer(job: BatchJob, dtype: torch.dtype) -> Optimizer[Any]:
+    batch, weights, device = job.batch, job.weights, job.engine.torch_device
     spec = batch.optimizer
     if isinstance(spec, LearnedSpec):
         assert weights is not None, "a learned optimizer comes with its weights"
         own = weights.architecture.alpha
         rates = [own if lr is None else lr for lr in batch.learning_rates] * len(batch.seeds)
-        kernel, _ = select_kernel(engine.kernel, device, dtype)
+        kernel, _ = select_kernel(job.engine.kernel, device, dtype)
         alpha_C = torch.tensor(rates, dtype=dtype, device=device)
         return build_learned(weights.architecture, weights.meta_params(dtype, device), alpha_C, kernel)
     lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
@@ -136,31 +157,23 @@ def _take(pending: list[Tensor]) -> NDArray[np.float32]:
     return block
 
 
-def _curves(keys: list[str], losses_TC: NDArray[np.float32], first: int) -> tuple[CurveBlock, ...]:
-    return tuple(
-        CurveBlock(key, LOSS, first, np.ascontiguousarray(losses_TC[:, cell]))
-        for cell, key in enumerate(keys)
-    )
-
-
 def _results(
-    keys: list[str],
-    losses_TC: NDArray[np.float32],
+    job: BatchJob,
+    first_bad_C: list[int | None],
     final_C: list[float],
     heldout: Heldout | None,
     elapsed_s: float,
     peak_bytes: int,
 ) -> tuple[CellResult, ...]:
-    n_cells = len(keys)
+    n_cells = len(job.keys)
     heldout_loss_C = [None] * n_cells if heldout is None else heldout.loss_C.tolist()
     accuracy = None if heldout is None else heldout.accuracy_C
     accuracy_C = [None] * n_cells if accuracy is None else accuracy.tolist()
-    bad_C = first_bad_steps(losses_TC)
     results = []
-    for cell, key in enumerate(keys):
-        bad = bad_C[cell]
-        if bad is None and not np.isfinite(final_C[cell]):
-            bad = len(losses_TC)  # the very last update did it
+    for cell, key in enumerate(job.keys):
+        bad = first_bad_C[cell]
+        if bad is None and not isfinite(final_C[cell]):
+            bad = job.batch.problem.horizon  # the very last update did it
         results.append(
             CellResult(
                 key=key,

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import SpecError, UsageError
 from rnnprop_cli.plan.cells import CellBatch, Problem, problems
 from rnnprop_cli.plan.seeds import FIRST_TUNING_SEED
 from rnnprop_cli.plan.tuning import best_k, first_round, grid_rate
 from rnnprop_cli.records import Phase
-from rnnprop_cli.spec.bench import BenchSpec
+from rnnprop_cli.spec.bench import AnyOf, BenchSpec, LaneRule
 from rnnprop_cli.spec.optimizees import dataset_of, depth_of
 from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
 
@@ -45,6 +45,20 @@ class Lane:
         """The library's own learning rate; None for the alpha that a learned optimizer was trained with."""
         return self.optimizer.lr if isinstance(self.optimizer, LearnedSpec) else self.optimizer.default_lr
 
+    @property
+    def seeds(self) -> int:
+        """Final runs."""
+        fitting = [rule.seeds for rule in self.spec.override if rule.seeds and matches(rule, self)]
+        return fitting[-1] if fitting else self.spec.seeds
+
+    @property
+    def tuning_seeds(self) -> int:
+        """Runs of every learning rate of the search."""
+        fitting = [
+            rule.tuning_seeds for rule in self.spec.override if rule.tuning_seeds and matches(rule, self)
+        ]
+        return fitting[-1] if fitting else self.spec.tuning.seeds
+
     def first_ks(self) -> tuple[int, ...]:
         """The first round of the search; empty where nothing is searched."""
         if isinstance(self.optimizer, LearnedSpec) or not self.tuned:
@@ -54,7 +68,7 @@ class Lane:
     def tuning_batch(self, ks: tuple[int, ...]) -> CellBatch:
         """One round of the search, on seeds that the final runs never use."""
         first = self.spec.seed + FIRST_TUNING_SEED
-        seeds = tuple(range(first, first + self.spec.tuning.seeds))
+        seeds = tuple(range(first, first + self.tuning_seeds))
         rates = tuple(grid_rate(k) for k in ks)
         return CellBatch(self.problem, self.optimizer, rates, seeds, "tuning")
 
@@ -77,8 +91,22 @@ class Lane:
         return ([self.tuning_batch(ks)] if ks else []) + self.fresh_batches({})
 
     def _fresh(self, rate: float | None, phase: Phase) -> CellBatch:
-        seeds = tuple(range(self.spec.seed, self.spec.seed + self.spec.seeds))
+        seeds = tuple(range(self.spec.seed, self.spec.seed + self.seeds))
         return CellBatch(self.problem, self.optimizer, (rate,), seeds, phase)
+
+
+def matches(rule: LaneRule, lane: Lane) -> bool:
+    """Whether a rule of the spec picks a lane. A setting that an optimizee does not have is never matched."""
+    settings = lane.problem.optimizee.model_dump(mode="json")
+
+    def fits(wanted: AnyOf | None, value: object) -> bool:
+        return wanted is None or value in wanted
+
+    return (
+        all(key in settings and fits(wanted, settings[key]) for key, wanted in rule.where.items())
+        and fits(rule.horizon, lane.problem.horizon)
+        and fits(rule.optimizer, lane.optimizer.name)
+    )
 
 
 def lanes(spec: BenchSpec, only: str | None = None) -> list[Lane]:
@@ -90,8 +118,14 @@ def lanes(spec: BenchSpec, only: str | None = None) -> list[Lane]:
 
     Raises:
         UsageError: the glob matches nothing.
+        SpecError: include and exclude leave nothing.
     """
     every = [Lane(spec, problem, optimizer) for problem in problems(spec) for optimizer in spec.optimizers]
+    if spec.include:
+        every = [lane for lane in every if any(matches(rule, lane) for rule in spec.include)]
+    every = [lane for lane in every if not any(matches(rule, lane) for rule in spec.exclude)]
+    if not every:
+        raise SpecError([f"{spec.name}: include and exclude leave no lane to run"])
     if only is None:
         return every
     chosen = [lane for lane in every if fnmatchcase(lane.label, only)]

@@ -4,13 +4,13 @@ Each tuned optimizer is searched round by round on tuning seeds, then its winner
 fresh ones. Which cells run together depends on the spec alone; what the store has already is not run again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.data.datasets import load_dataset
 from rnnprop_cli.errors import RunError
-from rnnprop_cli.execute.bench import BatchDone, BatchProgress, run_batch
+from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress, Dispatcher, InProcess
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.plan.cells import Cell, CellBatch, cell_config, cell_key, split
@@ -119,6 +119,7 @@ class _Driver:
     weights: dict[str, Weights]
     observe: Observer
     stop: StopRequest
+    dispatcher: Dispatcher = field(default_factory=InProcess)
 
     def __post_init__(self) -> None:
         self.results: list[CellResult] = []
@@ -134,7 +135,7 @@ class _Driver:
             tried |= {k: mean_or_inf(losses[grid_rate(k)]) for k in ks}
             ks = next_round(self.spec.tuning, tried)
             if ks:
-                self.observe(CellsAdded(len(ks) * self.spec.tuning.seeds))
+                self.observe(CellsAdded(len(ks) * lane.tuning_seeds))
         if self.stop:
             return
         best = best_k(tried)
@@ -185,12 +186,13 @@ class _Driver:
         optimizer = batch.optimizer
         weights = self.weights[optimizer.weights] if isinstance(optimizer, LearnedSpec) else None
         try:
-            events = run_batch(batch, keys, weights, self.engine)
+            events = self.dispatcher.run(
+                BatchJob(batch, tuple(keys), weights, self.engine, self.spec.curve_points)
+            )
             for event in events:
                 if isinstance(event, BatchDone):
-                    curves = [curve for curve in event.curves if curve.key in missing]
                     results = [result for result in event.results if result.key in missing]
-                    self.writer.record_results(self.experiment_id, results, curves)
+                    self.writer.record_results(self.experiment_id, results)
                     return event.results
                 self._progress(batch, event, missing)
                 if self.stop:

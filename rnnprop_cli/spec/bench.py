@@ -19,11 +19,46 @@ class TuningSpec(Spec):
     """How the learning rate of every classical optimizer is searched, alike for all of them."""
 
     seeds: PositiveInt = 3  # never those of the final runs
-    points: Annotated[int, Field(ge=3, le=60)] = (
-        9  # first round: consecutive points 2^(-k/2) around the centre
-    )
+    # first round: consecutive points 2^(-k/2) around the centre
+    points: Annotated[int, Field(ge=3, le=60)] = 9
     extend_by: Annotated[int, Field(ge=1, le=20)] = 3  # more points whenever the best one lies at an edge
     max_rounds: Annotated[int, Field(ge=1, le=20)] = 6
+
+
+Scalar = str | int | float | bool
+
+
+def _one_or_several(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+AnyOf = Annotated[tuple[Scalar, ...], Field(min_length=1), BeforeValidator(_one_or_several)]
+
+
+class LaneRule(Spec):
+    """Picks lanes (an optimizer on an optimizee for a horizon). A list means any of its values; absent means any."""
+
+    # settings of the optimizee, e.g. { activation = "relu", depth = [1, 2] }
+    where: dict[str, AnyOf] = Field(default_factory=dict)
+    horizon: AnyOf | None = None
+    optimizer: AnyOf | None = None  # labels
+
+
+class OverrideSpec(LaneRule):
+    """Other numbers for the lanes that it picks; the last one that fits counts."""
+
+    seeds: PositiveInt | None = None
+    tuning_seeds: PositiveInt | None = None
+
+
+class PaperNumber(Spec):
+    """A published final loss, for the column beside ours."""
+
+    where: dict[str, AnyOf] = Field(default_factory=dict)
+    horizon: PositiveInt = 100
+    optimizer: str  # label
+    final_loss: Annotated[float, Field(ge=0)]
+    source: str = ""  # e.g. "Table 2"
 
 
 class BenchSpec(Spec):
@@ -42,6 +77,15 @@ class BenchSpec(Spec):
     dtype: DType = "float32"
     untuned: bool = True  # also show every tuned rule at its library's default learning rate
     memory_mb: PositiveInt = 2048  # a batch of cells is split to stay under this
+    curve_points: Annotated[int, Field(ge=16)] = (
+        2048  # longer loss curves are thinned, min and max of each bin kept
+    )
     optimizees: Annotated[tuple[OptimizeeSpec, ...], Field(min_length=1, strict=False)]
     optimizers: Annotated[tuple[OptimizerSpec, ...], Field(min_length=1, strict=False)]
     tuning: TuningSpec = TuningSpec()
+    include: Annotated[
+        tuple[LaneRule, ...], Field(strict=False)
+    ] = ()  # if any: only lanes that one of them picks
+    exclude: Annotated[tuple[LaneRule, ...], Field(strict=False)] = ()
+    override: Annotated[tuple[OverrideSpec, ...], Field(strict=False)] = ()
+    paper: Annotated[tuple[PaperNumber, ...], Field(strict=False)] = ()

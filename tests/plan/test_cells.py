@@ -124,3 +124,34 @@ def test_seeds_differ_between_axes_and_not_between_calls() -> None:
     assert derive_seed(0, "a") == derive_seed(0, "a")
     assert len({derive_seed(0, "a"), derive_seed(0, "b"), derive_seed(1, "a"), derive_seed("0", "a")}) == 4
     assert all(0 <= derive_seed(n) < 2**63 for n in range(50))
+
+
+def test_include_keeps_and_exclude_drops_the_lanes_that_a_rule_picks() -> None:
+    chosen = spec(include=[{"horizon": 100}, {"where": {"activation": "relu"}, "optimizer": "adam"}])
+    assert [lane.label for lane in lanes(chosen)] == [
+        "mnist mlp sigmoid d1 x100/adam",
+        "mnist mlp sigmoid d1 x100/w",
+        "mnist mlp relu d1 x100/adam",
+        "mnist mlp relu d1 x100/w",
+        "mnist mlp relu d1 x2000/adam",
+    ]
+    dropped = spec(
+        exclude=[{"where": {"activation": ["relu", "tanh"]}}, {"horizon": 2000, "optimizer": ["w"]}]
+    )
+    assert [lane.label for lane in lanes(dropped)] == [
+        "mnist mlp sigmoid d1 x100/adam",
+        "mnist mlp sigmoid d1 x100/w",
+        "mnist mlp sigmoid d1 x2000/adam",
+    ]
+
+
+def test_a_rule_over_a_setting_that_an_optimizee_lacks_picks_nothing() -> None:
+    mixed = spec(optimizees=(MLPSpec(), LSTMSpec()), exclude=[{"where": {"noise": 0.1}}])
+    assert {lane.problem.optimizee.kind for lane in lanes(mixed)} == {"mlp"}
+
+
+def test_an_override_changes_the_seeds_of_the_lanes_that_it_picks() -> None:
+    changed = spec(override=[{"horizon": 2000, "seeds": 2, "tuning_seeds": 1}])
+    sizes = {lane.label: [len(batch.seeds) for batch in lane.first_batches()] for lane in lanes(changed)}
+    assert sizes["mnist mlp sigmoid d1 x100/adam"] == [2, 4, 4]
+    assert sizes["mnist mlp sigmoid d1 x2000/adam"] == [1, 2, 2]

@@ -152,20 +152,20 @@ def test_a_diverged_cell_is_stored_as_diverged_with_its_first_bad_step(tmp_path:
 def test_a_batch_that_fails_is_stored_with_its_reason_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = bench_module.run_batch
+    real = bench_module.InProcess.run
 
-    def run_batch(batch: Any, *rest: Any) -> Any:
-        if batch.optimizer.kind == "sgd":
+    def refuse(self: Any, job: Any) -> Any:
+        if job.batch.optimizer.kind == "sgd":
             raise RuntimeError("out of memory")
-        return real(batch, *rest)
+        return real(self, job)
 
-    monkeypatch.setattr(bench_module, "run_batch", run_batch)
+    monkeypatch.setattr(bench_module.InProcess, "run", refuse)
     outcome = run(tmp_path / "a.db")
     failed = [info for info in stored(tmp_path / "a.db") if info.result.status == "failed"]
     assert outcome.failed == len(failed) == 3
     assert failed[0].result.error == "RuntimeError: out of memory"
 
-    monkeypatch.setattr(bench_module, "run_batch", real)
+    monkeypatch.setattr(bench_module.InProcess, "run", real)
     assert run(tmp_path / "a.db").ran == 0
     assert run(tmp_path / "a.db", retry_failed=True).ran == 3
     assert {info.result.status for info in stored(tmp_path / "a.db")} == {"done"}
