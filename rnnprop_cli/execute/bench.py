@@ -22,7 +22,7 @@ from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.thinning import Thinner
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.select import select_kernel
-from rnnprop_cli.optimizees.base import Heldout
+from rnnprop_cli.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.build import build_baseline, build_learned
@@ -102,7 +102,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
         dtype,
         device,
     )
-    optimizer = _build_optimizer(job, dtype)
+    optimizer = _build_optimizer(job, optimizee, dtype)
     params_CP = optimizee.init_params().repeat_interleave(len(batch.learning_rates), dim=0)
     state = optimizer.init(params_CP)
 
@@ -130,7 +130,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
     yield BatchDone(_results(job, first_bad.steps, final_C, heldout, elapsed_s, memory.bytes()))
 
 
-def _build_optimizer(job: BatchJob, dtype: torch.dtype) -> Optimizer[Any]:
+def _build_optimizer(job: BatchJob, optimizee: Optimizee, dtype: torch.dtype) -> Optimizer[Any]:
     batch, weights, device = job.batch, job.weights, job.engine.torch_device
     spec = batch.optimizer
     if isinstance(spec, LearnedSpec):
@@ -141,7 +141,7 @@ def _build_optimizer(job: BatchJob, dtype: torch.dtype) -> Optimizer[Any]:
         alpha_C = torch.tensor(rates, dtype=dtype, device=device)
         return build_learned(weights.architecture, weights.meta_params(dtype, device), alpha_C, kernel)
     lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
-    return build_baseline(spec, lr_C, batch.problem.horizon)
+    return build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices)
 
 
 @lru_cache(maxsize=4)

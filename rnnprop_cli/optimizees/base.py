@@ -4,14 +4,12 @@ Shape legend: S seeds, C cells (C = S K, seed-major), P coordinates, M minibatch
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from math import prod, sqrt
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.plan.seeds import derive_seed
+from rnnprop_cli.numerics.layout import MatrixBlock
 
 
 class Heldout(NamedTuple):
@@ -27,6 +25,11 @@ class Optimizee(Protocol):
     @property
     def n_coordinates(self) -> int:
         """P."""
+        ...
+
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """Weight matrices but for the output layer's, for the rules that treat matrices as such."""
         ...
 
     def init_params(self) -> Tensor:
@@ -57,6 +60,11 @@ class Base(ABC):
     @abstractmethod
     def n_coordinates(self) -> int: ...
 
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """See `Optimizee`."""
+        return ()
+
     @abstractmethod
     def loss(self, params_CP: Tensor, step: int) -> Tensor: ...
 
@@ -79,44 +87,3 @@ class Base(ABC):
     def heldout(self, params_CP: Tensor) -> Heldout | None:
         """See `Optimizee`."""
         return None
-
-
-class Layout:
-    """Where each tensor of a network lies in the flat vector of its coordinates."""
-
-    def __init__(self, shapes: Sequence[tuple[int, ...]], fan_ins: Sequence[int]) -> None:
-        self.shapes = [tuple(shape) for shape in shapes]
-        self.fan_ins = list(fan_ins)
-        self.sizes = [prod(shape) for shape in self.shapes]
-        self.n_coordinates = sum(self.sizes)
-
-    def split(self, params_CP: Tensor) -> list[Tensor]:
-        """Views [C, *shape] of every tensor."""
-        parts = torch.split(params_CP, self.sizes, dim=1)
-        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
-
-    def init_params(
-        self, seeds: Sequence[int], init: str, dtype: torch.dtype, device: torch.device
-    ) -> Tensor:
-        """theta_0, [S, P]; a pure function of each seed, drawn on the CPU so that every device gets the same.
-
-        Args:
-            seeds: one per row.
-            init: "paper": every weight and bias ~ Normal(0, std 0.1); "torch": U(-b, b), b = 1/sqrt(fan-in),
-                the default of torch.nn's layers.
-            dtype: of the result (numbers are drawn in float32).
-            device: of the result.
-        """
-        rows = []
-        for seed in seeds:
-            generator = torch.Generator().manual_seed(derive_seed(seed, "theta_0"))
-            if init == "paper":
-                rows.append(0.1 * torch.randn(self.n_coordinates, generator=generator))
-            else:
-                uniform = torch.rand(self.n_coordinates, generator=generator) * 2 - 1
-                bounds = [
-                    torch.full((size,), 1 / sqrt(fan_in))
-                    for size, fan_in in zip(self.sizes, self.fan_ins, strict=True)
-                ]
-                rows.append(uniform * torch.cat(bounds))
-        return torch.stack(rows).to(device=device, dtype=dtype)

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from rnnprop_cli.data.minibatches import ImageMinibatches
-from rnnprop_cli.optimizees.base import Base, Heldout, Layout
+from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+from rnnprop_cli.optimizees.base import Base, Heldout
 
 # Examples per forward pass where the size is ours to choose (final loss, held-out data).
 EVALUATION_CHUNK: Final = 2000
@@ -29,6 +30,11 @@ class Classifier(Base):
     def n_coordinates(self) -> int:
         """P."""
         return self.layout.n_coordinates
+
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """See `Optimizee`."""
+        return self.layout.matrices()
 
     def init_params(self) -> Tensor:
         """See `Optimizee`."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.data.minibatches import SineMinibatches
-from rnnprop_cli.optimizees.base import Base, Layout
+from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+from rnnprop_cli.optimizees.base import Base
 from rnnprop_cli.optimizees.classification import per_cell
 from rnnprop_cli.spec.optimizees import LSTMSpec
 
@@ -38,6 +39,11 @@ class LSTM(Base):
     def n_coordinates(self) -> int:
         """P."""
         return self.layout.n_coordinates
+
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """See `Optimizee`."""
+        return self.layout.matrices()
 
     def init_params(self) -> Tensor:
         """See `Optimizee`."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rnnprop_cli.numerics.layout import MatrixBlock
 from rnnprop_cli.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.optimizees.classification import per_cell
 from rnnprop_cli.plan.seeds import derive_seed
@@ -37,6 +38,11 @@ class RandomScaling:
     def n_coordinates(self) -> int:
         """P of the inner optimizee."""
         return self.inner.n_coordinates
+
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """See `Optimizee`."""
+        return self.inner.matrices
 
     def init_params(self) -> Tensor:
         """See `Optimizee`."""
@@ -75,6 +81,11 @@ class Combined:
     def n_coordinates(self) -> int:
         """Those of f and of g."""
         return self.f.n_coordinates + self.g.n_coordinates
+
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """Those of f, whose coordinates come first."""
+        return self.f.matrices
 
     def init_params(self) -> Tensor:
         """See `Optimizee`."""

@@ -1,10 +1,12 @@
 """From a spec to an optimizer: the one visible table."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.numerics.layout import MatrixBlock
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.baselines import (
     SGD,
@@ -19,6 +21,8 @@ from rnnprop_cli.optimizers.baselines import (
 )
 from rnnprop_cli.optimizers.dm_lstm import DMRule
 from rnnprop_cli.optimizers.learned import Learned, LearnedRule
+from rnnprop_cli.optimizers.lion import Lion
+from rnnprop_cli.optimizers.muon import Muon
 from rnnprop_cli.optimizers.rnnprop import RNNpropRule
 from rnnprop_cli.optimizers.schedules import build_schedule
 from rnnprop_cli.spec.optimizers import (
@@ -28,7 +32,9 @@ from rnnprop_cli.spec.optimizers import (
     AdamWSpec,
     ClassicalSpec,
     DMSpec,
+    LionSpec,
     MomentumSpec,
+    MuonSpec,
     NAdamSpec,
     RMSpropSpec,
     RNNpropSpec,
@@ -36,7 +42,7 @@ from rnnprop_cli.spec.optimizers import (
 )
 
 
-def build_rule(spec: ClassicalSpec) -> Rule:
+def build_rule(spec: ClassicalSpec, matrices: Sequence[MatrixBlock] = ()) -> Rule:
     """The classical rule that `spec` describes."""
     match spec:
         case SGDSpec():
@@ -55,11 +61,17 @@ def build_rule(spec: ClassicalSpec) -> Rule:
             return Adam(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
         case NAdamSpec():
             return NAdam(spec.beta1, spec.beta2, spec.eps, spec.momentum_decay)
+        case LionSpec():
+            return Lion(spec.beta1, spec.beta2, spec.weight_decay)
+        case MuonSpec():
+            return Muon(matrices, spec.momentum, spec.weight_decay)
 
 
-def build_baseline(spec: ClassicalSpec, lr_C: Tensor, horizon: int) -> Optimizer[Any]:
+def build_baseline(
+    spec: ClassicalSpec, lr_C: Tensor, horizon: int, matrices: Sequence[MatrixBlock] = ()
+) -> Optimizer[Any]:
     """A classical optimizer with one learning rate per cell and its schedule over `horizon` steps."""
-    return Baseline(build_rule(spec), lr_C, build_schedule(spec.schedule, horizon, spec.warmup))
+    return Baseline(build_rule(spec, matrices), lr_C, build_schedule(spec.schedule, horizon, spec.warmup))
 
 
 def build_learned_rule(spec: RNNpropSpec | DMSpec) -> LearnedRule:

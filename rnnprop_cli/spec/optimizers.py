@@ -122,6 +122,27 @@ class NAdamSpec(BaselineSpec):
     centre_k: ClassVar[int] = 11
 
 
+class LionSpec(BaselineSpec):
+    """Chen et al. 2023."""
+
+    kind: Literal["lion"] = "lion"
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    default_lr: ClassVar[float] = 1e-4
+    centre_k: ClassVar[int] = 15
+
+
+class MuonSpec(BaselineSpec):
+    """Jordan et al. 2024 on weight matrices but the output layer's; Adam on all other coordinates."""
+
+    kind: Literal["muon"] = "muon"
+    momentum: Decay = 0.95
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    default_lr: ClassVar[float] = 0.001
+    centre_k: ClassVar[int] = 9
+
+
 class LearnedSpec(Spec):
     """A meta-trained optimizer, by the name of shipped weights, a meta-training's name or id, or a file."""
 
@@ -137,7 +158,16 @@ class LearnedSpec(Spec):
 
 
 ClassicalSpec = (
-    SGDSpec | MomentumSpec | AdagradSpec | AdadeltaSpec | RMSpropSpec | AdamSpec | AdamWSpec | NAdamSpec
+    SGDSpec
+    | MomentumSpec
+    | AdagradSpec
+    | AdadeltaSpec
+    | RMSpropSpec
+    | AdamSpec
+    | AdamWSpec
+    | NAdamSpec
+    | LionSpec
+    | MuonSpec
 )
 OptimizerSpec = Annotated[ClassicalSpec | LearnedSpec, Field(discriminator="kind")]
 

@@ -1,0 +1,1 @@
+"""Tensor helpers that know nothing of optimizees or optimizers."""
