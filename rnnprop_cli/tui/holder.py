@@ -1,0 +1,41 @@
+"""Who is writing to the database: read from the lock file, without touching the lock."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnprop_cli.store.lock import lock_path
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that took the writer's lock last and has not given it back."""
+
+    pid: int
+    command: str
+    alive: bool
+
+
+def find_holder(database: Path) -> Holder | None:
+    """None if nobody holds the lock.
+
+    A writer that ends in order empties the file; one that was killed leaves its pid behind. Trying the lock itself
+    could make a writer that starts at this moment believe that it is taken.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(lock_path(database.expanduser().resolve()).read_text())
+        pid = int(found["pid"])
+        return Holder(pid, str(found["command"]), _is_alive(pid))
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True

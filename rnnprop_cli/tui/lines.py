@@ -1,0 +1,64 @@
+"""Lines of groups as series of the plot, and what their title says."""
+
+from collections.abc import Mapping, Sequence
+
+from rnnprop_cli.tui.plot import PlotSeries
+from rnnprop_cli.tui.run_rows import letter, short_rate
+from rnnprop_cli.tui.state import BAND_NAMES, ViewState
+from rnnprop_cli.tui.themes import Glyphs
+from rnnprop_cli.view.curves import Band, Curve
+from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+
+
+def group_label(group: SeedGroup, signs: Glyphs) -> str:
+    """A group in a legend: the best tuned baseline and every search name their learning rate."""
+    name = group.row.label
+    if group.is_best or group.facts.phase == "tuning":
+        name += f" lr {short_rate(group.facts.lr)}"
+    return f"{name} {signs.best}" if group.is_best else name
+
+
+def group_series(
+    drawn: Sequence[SeedGroup],
+    slots: Mapping[int, int],
+    lines: Mapping[int, Curve | Band],
+    signs: Glyphs,
+    *,
+    first: int | None = None,
+) -> list[PlotSeries]:
+    """A series for each group that has a curve: ``first`` and learned ones on top, the best baseline dashed."""
+    series = []
+    ordered = sorted(drawn, key=lambda group: (group.id != first, not group.is_learned, not group.is_best))
+    several = len({group.problem for group in drawn}) > 1
+    for group in ordered:
+        line = lines.get(group.id)
+        if line is None or not len(line):
+            continue
+        slot = slots[group.id]
+        label = group_label(group, signs)
+        if several:
+            label += f" ({short_title(group.problem)})"
+        ended_badly = group.status in ("failed", "interrupted")
+        series.append(
+            PlotSeries.of(
+                label,
+                letter(slot).strip(),
+                line,
+                dashed=group.is_best,
+                color_index=slot,
+                end_marker=signs.statuses[group.status] if ended_badly else None,
+            )
+        )
+    return series
+
+
+def plot_notes(state: ViewState, drawn: Sequence[SeedGroup]) -> str:
+    """What was done to the curves: the kind of band, over how many seeds, and the smoothing."""
+    words = []
+    seeds = max((len(group.runs) for group in drawn), default=0)
+    if seeds > 1:
+        band = BAND_NAMES[state.style.band]
+        words.append(f"{band} of {seeds} seeds" if band else f"median of {seeds} seeds")
+    if state.style.decay:
+        words.append(f"EMA {state.style.decay:g}".replace("0.", "."))
+    return " · ".join(words)

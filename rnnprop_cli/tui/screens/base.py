@@ -1,0 +1,283 @@
+"""What every screen has: a header with the tabs, a body, a filter line, a footer with the keys."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.cells import cell_len
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from rnnprop_cli.records import Status
+from rnnprop_cli.tui.plot import Charset
+from rnnprop_cli.tui.reading import Wanted, stalled
+from rnnprop_cli.tui.state import ViewState
+from rnnprop_cli.tui.themes import Glyphs, Look, glyphs
+from rnnprop_cli.tui.widgets.bars import Bar, Part
+from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
+from rnnprop_cli.tui.widgets.table import look_of
+
+if TYPE_CHECKING:
+    from rnnprop_cli.tui.app import RnnpropApp
+
+TABS = ("runs", "matrix", "compare", "log", "spec", "train")
+_SHOWN: tuple[Status, ...] = ("running", "done", "failed", "diverged", "interrupted", "queued")
+
+Keys = tuple[tuple[str, str], ...]
+
+
+class BaseScreen(Screen[None]):
+    """One of the tabs. Subclasses fill the body and say what they need read."""
+
+    TAB: ClassVar[str] = ""
+    KEYS: ClassVar[Keys] = ()  # for the footer, the most useful first
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (56, "-narrow"), (110, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (14, "-short"), (36, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "filter", show=False),
+        Binding("escape", "back", "back", show=False),
+        Binding("z", "full", "full-screen pane", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    BaseScreen {
+        & #notice { display: none; }
+        & #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
+        &.-filtering #filter { display: block; }
+        &.-filtering #footer { display: none; }
+        &.-empty #body { display: none; }
+        &.-empty #notice { display: block; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="header")
+        yield Lines(id="notice", centred=True)
+        with Container(id="body"):
+            yield from self.compose_body()
+        yield Input(id="filter", placeholder="filter: regex  !not  depth:>2  status:diverged", compact=True)
+        yield Bar(id="footer")
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The widgets of the body."""
+        return ()
+
+    @property
+    def rnnprop(self) -> "RnnpropApp":
+        """The app, as what it is."""
+        app: Any = self.app
+        return app  # type: ignore[no-any-return]
+
+    @property
+    def state(self) -> ViewState:
+        return self.rnnprop.state
+
+    @property
+    def signs(self) -> Glyphs:
+        return glyphs(self.rnnprop.charset)
+
+    @property
+    def look(self) -> Look:
+        return look_of(self)
+
+    # Showing
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_state())
+        if self.rnnprop.charset is Charset.ASCII:
+            for widget in self.query("Table, Lines"):
+                widget.add_class("-ascii")
+
+    def on_screen_resume(self) -> None:
+        self.show_state()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.show_state)
+
+    def wanted(self) -> Wanted:
+        """What this screen needs from the store."""
+        state = self.state
+        return Wanted(state.bench_id, state.train_id, frozenset(self.wanted_groups()), state.style)
+
+    def wanted_groups(self) -> Iterable[int]:
+        """Groups whose curves this screen draws."""
+        return ()
+
+    def show_state(self) -> None:
+        """Bring everything up to date with the state."""
+        if not self.is_mounted or not self.is_attached:
+            return
+        notice = self.notice()
+        self.set_class(bool(notice), "-empty")
+        if notice:
+            self.query_one("#notice", Lines).show_lines(notice)
+        self.query_one("#header", Bar).set_parts(*self._header_parts())
+        self.query_one("#footer", Bar).set_parts(self._footer_parts())
+        if not notice:
+            self.show_body()
+        self.rnnprop.want(self.wanted())
+
+    def show_body(self) -> None:
+        """Bring the body up to date."""
+
+    def notice(self) -> list[Line]:
+        """What to say instead of the body; nothing if there is something to show."""
+        state, columns = self.state, max(self.size.width - 4, 20)
+        title = [Part("rnnprop", self.look.palette.accent, bold=True)]
+        if state.unavailable is not None and not state.loaded:
+            return [title, [], *wrapped(state.unavailable, columns), [], *self._what_to_run()]
+        if not state.loaded:
+            return [title, [], [Part("reading ...")]]
+        if not state.snapshot.experiments:
+            return [title, [], [Part("The database holds no runs yet.")], [], *self._what_to_run()]
+        return self.nothing_here()
+
+    def nothing_here(self) -> list[Line]:
+        """What to say where this screen in particular has nothing to show."""
+        return []
+
+    def _what_to_run(self) -> list[Line]:
+        muted = self.look.palette.muted
+        return [
+            [Part("In another terminal:", muted)],
+            [Part("rnnprop bench --spec bench_specs/quickstart.toml", bold=True)],
+            [Part("rnnprop train --spec bench_specs/train_quick.toml", bold=True)],
+            [],
+            [Part("or press  r  to start one from here;  q  quits. This screen fills by itself.", muted)],
+        ]
+
+    def _header_parts(self) -> tuple[list[Part], list[Part]]:
+        state, palette = self.state, self.look.palette
+        room = self.size.width
+        tabs = self._tab_parts(full=room >= 100)
+        experiment = state.experiment
+        parts = [Part(" rnnprop ", palette.accent, bold=True)] if room >= 70 else [Part(" ")]
+        counts = state.snapshot.counts.get(experiment.id, Counter()) if experiment else Counter()
+        tally = [
+            Part(f" {self.signs.statuses[status]} {counts[status]}", self.look.status_color(status))
+            for status in _SHOWN
+            if counts.get(status)
+        ]
+        used = sum(cell_len(part.text) for part in (*parts, *tally, *tabs))
+        if used + 6 > room:
+            tabs = self._tab_parts(full=False, names=room - used + _width(tabs) - 8 > 34)
+            used = sum(cell_len(part.text) for part in (*parts, *tally, *tabs))
+        name = "" if experiment is None else experiment.facts.name
+        limit = max(room - used - 2, 0)
+        if len(name) > limit:
+            name = name[: limit - 1] + "…" if limit > 1 else ""
+        return [*parts, Part(name, bold=True), *tally], tabs
+
+    def _tab_parts(self, *, full: bool, names: bool = True) -> list[Part]:
+        palette = self.look.palette
+        gap = "  " if full else " "
+        parts = []
+        for number, tab in enumerate(TABS, 1):
+            active = tab == self.TAB
+            label = f"{number} {tab.capitalize()}" if full else f"{number}{tab.capitalize()}"
+            if not names and not active:
+                label = str(number)
+            ground = palette.series[0] if active else None
+            color = palette.ground if active else palette.text
+            text = f"[{label}]" if active and self.app.no_color else f" {label} " if active else label
+            parts += [Part(text, color, ground, active, f"show_tab('{tab}')"), Part(gap)]
+        return [*parts, *self._live_parts()]
+
+    def _live_parts(self) -> list[Part]:
+        state = self.state
+        if state.unavailable is not None and state.loaded:
+            return [Part(f"{self.signs.statuses['failed']} gone ", self.look.bad, bold=True)]
+        experiment = state.experiment
+        if experiment is None or not state.snapshot.counts.get(experiment.id, Counter())["running"]:
+            return []
+        if stalled(experiment, state.snapshot.holder):
+            return [Part("stalled ", self.look.bad, bold=True)]
+        return [Part(f"{self.signs.statuses['running']} live ", self.look.busy)]
+
+    def _footer_parts(self) -> list[Part]:
+        palette, state = self.look.palette, self.state
+        parts = [Part(" ")]
+        if state.filter.text:
+            problem = f" ({state.filter.problem})" if state.filter.problem else ""
+            parts.append(Part(f"/{state.filter.text}{problem}  ", palette.accent))
+        if self.rnnprop.child_note:
+            parts.append(Part(f"{self.rnnprop.child_note}  ", self.look.busy))
+        used = _width(parts)
+        common: Keys = (("?", "help"), *self.KEYS, ("^p", "palette"), ("q", "quit"))
+        for key, word in common:
+            if used + len(key) + len(word) + 3 > self.size.width:
+                break
+            parts += [Part(key, palette.accent, bold=True), Part(f" {word}  ", palette.text)]
+            used += len(key) + len(word) + 3
+        return parts
+
+    # Filter
+
+    def action_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.value = self.state.filter.text
+        self.add_class("-filtering")
+        box.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        if self.has_class("-filtering") and event.value != self.state.filter.text:
+            self.state.set_filter(event.value)
+            self.show_state()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_entered(self) -> None:
+        self._close_filter()
+
+    def _close_filter(self) -> None:
+        self.remove_class("-filtering")
+        self.focus_body()
+        self.show_state()
+
+    def focus_body(self) -> None:
+        """Give the focus back to the body."""
+        self.set_focus(None)
+        self.focus_next()
+
+    def action_back(self) -> None:
+        """One layer back: the filter line, the full-screen pane, the filter."""
+        if self.has_class("-filtering"):
+            self.state.set_filter("")
+            self._close_filter()
+        elif self.has_class("-full"):
+            self.action_full()
+        elif self.state.filter.text:
+            self.state.set_filter("")
+            self.show_state()
+
+    def action_full(self) -> None:
+        """Give the focused pane the whole body, or take that back."""
+        if self.has_class("-full"):
+            self.remove_class("-full")
+            for widget in self.query(".-hidden"):
+                widget.remove_class("-hidden")
+            return
+        body = self.query_one("#body")
+        pane = self.focused
+        if pane is None or body not in pane.ancestors:
+            return
+        self.add_class("-full")
+        inside: Any = pane
+        while inside is not body:
+            for sibling in inside.parent.children:
+                if sibling is not inside:
+                    sibling.add_class("-hidden")
+            inside = inside.parent
+
+    def copy_text(self) -> str:
+        """What ctrl+o copies."""
+        return ""
+
+
+def _width(parts: Iterable[Part]) -> int:
+    return sum(cell_len(part.text) for part in parts)

@@ -1,0 +1,194 @@
+"""What the app knows: the newest snapshot, and what was chosen with keys. Handlers own it; no widget, no thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from rnnprop_cli.records import ExperimentInfo, Kind
+from rnnprop_cli.tui.reading import Bench, Snapshot
+from rnnprop_cli.view.curves import BandKind
+from rnnprop_cli.view.filtering import Filter, Subject, parse_filter
+from rnnprop_cli.view.rows import Problem
+from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
+from rnnprop_cli.view.seed_lines import LineStyle
+
+SortKey = Literal["problem", "name", "difference", "loss", "status", "newest"]
+SORTS: Final[tuple[SortKey, ...]] = ("problem", "name", "difference", "loss", "status", "newest")
+BANDS: Final[tuple[BandKind | None, ...]] = ("iqr", "minmax", None)
+BAND_NAMES: Final[dict[BandKind | None, str]] = {"iqr": "IQR", "minmax": "min-max", None: ""}
+DECAYS: Final = (0.0, 0.9, 0.98)
+FILTER_KEYS: Final = (
+    "optimizer", "optimizee", "dataset", "depth", "activation", "horizon", "lr", "phase", "status", "loss", "diff",
+)  # fmt: skip
+MOST_LINES: Final = 12  # drawn without being asked for
+
+
+@dataclass
+class ViewState:
+    """Everything that outlives a change of screens."""
+
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    loaded: bool = False
+    unavailable: str | None = None
+    front: Kind | None = None  # which kind of experiment the header, Log and Spec are about
+    bench_id: int | None = None  # None: the newest
+    train_id: int | None = None
+    filter: Filter = field(default_factory=Filter)
+    pins: set[int] = field(default_factory=set)
+    drawn_by_hand: dict[int, bool] = field(default_factory=dict)
+    sort: SortKey = "problem"
+    reverse: bool = False
+    show_search: bool = False  # rows of the searches for learning rates, even of finished ones
+    cursor_id: int | None = None
+    style: LineStyle = field(default_factory=LineStyle)
+
+    @property
+    def bench(self) -> Bench | None:
+        return self.snapshot.bench
+
+    @property
+    def experiment(self) -> ExperimentInfo | None:
+        """The experiment in front."""
+        if self.front == "train":
+            training = self.snapshot.training
+            return None if training is None else training.experiment
+        return None if self.bench is None else self.bench.experiment
+
+    @property
+    def cursor(self) -> SeedGroup | None:
+        """The group under the cursor."""
+        return None if self.bench is None else self.bench.group(self.cursor_id)
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A newer snapshot replaces the old one; ids that are gone are forgotten."""
+        self.snapshot, self.loaded, self.unavailable = snapshot, True, None
+        if self.front is None and snapshot.experiments:
+            self.front = snapshot.experiments[-1].facts.kind
+        ids = {group.id for group in snapshot.bench.groups} if snapshot.bench else set()
+        self.pins &= ids
+        self.drawn_by_hand = {number: shown for number, shown in self.drawn_by_hand.items() if number in ids}
+
+    def set_filter(self, text: str) -> None:
+        self.filter = parse_filter(text, FILTER_KEYS)
+
+    def cycle_band(self) -> None:
+        self.style = replace(self.style, band=BANDS[(BANDS.index(self.style.band) + 1) % len(BANDS)])
+
+    def cycle_smoothing(self) -> None:
+        self.style = replace(self.style, decay=DECAYS[(DECAYS.index(self.style.decay) + 1) % len(DECAYS)])
+
+    def sections(self) -> list[tuple[Problem | None, list[SeedGroup]]]:
+        """The groups of the table: by problem, or in one piece (under None) for every other order."""
+        if self.bench is None:
+            return []
+        chosen = self.listed(self.bench.groups)
+        if self.sort == "problem":
+            by_problem: dict[Problem, list[SeedGroup]] = {}
+            for group in chosen:
+                by_problem.setdefault(group.problem, []).append(group)
+            problems = sorted(by_problem, key=problem_order, reverse=self.reverse)
+            return [(problem, by_problem[problem]) for problem in problems]
+        chosen.sort(key=lambda group: sort_value(group, self.sort), reverse=self.reverse)
+        return [(None, chosen)] if chosen else []
+
+    def listed(self, groups: Sequence[SeedGroup]) -> list[SeedGroup]:
+        """Groups that pass the filter. A search for a learning rate shows until its winner has runs of its own."""
+        measured = {(g.problem, g.facts.optimizer) for g in groups if g.facts.phase != "tuning"}
+        every = self.show_search or "phase:" in self.filter.text
+        return [
+            group
+            for group in groups
+            if (
+                every
+                or group.facts.phase != "tuning"
+                or (group.problem, group.facts.optimizer) not in measured
+            )
+            and self.filter.fits(subject_of(group))
+        ]
+
+    def drawn(self) -> list[SeedGroup]:
+        """The groups in the plot: those of the cursor's problem that matter, pinned ones, and what was asked for."""
+        if self.bench is None:
+            return []
+        cursor = self.cursor
+        listed = [group for _, groups in self.sections() for group in groups]
+        near = [group for group in listed if cursor is not None and group.problem == cursor.problem]
+        wanted = [group for group in near if group.facts.phase == "final"]
+        wanted += [g for g in near if g.facts.phase != "final" and g.statuses["running"]]
+        if cursor is not None and cursor.facts.phase == "tuning":
+            wanted += [
+                g for g in near if g.facts.phase == "tuning" and g.facts.optimizer == cursor.facts.optimizer
+            ]
+        chosen = {group.id for group in wanted[:MOST_LINES]} | self.pins
+        if cursor is not None:
+            chosen.add(cursor.id)
+            if (best := cursor.best_id) is not None and best in {group.id for group in listed}:
+                chosen.add(best)
+        near_ids = {group.id for group in near}
+        for number, shown in self.drawn_by_hand.items():
+            if shown and number in near_ids:
+                chosen.add(number)
+            elif not shown:
+                chosen.discard(number)
+        others = [g for g in self.bench.groups if g.id in chosen and g.id not in near_ids]
+        return [group for group in near if group.id in chosen] + others
+
+    def slots(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
+        """Letter and colour of every drawn group, as a number; an optimizer has the same one on every problem."""
+        if self.bench is None:
+            return {}
+        order: dict[tuple[str, str], int] = {}
+        for phase in ("final", "default"):
+            groups = [group for group in self.bench.groups if group.facts.phase == phase]
+            for group in sorted(groups, key=lambda g: (not g.is_learned, g.id)):
+                order.setdefault((group.facts.optimizer, phase), len(order))
+        taken: dict[int, int] = {}
+        for group in drawn:
+            slot = order.get((group.facts.optimizer, group.facts.phase))
+            if slot is not None and slot not in taken.values():
+                taken[group.id] = slot
+        for group in drawn:
+            if group.id not in taken:
+                taken[group.id] = next(slot for slot in range(1 << 20) if slot not in taken.values())
+        return taken
+
+
+def subject_of(group: SeedGroup) -> Subject:
+    """What the filter sees of a group."""
+    facts, row = group.facts, group.row
+    values = {
+        "optimizer": facts.optimizer,
+        "optimizee": facts.optimizee,
+        "dataset": facts.dataset,
+        "depth": None if facts.depth is None else float(facts.depth),
+        "activation": facts.activation,
+        "horizon": float(facts.horizon),
+        "lr": facts.lr,
+        "phase": facts.phase,
+        "status": " ".join(group.statuses),
+        "loss": row.final_loss_mean,
+        "diff": row.difference_percent,
+    }
+    kind = "learned" if group.is_learned else "baseline"
+    text = f"{row.label} {short_title(group.problem)} {facts.phase} {' '.join(group.statuses)} {kind}"
+    return Subject(text, values)
+
+
+def sort_value(group: SeedGroup, key: SortKey) -> tuple[object, ...]:
+    """What a table is sorted by; rows without a value come last."""
+    row = group.row
+    match key:
+        case "name":
+            return (row.optimizer, problem_order(group.problem), group.id)
+        case "difference":
+            percent = 0.0 if group.is_best else row.difference_percent
+            return (percent is None, percent or 0.0, group.id)
+        case "loss":
+            return (row.final_loss_mean is None, row.final_loss_mean or 0.0, group.id)
+        case "status":
+            loudness = ("running", "failed", "diverged", "interrupted", "queued", "done")
+            return (loudness.index(group.status), group.id)
+        case "newest":
+            return (-max(run.id for run in group.runs),)
+        case _:
+            return (problem_order(group.problem), group.id)

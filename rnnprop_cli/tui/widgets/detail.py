@@ -1,0 +1,106 @@
+"""Everything about one group of seeds, as lines."""
+
+from datetime import UTC, datetime
+
+from rnnprop_cli.tui.reading import Bench, Snapshot, stalled
+from rnnprop_cli.tui.run_rows import progress, short_rate
+from rnnprop_cli.tui.themes import Glyphs, Look
+from rnnprop_cli.tui.widgets.bars import Part
+from rnnprop_cli.tui.widgets.lines import Line, wrapped
+from rnnprop_cli.view.export import format_loss, half
+from rnnprop_cli.view.rows import SummaryRow
+from rnnprop_cli.view.seed_groups import SeedGroup
+
+_KEY_COLUMNS = 14
+
+
+def detail_lines(
+    snapshot: Snapshot, bench: Bench, group: SeedGroup, look: Look, signs: Glyphs, columns: int
+) -> list[Line]:
+    """Facts first, then how it compares, then what went wrong."""
+    facts, row = group.facts, group.row
+    muted = look.palette.muted
+    words = ", ".join(f"{count} {status}" for status, count in group.statuses.items())
+    name = row.label + ("" if group.is_learned else " (baseline)")
+    lines: list[Line] = [
+        _pair("optimizer", f"{name}  lr {short_rate(facts.lr) or '-'}", muted, bold=True),
+        _pair("problem", row.problem.title, muted),
+        [Part(f" {'status':<{_KEY_COLUMNS}}", muted), Part(words, look.status_color(group.status))],
+        _pair("final loss", _loss(row), muted),
+    ]
+    if row.heldout_accuracy_mean is not None:
+        lines.append(_pair("test accuracy", f"{row.heldout_accuracy_mean:.2%}", muted))
+    lines += _comparison(bench, group, look, signs)
+    if group.statuses["running"]:
+        lines.append(_pair("progress", _eta(bench, group), muted))
+        if stalled(bench.experiment, snapshot.holder):
+            gone = "" if snapshot.holder is None else f" (process {snapshot.holder.pid})"
+            text = f"its writer{gone} is gone: it crashed or was killed; the same command goes on from here"
+            lines += wrapped(text, columns - 1, color=look.bad, indent=" ")
+    elif row.elapsed_s is not None:
+        lines.append(_pair("time a run", f"{row.elapsed_s:,.2f} s on {facts.device}, {facts.dtype}", muted))
+    if group.reason:
+        color = look.bad if group.statuses["failed"] else look.warn
+        lines += wrapped(group.reason, columns - 1, color=color, indent=" ")
+    return lines
+
+
+def _pair(key: str, value: str, muted: str, *, bold: bool = False) -> Line:
+    return [Part(f" {key:<{_KEY_COLUMNS}}", muted), Part(value, bold=bold)]
+
+
+def _loss(row: SummaryRow) -> str:
+    if row.final_loss_mean is None:
+        return "-"
+    text = format_loss(row.final_loss_mean, half(row.final_loss_low, row.final_loss_high))
+    return f"{text}  median {format_loss(row.final_loss_median)}"
+
+
+def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> list[Line]:
+    row, muted = group.row, look.palette.muted
+    if group.is_best:
+        return [_pair("compared", f"{signs.best} the best tuned baseline here", muted)]
+    best = bench.group(group.best_id)
+    if best is None or row.best_baseline is None:
+        return [_pair("compared", "no tuned baseline has a result here yet", muted)]
+    text = f"{best.row.label}  lr {short_rate(best.facts.lr)}  {format_loss(best.row.final_loss_mean)}"
+    lines = [_pair(f"{signs.best} baseline", text, muted)]
+    if row.difference_percent is not None:
+        text = f"{row.difference_percent:+.1f} %"
+        if row.difference_low is not None and row.difference_high is not None:
+            text += f"  (95 %: {row.difference_low:+.1f} to {row.difference_high:+.1f})"
+        color = look.good if row.difference_percent < 0 else look.warn
+        lines.append([Part(f" {'paired diff':<{_KEY_COLUMNS}}", muted), Part(text, color, bold=True)])
+    if row.seeds_better is not None:
+        lines.append(_pair("seeds better", f"{row.seeds_better} of {row.seeds_paired}", muted))
+    return lines
+
+
+def _eta(bench: Bench, group: SeedGroup) -> str:
+    share = progress(bench, group)
+    if share is None:
+        return "no step recorded yet"
+    text = f"{bench.steps_done[group.id]:,} of {group.facts.horizon:,} steps ({share:.0%})"
+    started = next((run.started_utc for run in group.runs if run.result.status == "running"), None)
+    if started and 0 < share < 1:
+        try:
+            elapsed = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
+        except (ValueError, TypeError):
+            return text
+        if elapsed > 1:
+            text += f", about {duration(elapsed * (1 - share) / share)} to go"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(75)
+    '1 min 15 s'
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

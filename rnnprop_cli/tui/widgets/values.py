@@ -1,0 +1,87 @@
+"""The values under a plot's crosshair: one line where there is little room, else a table."""
+
+import math
+from collections.abc import Sequence
+
+from rnnprop_cli.tui.plot import Palette, Reading
+from rnnprop_cli.tui.run_rows import short_loss, short_percent
+from rnnprop_cli.tui.widgets.bars import Part
+from rnnprop_cli.tui.widgets.lines import Line
+
+
+def value_lines(
+    readings: Sequence[Reading],
+    step: float | None,
+    reference: str | None,
+    palette: Palette,
+    columns: int,
+    rows: int,
+) -> list[Line]:
+    """Readings as lines.
+
+    Args:
+        readings: what is shown, best first in the plot's order.
+        step: where the crosshair is; None: these are the last values.
+        reference: label of the series that the others are compared with.
+        palette: the plot's colours.
+        columns, rows: the space.
+    """
+    where = "last" if step is None else f"@{step:,.6g}" if step != int(step) else f"@{step:,.0f}"
+    base = next((one.value for one in readings if one.label == reference), math.nan)
+    if rows > 3:
+        return _table(readings, where, base, reference, palette, columns, rows)
+    lines: list[list[Part]] = [[Part(f" {where} ", palette.accent, bold=True)]]
+    used = len(where) + 2
+    for one in readings:
+        name = one.letter or one.label
+        text = f"{name} {_number(one.value)}"
+        if one.label != reference and math.isfinite(base) and math.isfinite(one.value) and base > 0:
+            text += f" {short_percent(100 * (one.value / base - 1))}%"
+        if one.label == reference:
+            text += "*"
+        text += "  "
+        if used + len(text) > columns:
+            if len(lines) == rows:
+                lines[-1].append(Part("…"))
+                break
+            lines.append([Part(" ")])
+            used = 1
+        lines[-1].append(Part(text, palette.series_color(one.color_index)))
+        used += len(text)
+    return list(lines)
+
+
+def _table(
+    readings: Sequence[Reading],
+    where: str,
+    base: float,
+    reference: str | None,
+    palette: Palette,
+    columns: int,
+    rows: int,
+) -> list[Line]:
+    width = max((len(one.label) for one in readings), default=8)
+    width = min(max(width, len(where) + 1), max(columns - 50, 12))
+    heading = f"   {where:<{width}} {'value':>9}  {'band over seeds':^23} {'to best':>9}"
+    lines: list[Line] = [[Part(heading[:columns], palette.muted)]]
+    for one in readings[: rows - 1]:
+        color = palette.series_color(one.color_index)
+        band = f"{_number(one.low):>9} … {_number(one.high):<9}" if math.isfinite(one.low) else ""
+        change = ""
+        if one.label == reference:
+            change = "best"
+        elif math.isfinite(base) and math.isfinite(one.value) and base > 0:
+            change = f"{short_percent(100 * (one.value / base - 1))}%"
+        text = f" {one.label[:width]:<{width}} {_number(one.value):>9}  {band:^23} {change:>9}"
+        lines.append([Part(f" {one.letter or ' '}", color, bold=True), Part(text[: columns - 2], color)])
+    if len(readings) > rows - 1:
+        lines[-1] = [Part(f"   … and {len(readings) - rows + 2} more", palette.muted)]
+    return lines
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "inf"
+    return short_loss(value)

@@ -1,0 +1,116 @@
+"""The filter above a table of runs: words that must all fit.
+
+adam|rms          a regular expression, anywhere in a row's text, upper and lower case alike
+!untuned          a word with ! must not fit
+depth:>2  lr:<.1  a number compared; also =, >=, <= and a range 1..3
+status:diverged   any key takes a regular expression
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Value = str | float | None
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a filter looks at: all of a row's text, and its values by key."""
+
+    text: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A parsed filter; the empty one fits everything."""
+
+    text: str = ""
+    problem: str = ""  # what could not be understood; such a word is looked for literally
+    tests: tuple[Callable[[Subject], bool], ...] = ()
+
+    def fits(self, subject: Subject) -> bool:
+        """Whether every word fits."""
+        return all(test(subject) for test in self.tests)
+
+
+def parse_filter(text: str, keys: tuple[str, ...]) -> Filter:
+    """Understand what was typed; never fails, since it is parsed anew with every key.
+
+    >>> adam = Subject("adam done", {"depth": 2.0})
+    >>> parse_filter("ADA !failed depth:>1", ("depth",)).fits(adam)
+    True
+    """
+    tests, problems = [], []
+    for word in text.split():
+        try:
+            tests.append(_test(word, keys))
+        except re.error as error:
+            problems.append(f"{word}: {error}")
+            tests.append(_search(re.escape(word)))
+    return Filter(text, "; ".join(problems), tuple(tests))
+
+
+def _test(word: str, keys: tuple[str, ...]) -> Callable[[Subject], bool]:
+    if word.startswith("!") and len(word) > 1:
+        inner = _test(word[1:], keys)
+        return lambda subject: not inner(subject)
+    key, colon, wanted = word.partition(":")
+    if colon and key in keys:
+        return _value_test(key, wanted)
+    return _search(word)
+
+
+def _search(pattern: str) -> Callable[[Subject], bool]:
+    compiled = re.compile(pattern, re.IGNORECASE)
+    return lambda subject: compiled.search(subject.text) is not None
+
+
+def _value_test(key: str, wanted: str) -> Callable[[Subject], bool]:
+    low, dots, high = wanted.partition("..")
+    if dots and (bounds := (_number(low or "-inf"), _number(high or "inf"))) and None not in bounds:
+        first, last = bounds
+        return lambda subject: _in_range(subject.values.get(key), first, last)
+    for sign, compare in _COMPARISONS.items():
+        if wanted.startswith(sign) and (bound := _number(wanted[len(sign) :])) is not None:
+            return lambda subject: _compared(subject.values.get(key), compare, bound)
+    if (number := _number(wanted)) is not None:
+        return lambda subject: _equals(subject.values.get(key), number, wanted)
+    compiled = re.compile(wanted, re.IGNORECASE)
+    return lambda subject: compiled.search(_text(subject.values.get(key))) is not None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace("_", ""))
+    except ValueError:
+        return None
+
+
+def _text(value: Value) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:g}"
+
+
+def _in_range(value: Value, first: float | None, last: float | None) -> bool:
+    if not isinstance(value, float) or first is None or last is None:
+        return False
+    return first <= value <= last
+
+
+def _compared(value: Value, compare: Callable[[float, float], bool], bound: float) -> bool:
+    return isinstance(value, float) and compare(value, bound)
+
+
+def _equals(value: Value, number: float, written: str) -> bool:
+    if isinstance(value, float):
+        return math.isclose(value, number, rel_tol=1e-3)
+    return written.lower() in _text(value).lower()
