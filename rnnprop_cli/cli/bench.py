@@ -17,10 +17,13 @@ from rnnprop_cli.cli.options import (
     KernelOption,
     ThreadsOption,
 )
+from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rnnprop_cli.cli.progress import ProgressDisplay
+    from rnnprop_cli.execute.device import Engine
     from rnnprop_cli.runs.observer import Event
+    from rnnprop_cli.spec.bench import BenchSpec
 
 
 def bench(
@@ -34,6 +37,12 @@ def bench(
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
     data_dir: DataDirOption = None,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--memory-mb", min=1, help="Most memory of a batch of cells (default: the spec's memory_mb)."
+        ),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew even if results are there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
@@ -42,20 +51,23 @@ def bench(
     """Tune and race optimizers over a matrix; running the command again does only what is missing."""
     from rnnprop_cli.spec.load import load_bench
 
-    asked = load_bench(spec)
+    asked, text = load_bench(spec), spec.read_text(encoding="utf-8")
+    if memory_mb is not None:
+        asked = asked.model_copy(update={"memory_mb": memory_mb})
+    from rnnprop_cli.execute.device import find_engine
+
+    engine = find_engine(device.value, data_dir, kernel.value, threads)
     if dry_run:
-        _show_plan(spec, only, as_json)
+        _show_plan(asked, engine, only, as_json)
         return
     from rnnprop_cli.cli.progress import progress_display
-    from rnnprop_cli.execute.device import find_engine
     from rnnprop_cli.runs.bench import run_bench
 
     shared = settings(ctx)
-    engine = find_engine(device.value, data_dir, kernel.value, threads)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_bench(
             asked,
-            spec.read_text(encoding="utf-8"),
+            text,
             shared.db,
             engine,
             _Watcher(display),
@@ -83,27 +95,28 @@ def bench(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _show_plan(path: Path, only: str | None, as_json: bool) -> None:
-    from rnnprop_cli.plan.cells import split
-    from rnnprop_cli.plan.lanes import lanes
-    from rnnprop_cli.spec.load import load_bench
+def _show_plan(spec: "BenchSpec", engine: "Engine", only: str | None, as_json: bool) -> None:
+    from rnnprop_cli.cli.progress import duration
+    from rnnprop_cli.runs.estimate import estimate_bench
 
-    spec = load_bench(path)
-    rows = []
-    for lane in lanes(spec, only):
-        batches = [part for batch in lane.first_batches() for part in split(batch, spec.memory_mb)]
-        rows.append({"lane": lane.label, "cells": sum(map(len, batches)), "batches": len(batches)})
+    rows = estimate_bench(spec, engine, only)
     if as_json:
-        stdout().print_json(json.dumps({"bench": spec.name, "lanes": rows}))
+        stdout().print_json(json.dumps({"bench": spec.name, "lanes": [vars(row) for row in rows]}))
         return
-    width = max(len(str(row["lane"])) for row in rows)
+    width = max(len(row.lane) for row in rows)
+    stdout().print(f"{'problem/optimizer':<{width}}  cells  batches      time    memory", soft_wrap=True)
     for row in rows:
         stdout().print(
-            f"{row['lane']:<{width}}  {row['cells']:>6} cells  {row['batches']:>4} batches", soft_wrap=True
+            f"{safe_text(row.lane):<{width}}  {row.cells:>5}  {row.batches:>7}  {duration(row.seconds):>8}"
+            f"  {row.peak_mb:>5.0f} MB",
+            soft_wrap=True,
         )
-    total = sum(int(str(row["cells"])) for row in rows)
     stdout().print(
-        f"{total:,} cells in {len(rows)} lanes; a search whose best rate lies at an edge adds to them"
+        f"{sum(row.cells for row in rows):,} cells in {sum(row.batches for row in rows)} batches;"
+        f" roughly {duration(sum(row.seconds for row in rows))} on {engine.device} with {engine.threads} threads,"
+        f" at most {max(row.peak_mb for row in rows):,.0f} MB a batch."
+        " A search whose best rate lies at an edge adds cells.",
+        soft_wrap=True,
     )
 
 
