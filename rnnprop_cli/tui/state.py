@@ -68,6 +68,22 @@ class ViewState:
         self.pins &= ids
         self.drawn_by_hand = {number: shown for number, shown in self.drawn_by_hand.items() if number in ids}
 
+    def look_at(self, experiment: ExperimentInfo) -> None:
+        """Bring an experiment to the front."""
+        self.front = experiment.facts.kind
+        if experiment.facts.kind == "bench":
+            self.bench_id = experiment.id
+        else:
+            self.train_id = experiment.id
+
+    def look_at_newest(self, kind: Kind) -> None:
+        """Bring whatever experiment of that kind is used last to the front, from now on."""
+        self.front = kind
+        if kind == "bench":
+            self.bench_id = None
+        else:
+            self.train_id = None
+
     def set_filter(self, text: str) -> None:
         self.filter = parse_filter(text, FILTER_KEYS)
 
@@ -133,15 +149,18 @@ class ViewState:
         others = [g for g in self.bench.groups if g.id in chosen and g.id not in near_ids]
         return [group for group in near if group.id in chosen] + others
 
-    def slots(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
-        """Letter and colour of every drawn group, as a number; an optimizer has the same one on every problem."""
-        if self.bench is None:
-            return {}
+    def optimizer_slots(self) -> dict[tuple[str, str], int]:
+        """Letter and colour of every (optimizer, phase) of the benchmark: learned ones first."""
         order: dict[tuple[str, str], int] = {}
         for phase in ("final", "default"):
-            groups = [group for group in self.bench.groups if group.facts.phase == phase]
+            groups = [g for g in (self.bench.groups if self.bench else ()) if g.facts.phase == phase]
             for group in sorted(groups, key=lambda g: (not g.is_learned, g.id)):
                 order.setdefault((group.facts.optimizer, phase), len(order))
+        return order
+
+    def slots(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
+        """Letter and colour of every drawn group, as a number; an optimizer has the same one on every problem."""
+        order = self.optimizer_slots()
         taken: dict[int, int] = {}
         for group in drawn:
             slot = order.get((group.facts.optimizer, group.facts.phase))

@@ -205,8 +205,8 @@ class BaseScreen(Screen[None]):
         if state.filter.text:
             problem = f" ({state.filter.problem})" if state.filter.problem else ""
             parts.append(Part(f"/{state.filter.text}{problem}  ", palette.accent))
-        if self.rnnprop.child_note:
-            parts.append(Part(f"{self.rnnprop.child_note}  ", self.look.busy))
+        if note := self.rnnprop.work.note:
+            parts.append(Part(f"{note}  ", self.look.busy))
         used = _width(parts)
         common: Keys = (("?", "help"), *self.KEYS, ("^p", "palette"), ("q", "quit"))
         for key, word in common:

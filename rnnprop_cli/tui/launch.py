@@ -1,0 +1,112 @@
+"""Starting work: `rnnprop bench` and `rnnprop train` as child processes that may outlive the app."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rnnprop_cli.errors import RunError
+from rnnprop_cli.records import Kind
+
+_TAIL_BYTES: Final = 8192
+_FOLDERS: Final = (".", "bench_specs", "specs")
+
+
+@dataclass(frozen=True)
+class SpecFile:
+    """A spec that can be started."""
+
+    path: Path
+    kind: Kind
+    name: str
+    description: str
+
+
+def find_specs(folder: Path) -> list[SpecFile]:
+    """Specs in a folder and in its `bench_specs`; files that are none are left out."""
+    found = []
+    for sub in _FOLDERS:
+        with contextlib.suppress(OSError):
+            for path in sorted((folder / sub).glob("*.toml")):
+                spec = read_spec(path)
+                if spec is not None:
+                    found.append(spec)
+    return found
+
+
+def read_spec(path: Path) -> SpecFile | None:
+    """What kind of spec a file is; None if it is none. Whether it is a good one, the command itself says."""
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except (OSError, ValueError):
+        return None
+    kind: Kind | None = "bench" if "optimizers" in content else "train" if "optimizer" in content else None
+    if kind is None:
+        return None
+    return SpecFile(path, kind, str(content.get("name", path.stem)), str(content.get("description", "")))
+
+
+def command_of(database: Path, spec: SpecFile) -> list[str]:
+    """The words after `rnnprop`."""
+    return ["--db", str(database), spec.kind, "--spec", str(spec.path)]
+
+
+class Child:
+    """One process. It has a session of its own, so neither our end nor the terminal's is its end."""
+
+    def __init__(self, spec: SpecFile, words: list[str]) -> None:
+        self.spec = spec
+        self.interrupts = 0  # how often it was asked to stop
+        try:
+            with tempfile.NamedTemporaryFile(
+                prefix=f"rnnprop-{spec.kind}-", suffix=".log", delete=False
+            ) as log:
+                self.log_path = Path(log.name)
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "rnnprop_cli", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**os.environ, "NO_COLOR": "1"},
+                )
+        except OSError as error:
+            raise RunError(f"could not start: {error.strerror or error}") from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll()
+
+    def interrupt(self) -> None:
+        """Once: it finishes its step and can be resumed. Twice: out at once."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
+            self.interrupts += 1
+
+    def output(self) -> list[str]:
+        """The last lines of what it said."""
+        with contextlib.suppress(OSError), self.log_path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _TAIL_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").replace("\r", "\n").split("\n")
+            return [line for line in lines[1 if size > _TAIL_BYTES else 0 :] if line.strip()]
+        return []
+
+    def close(self) -> None:
+        """Forget it; the record of one that still runs is left for it to write."""
+        if self.poll() is not None:
+            self.log_path.unlink(missing_ok=True)
+        else:
+            self._process.returncode = 0  # it outlives us on purpose: no ResourceWarning

@@ -1,0 +1,164 @@
+"""Matrix: how far from the best tuned baseline, over optimizees, depths, activations and horizons."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+
+from rnnprop_cli.tui.run_rows import short_percent
+from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.widgets.bars import Part
+from rnnprop_cli.tui.widgets.detail import detail_lines
+from rnnprop_cli.tui.widgets.heat import HeatRow, HeatTable
+from rnnprop_cli.tui.widgets.lines import Line, Lines
+from rnnprop_cli.tui.widgets.table import Cell
+from rnnprop_cli.view.pivot import Pivot, column_choices, compared_groups, pivot
+from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.seed_groups import SeedGroup
+
+
+class MatrixScreen(BaseScreen):
+    """A heat table, and the cell under the cursor in words."""
+
+    TAB = "matrix"
+    KEYS: ClassVar[Keys] = (
+        ("v", "columns"), ("a", "baselines"), ("enter", "runs"), ("/", "filter"), ("e", "export"), ("t", "theme"),
+    )  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "columns", "next axis for the columns", show=False),
+        Binding("a", "baselines", "learned optimizers only, or all", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    MatrixScreen {
+        & #cell { height: 9; }
+        & #legend { height: 1; }
+        & .-hidden { display: none !important; }
+        &.-tall #cell { height: 14; }
+        &.-flat #cell { display: none; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._column = 0
+        self._learned_only = True
+        self._shown: Pivot | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield HeatTable(id="heat")
+        yield Lines(id="legend")
+        yield Lines(id="cell", classes="boxed")
+
+    @property
+    def heat(self) -> HeatTable:
+        return self.query_one("#heat", HeatTable)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.heat.focus()
+
+    def focus_body(self) -> None:
+        self.heat.focus()
+
+    def _groups(self) -> list[SeedGroup]:
+        state = self.state
+        groups = state.bench.groups if state.bench else ()
+        return compared_groups(state.listed(groups), learned_only=self._learned_only)
+
+    def nothing_here(self) -> list[Line]:
+        if self.state.bench is None:
+            return [[Part("No benchmark has been run yet.", bold=True)], [], *self._what_to_run()]
+        if not self._groups():
+            text = (
+                "Nothing fits the filter; esc clears it." if self.state.filter.text else "No final runs yet."
+            )
+            return [[Part(text, bold=True)]]
+        return []
+
+    def show_body(self) -> None:
+        groups = self._groups()
+        choices = column_choices(groups)
+        axis = choices[self._column % len(choices)]
+        self._shown = found = pivot(groups, axis)
+        rows = [
+            HeatRow(
+                label,
+                tuple(self._cell(found.cells.get((at, column))) for column in range(len(found.columns))),
+            )
+            for at, label in enumerate(found.rows)
+        ]
+        self.heat.set_cells(found.row_axes, found.columns, rows)
+        who = "all optimizers" if not self._learned_only else "learned optimizers"
+        if self._learned_only and not any(group.is_learned for group in groups):
+            who = "all optimizers: no learned one here"
+        self.heat.border_title = Content(safe_text(f"{self.signs.delta}% to the best tuned baseline · {who}"))
+        self.heat.border_subtitle = Content(f"columns: {axis}")
+        better, worse = self.look.heat(-20), self.look.heat(20)
+        self.query_one("#legend", Lines).show_lines(
+            [
+                [
+                    Part(" -20 ", ground=better), Part(" better  "), Part(" +20 ", ground=worse), Part(" worse  "),
+                    Part("bold", bold=True), Part(": its 95 % interval excludes 0", self.look.palette.muted),
+                ]
+            ]
+        )  # fmt: skip
+        self._show_cell()
+
+    def _cell(self, group: SeedGroup | None) -> Cell | None:
+        if group is None:
+            return None
+        row, look = group.row, self.look
+        if group.is_best:
+            return Cell("best", look.palette.accent)
+        if group.statuses["running"] or not row.seeds:
+            sign = self.signs.statuses[group.status]
+            return Cell(sign, look.status_color(group.status))
+        if row.difference_percent is None:
+            return Cell("DIV" if row.diverged else "-", look.warn if row.diverged else look.palette.muted)
+        low, high = row.difference_low, row.difference_high
+        sure = low is not None and high is not None and (low > 0 or high < 0)
+        mark = "!" if row.diverged or row.failed else ""
+        text = short_percent(row.difference_percent) + mark
+        return Cell(text, look.palette.text, look.heat(row.difference_percent), bold=sure)
+
+    def _chosen(self) -> SeedGroup | None:
+        return None if self._shown is None else self._shown.cells.get(self.heat.cursor)
+
+    def _show_cell(self) -> None:
+        bench, group, box = self.state.bench, self._chosen(), self.query_one("#cell", Lines)
+        if bench is None or group is None:
+            box.show_lines([[Part(" not measured", self.look.palette.muted)]])
+            return
+        snapshot, look, signs = self.state.snapshot, self.look, self.signs
+        box.show(lambda columns, rows: detail_lines(snapshot, bench, group, look, signs, columns))
+
+    @on(HeatTable.Moved)
+    def _moved(self, event: HeatTable.Moved) -> None:
+        if isinstance(event, HeatTable.Opened):
+            if (group := self._chosen()) is not None:
+                self.state.cursor_id = group.id
+                self.rnnprop.action_show_tab("runs")
+        else:
+            self._show_cell()
+
+    def action_columns(self) -> None:
+        self._column += 1
+        self.show_state()
+
+    def action_baselines(self) -> None:
+        self._learned_only = not self._learned_only
+        self.show_state()
+
+    def copy_text(self) -> str:
+        found = self._shown
+        if found is None:
+            return ""
+        lines = ["\t".join([*found.row_axes, *found.columns])]
+        for at, label in enumerate(found.rows):
+            cells = (self._cell(found.cells.get((at, column))) for column in range(len(found.columns)))
+            lines.append("\t".join([*label, *(cell.text if cell else "" for cell in cells)]))
+        return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""The child process that the app started, and the questions around it. One at a time: a database has one writer."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnprop_cli.errors import RunError
+from rnnprop_cli.tui.launch import Child, SpecFile, command_of, find_specs, read_spec
+from rnnprop_cli.tui.screens.ask import Ask, Choose
+from rnnprop_cli.tui.widgets.bars import Part
+from rnnprop_cli.tui.widgets.lines import Line, wrapped
+from rnnprop_cli.tui.widgets.table import Column, Row
+from rnnprop_cli.view.log_lines import LogLine
+from rnnprop_cli.view.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from rnnprop_cli.tui.app import RnnpropApp
+
+_POLL_S = 0.5
+_COLUMNS = 70
+
+
+class Work:
+    """Starts, watches and interrupts."""
+
+    def __init__(self, app: "RnnpropApp") -> None:
+        self._app = app
+        self._timer: Timer | None = None
+        self.child: Child | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    @property
+    def note(self) -> str:
+        """For the footer: what runs; empty if nothing does."""
+        if self.child is None or not self.is_running:
+            return ""
+        stopping = " stopping" if self.child.interrupts else ""
+        return safe_text(f"{self.child.spec.kind} {self.child.spec.name}{stopping}: i interrupts")
+
+    def log(self) -> list[LogLine]:
+        """What the last child said, newest first."""
+        return (
+            []
+            if self.child is None
+            else [LogLine("", "output", line) for line in reversed(self.child.output())]
+        )
+
+    # Starting
+
+    def start(self) -> None:
+        """Ask what, ask whether, start it."""
+        if self.is_running:
+            self._app.notify("one is running already: i interrupts it", severity="warning")
+            return
+        specs = {str(spec.path): spec for spec in find_specs(Path.cwd())}
+        rows = [Row(path, (spec.kind, spec.name, path)) for path, spec in specs.items()]
+
+        def about(key: object) -> list[Line]:
+            spec = specs.get(str(key))
+            return wrapped(spec.description, 90, indent=" ") if spec else []
+
+        self._app.push_screen(
+            Choose(
+                "start a bench or a train",
+                [Column("", 5), Column("name", 24), Column("file")],
+                rows,
+                placeholder="tab: or type the path of a spec",
+                about=about,
+            ),
+            lambda chosen: self._confirm(specs, chosen),
+        )
+
+    def _confirm(self, specs: dict[str, SpecFile], chosen: object) -> None:
+        if chosen is None:
+            return
+        spec = specs.get(str(chosen)) or read_spec(Path(str(chosen)).expanduser())
+        if spec is None:
+            self._app.notify(
+                safe_text(f"{chosen} is no spec of a bench or a train"), severity="error", markup=False
+            )
+            return
+        words = command_of(self._app.database, spec)
+        text = [*wrapped(f"rnnprop {shlex.join(words)}", _COLUMNS), []]
+        text += wrapped("It runs as a process of its own and goes on if this app is closed.", _COLUMNS)
+
+        def answered(answer: object) -> None:
+            if answer == "start":
+                self._launch(spec, words)
+
+        self._app.push_screen(Ask(f"start this {spec.kind}?", text, [("y", "start it", "start")]), answered)
+
+    def _launch(self, spec: SpecFile, words: list[str]) -> None:
+        if self.child is not None:
+            self.child.close()
+        try:
+            self.child = Child(spec, words)
+        except RunError as error:
+            self._app.notify(safe_text(str(error)), severity="error", markup=False)
+            return
+        self._app.notify(safe_text(f"started {spec.kind} {spec.name}"), markup=False)
+        self._app.state.look_at_newest(spec.kind)
+        self._timer = self._app.set_interval(_POLL_S, self._look)
+        self._app.show_front()
+
+    def _look(self) -> None:
+        if self.child is None:
+            return
+        code = self.child.poll()
+        if code is None:
+            return
+        if self._timer is not None:
+            self._timer.stop()
+        said = self.child.output()
+        last = said[-1] if said else ""
+        words = {0: "done", 1: "ended with failed runs", 130: "interrupted", 143: "terminated"}
+        what = words.get(code, f"ended with exit code {code}")
+        self._app.notify(
+            safe_text(f"{self.child.spec.name} {what}. {last}"),
+            severity="information" if code in (0, 130) else "error",
+            timeout=10,
+            markup=False,
+        )
+        self._app.show_front()
+
+    # Interrupting
+
+    def interrupt(self) -> None:
+        """Ask, then interrupt as Ctrl+C would."""
+        child = self.child
+        if child is None or not self.is_running:
+            self._app.notify("nothing that was started here is running")
+            return
+        first = "It finishes its step, keeps what it has, and the same command goes on from there."
+        again = "It was asked before. Once more, and it is out at once; a batch that has not ended is lost."
+        text = wrapped(again if child.interrupts else first, _COLUMNS)
+
+        def answered(answer: object) -> None:
+            if answer == "interrupt":
+                child.interrupt()
+                self._app.show_front()
+
+        title = f"interrupt {child.spec.kind} {child.spec.name}?"
+        self._app.push_screen(Ask(title, text, [("y", "interrupt it", "interrupt")]), answered)
+
+    def quit(self) -> None:
+        """Leave; what runs is left running or interrupted, as the reader says."""
+        child = self.child
+        if child is None or not self.is_running:
+            self._app.exit()
+            return
+
+        def answered(answer: object) -> None:
+            if answer == "interrupt":
+                child.interrupt()
+            if answer is not None:
+                self._app.exit()
+
+        choices = [("l", "leave it running and quit", "leave"), ("i", "interrupt it and quit", "interrupt")]
+        text: list[Line] = [
+            [Part(safe_text(f"{child.spec.kind} {child.spec.name} is running (pid {child.pid})."))]
+        ]
+        self._app.push_screen(Ask("quit?", text, choices), answered)
+
+    def close(self) -> None:
+        """The app ends."""
+        if self.child is not None:
+            self.child.close()
