@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -n auto -m 'not slow and not gpu'
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
