@@ -99,7 +99,7 @@ def _from_store(name: str, database: Path) -> Weights | None:
     weights = _load(inside(database.resolve().parent, chosen.path), chosen.sha256)
     facts = experiment.facts
     origin = {
-        "command": json.loads(facts.argv),
+        "command": _portable(json.loads(facts.argv)),
         "commit": facts.git_sha,
         "versions": json.loads(facts.versions),
         "environment": json.loads(facts.spec_json)["environment"],
@@ -107,6 +107,17 @@ def _from_store(name: str, database: Path) -> Weights | None:
         "checkpoint_sha256": chosen.sha256,
     }
     return replace(weights, made=weights.made | origin)
+
+
+def _portable(argv: list[str]) -> list[str]:
+    """A command without the options that only say where things lie on one machine."""
+    places = ("--db", "--data-dir")
+    kept = [
+        word
+        for before, word in zip(["", *argv], argv, strict=False)
+        if before not in places and not word.startswith(places)
+    ]
+    return ["rnnprop", *kept]
 
 
 def _load(path: Path, sha256: str | None = None) -> Weights:
