@@ -1,4 +1,9 @@
-"""The plain body: PyTorch operations and autograd, on any device and in any dtype."""
+"""The plain body: PyTorch operations on any device and in any dtype, and the definition of what is right.
+
+`network_step` is the network as the paper draws it, differentiable; `autograd_window_gradient` leaves its derivative to
+autograd. `ReferenceKernel` computes the same with the derivative written out (`backpropagation.py`), which spares most
+of autograd's thousands of small operations; tests hold it to the autograd form.
+"""
 
 from typing import Final
 
@@ -6,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
+from rnnprop_cli.kernels.backpropagation import window_gradient
 from rnnprop_cli.kernels.base import Hidden, LSTMWeights, Network, NetworkWeights
 
-# The state that autograd keeps is about 1.3 KB a coordinate and step in float32: blocks bound the memory.
-COORDINATES_PER_BLOCK: Final = 4096
+# What a window keeps is about 1 KB a coordinate and step in float32: blocks bound the memory. Every operation on a
+# block is a rendezvous of all threads, so that small blocks cost more than the cache gives back.
+COORDINATES_PER_BLOCK: Final = 8192
 
 
 def lstm_cell(weights: LSTMWeights, input_DN: Tensor, h_HN: Tensor, c_HN: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,6 +44,20 @@ def network_step(
     return output, Hidden(torch.stack(h_layers), torch.stack(c_layers))
 
 
+def autograd_window_gradient(
+    network: Network, meta_params_Q: Tensor, features_TFN: Tensor, hidden: Hidden, output_grad_TN: Tensor
+) -> Tensor:
+    """`Kernel.window_gradient` by autograd through `network_step`: slow, and what the others are held to."""
+    leaf = meta_params_Q.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        weights = network.weights(leaf)
+        value = leaf.new_zeros(())
+        for features_FN, output_grad_N in zip(features_TFN, output_grad_TN, strict=True):
+            output, hidden = network_step(network, weights, features_FN, hidden)
+            value = value + output_grad_N @ output
+    return torch.autograd.grad(value, leaf)[0]
+
+
 class ReferenceKernel:
     """Implements `Kernel` with PyTorch operations only."""
 
@@ -60,6 +81,7 @@ class ReferenceKernel:
             new = hidden
         return output, new
 
+    @torch.no_grad()
     def window_gradient(
         self,
         network: Network,
@@ -69,17 +91,24 @@ class ReferenceKernel:
         output_grad_TN: Tensor,
     ) -> Tensor:
         """See `Kernel.window_gradient`."""
-        leaf = meta_params_Q.detach().clone().requires_grad_()
+        inputs = (features_TFN, *hidden, output_grad_TN)
+        if meta_params_Q.device.type == "cpu":  # elsewhere the count of them would have to be waited for
+            inputs = _with_output_gradient(*inputs)
         total = torch.zeros_like(meta_params_Q)
-        n = features_TFN.shape[-1]
-        for start in range(0, n, COORDINATES_PER_BLOCK):
-            block = slice(start, min(start + COORDINATES_PER_BLOCK, n))
-            with torch.enable_grad():
-                weights = network.weights(leaf)
-                state = Hidden(hidden.h_LHN[..., block].detach(), hidden.c_LHN[..., block].detach())
-                value = leaf.new_zeros(())
-                for features_FN, output_grad_N in zip(features_TFN, output_grad_TN, strict=True):
-                    output, state = network_step(network, weights, features_FN[:, block], state)
-                    value = value + output_grad_N[block] @ output
-            total += torch.autograd.grad(value, leaf)[0]
+        for features, h, c, output_grad in zip(
+            *(torch.split(tensor, COORDINATES_PER_BLOCK, dim=-1) for tensor in inputs), strict=True
+        ):
+            if features.shape[-1]:
+                total += window_gradient(network, meta_params_Q, features, Hidden(h, c), output_grad)
         return total
+
+
+def _with_output_gradient(
+    features_TFN: Tensor, h_LHN: Tensor, c_LHN: Tensor, output_grad_TN: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Leaves out the coordinates whose output gradient is zero at every step: they add exactly nothing."""
+    active = (output_grad_TN != 0).any(0).nonzero().squeeze(1)  # NaN counts as not zero
+    if len(active) == output_grad_TN.shape[1]:
+        return features_TFN, h_LHN, c_LHN, output_grad_TN
+    h, c = h_LHN.index_select(-1, active), c_LHN.index_select(-1, active)
+    return features_TFN.index_select(-1, active), h, c, output_grad_TN.index_select(-1, active)

@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from rnnprop_cli.kernels.base import Hidden, Network
-from rnnprop_cli.kernels.reference import COORDINATES_PER_BLOCK, ReferenceKernel, network_step
+from rnnprop_cli.kernels.reference import (
+    COORDINATES_PER_BLOCK,
+    ReferenceKernel,
+    autograd_window_gradient,
+    network_step,
+)
 
 SMALL = Network(features=2, embedding=3, hidden=3, layers=2, bounded=True)
 SMALL_DM = Network(features=2, embedding=0, hidden=3, layers=2, bounded=False)
@@ -33,6 +38,24 @@ def test_window_gradient_is_the_finite_difference(problem, small):
         shift[j] = step
         above, below = (window_value(small, p.meta_params_Q + s * shift, *p.window[2:]) for s in (1, -1))
         assert float((above - below) / (2 * step)) == pytest.approx(float(gradient[j]), abs=1e-8)
+
+
+@pytest.mark.parametrize("zero", [False, True], ids=["dense", "zeros"])
+def test_written_out_gradient_is_autograds(problem, relative_error, network, zero):
+    p = problem(network, 70, steps=7).double()
+    if zero:  # blank pixels, and the last step of a window
+        p.output_grad_TN[:, 20:50] = 0
+        p.output_grad_TN[-1] = 0
+    truth = autograd_window_gradient(*p.window)
+    # float64: rounding of some hundred additions
+    assert relative_error(ReferenceKernel().window_gradient(*p.window), truth) < 1e-13
+
+
+def test_nan_in_the_output_gradient_is_not_hidden(problem, network):
+    p = problem(network, 10)
+    p.output_grad_TN.zero_()
+    p.output_grad_TN[2, 7] = float("nan")
+    assert ReferenceKernel().window_gradient(*p.window).isnan().any()
 
 
 def test_gradient_reaches_every_meta_param(problem, network):
