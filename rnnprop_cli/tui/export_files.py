@@ -8,8 +8,8 @@ from pathlib import Path
 from rnnprop_cli.errors import RunError
 from rnnprop_cli.view.curves import Band, Curve
 from rnnprop_cli.view.export import csv_line, to_csv
-from rnnprop_cli.view.rows import Summary
 from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.summary import Summary
 
 
 def table_csv(name: str, groups: Iterable[SeedGroup]) -> str:

@@ -1,7 +1,7 @@
 """From the store to what the screens show, reading only what is new. Runs in the watcher's thread."""
 
 import json
-import platform
+import socket
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -161,7 +161,9 @@ class StoreReading:
                 if run.id in fresh and run.result.status in _ENDED:
                     self._curves[run.id] = (_outcome(run), fresh[run.id])
             curves = [
-                fresh.get(run.id) or self._curves[run.id][1] for run in group.runs if self._has(run, fresh)
+                fresh[run.id] if run.id in fresh else self._curves[run.id][1]
+                for run in group.runs
+                if self._has(run, fresh)
             ]
             statuses = [run.result.status for run in group.runs if self._has(run, fresh)]
             mark = (style, [(id(curve), len(curve)) for curve in curves], statuses)
@@ -197,4 +199,5 @@ def planned_meta_iterations(experiment: ExperimentInfo) -> int | None:
 
 def stalled(experiment: ExperimentInfo, holder: Holder | None) -> bool:
     """Whether runs marked running cannot be: nobody on the machine that ran them holds the writer's lock."""
-    return experiment.facts.host == platform.node() and (holder is None or not holder.alive)
+    here = (experiment.facts.host.split() or [""])[0] == socket.gethostname()
+    return here and (holder is None or not holder.alive)

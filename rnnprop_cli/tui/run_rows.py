@@ -38,13 +38,15 @@ def short_loss(loss: float | None) -> str:
 
 
 def short_percent(percent: float | None, half_width: float | None = None) -> str:
-    """A difference in six characters or so, and its uncertainty beside it.
+    """A difference in six characters or so, and its uncertainty beside it; a factor where it is large.
 
-    >>> short_percent(-7.71, 1.04), short_percent(310.04)
-    ('-7.7 ±1.0', '+310')
+    >>> short_percent(-7.71, 1.04), short_percent(310.04), short_percent(1972.0)
+    ('-7.7 ±1.0', '+310', 'x20.7')
     """
     if percent is None:
         return "-"
+    if percent >= 1000:
+        return f"x{1 + percent / 100:.3g}"
     decimals = 1 if abs(percent) < 100 else 0
     return f"{percent:+.{decimals}f}" + ("" if half_width is None else f" ±{half_width:.{decimals}f}")
 

@@ -8,9 +8,9 @@ from rnnprop_cli.records import ExperimentInfo, Kind
 from rnnprop_cli.tui.reading import Bench, Snapshot
 from rnnprop_cli.view.curves import BandKind
 from rnnprop_cli.view.filtering import Filter, Subject, parse_filter
-from rnnprop_cli.view.rows import Problem
 from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
 from rnnprop_cli.view.seed_lines import LineStyle
+from rnnprop_cli.view.summary import Problem
 
 SortKey = Literal["problem", "name", "difference", "loss", "status", "newest"]
 SORTS: Final[tuple[SortKey, ...]] = ("problem", "name", "difference", "loss", "status", "newest")

@@ -1,13 +1,15 @@
 """The log of an experiment: what was recorded as an event, and what its runs tell of themselves."""
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rnnprop_cli.records import ExperimentInfo
+from rnnprop_cli.records import ExperimentInfo, Status
 from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.summary import Problem
 
-_BAD = ("failed", "diverged", "interrupted")
+_BAD: tuple[Status, ...] = ("failed", "diverged", "interrupted")
 
 
 class LogLine(NamedTuple):
@@ -27,37 +29,58 @@ def log_lines(
     """
     facts = experiment.facts
     lines = [
-        LogLine(experiment.created_utc, "created", f"{facts.name}: {_command(facts.argv)} on {facts.host}")
+        LogLine(
+            experiment.created_utc, "created", f"{facts.name}: {command_line(facts.argv)} on {facts.host}"
+        )
     ]
     for time_utc, kind, text in events:
         lines.append(LogLine(time_utc, kind, _start(text) if kind == "continued" else text))
+    searches: dict[tuple[Problem, str], list[SeedGroup]] = {}
     for group in groups:
-        started = max((run.started_utc for run in group.runs if run.started_utc), default="")
-        label = f"{group.row.label} on {short_title(group.problem)}"
         if group.facts.phase == "tuning":
-            label += f", search at {group.facts.lr:.3g}" if group.facts.lr is not None else ", search"
+            searches.setdefault((group.problem, group.facts.optimizer), []).append(group)
+        else:
+            label = f"{group.row.label} on {short_title(group.problem)}"
+            lines += _group_lines(group, label, f"{len(group.runs)} seeds")
+    for (problem, optimizer), members in searches.items():
+        label = f"{optimizer} on {short_title(problem)}, search"
+        started = max((_started(group) for group in members), default="")
         if started:
-            lines.append(LogLine(started, "started", f"{label}: {len(group.runs)} seeds"))
-        for status in _BAD:
-            if group.statuses[status]:  # type: ignore[index]
-                lines.append(LogLine(started, status, f"{label}: {group.reason}"))
+            seeds = max(len(group.runs) for group in members)
+            lines.append(LogLine(started, "search", f"{label} over {len(members)} rates, {seeds} seeds each"))
+        for group in members:
+            at = "" if group.facts.lr is None else f" at {group.facts.lr:.3g}"
+            lines += _group_lines(group, label + at, None)
     return sorted(lines, key=lambda line: line.time_utc, reverse=True)
+
+
+def _group_lines(group: SeedGroup, label: str, begun: str | None) -> list[LogLine]:
+    """That a group started, and how the runs of it that ended badly did."""
+    started = _started(group)
+    lines = [LogLine(started, "started", f"{label}: {begun}")] if started and begun else []
+    bad = [status for status in _BAD if group.statuses[status]]
+    return lines + [LogLine(started, status, f"{label}: {group.reason}") for status in bad]
+
+
+def _started(group: SeedGroup) -> str:
+    return max((run.started_utc for run in group.runs if run.started_utc), default="")
 
 
 def _start(text: str) -> str:
     """What a continuation recorded about itself, in words."""
     try:
         facts = json.loads(text)
-        return f"{_command(facts['argv'])} on {facts['host']}"
+        return f"{command_line(facts['argv'])} on {facts['host']}"
     except (ValueError, KeyError, TypeError):
         return text
 
 
-def _command(argv: str) -> str:
-    """A stored command line as one would type it, without the path to the program."""
+def command_line(argv: str) -> str:
+    """A stored command line as one would type it."""
     try:
-        words = json.loads(argv)
-        first = str(words[0]).replace("\\", "/").rsplit("/", 1)[-1]
-        return " ".join(["rnnprop" if first in ("__main__.py", "rnnprop") else first, *map(str, words[1:])])
-    except (ValueError, IndexError, TypeError):
+        words = [str(word) for word in json.loads(argv)]
+    except (ValueError, TypeError):
         return argv
+    if words and words[0].replace("\\", "/").rsplit("/", 1)[-1] in ("rnnprop", "__main__.py"):
+        words = words[1:]
+    return shlex.join(["rnnprop", *words])

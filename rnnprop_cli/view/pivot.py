@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rnnprop_cli.view.rows import Problem
-from rnnprop_cli.view.seed_groups import SeedGroup, problem_order
+from rnnprop_cli.view.seed_groups import SeedGroup
+from rnnprop_cli.view.summary import Problem
 
 AxisName = Literal["optimizer", "optimizee", "depth", "activation", "horizon"]
 AXES: Final[tuple[AxisName, ...]] = ("optimizer", "optimizee", "depth", "activation", "horizon")
@@ -46,9 +46,7 @@ def column_choices(groups: Sequence[SeedGroup]) -> list[AxisName]:
 def pivot(groups: Sequence[SeedGroup], column_axis: AxisName) -> Pivot:
     """Lay groups out over two dimensions; every axis that varies is in the rows or the columns."""
     row_axes = tuple(axis for axis in varied_axes(groups) if axis != column_axis) or ("optimizer",)
-    ordered = sorted(
-        groups, key=lambda group: (problem_order(group.problem), group.facts.optimizer, group.id)
-    )
+    ordered = sorted(groups, key=lambda group: (*(_axis_order(group, axis) for axis in row_axes), group.id))
     labels = {group.id: tuple(_word(group, axis) for axis in row_axes) for group in ordered}
     rows = tuple(dict.fromkeys(labels[group.id] for group in ordered))
     by_value = sorted(groups, key=lambda group: _axis_order(group, column_axis))

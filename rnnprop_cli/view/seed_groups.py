@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from rnnprop_cli.records import ExperimentInfo, RunFacts, RunInfo, Status
-from rnnprop_cli.view.rows import Problem, SummaryRow
-from rnnprop_cli.view.summary import REPORTED_PHASES, summarize
+from rnnprop_cli.view.summary import REPORTED_PHASES, Problem, SummaryRow, summarize
 
 # What a group is said to be when its runs differ: the first of these that one of them is.
 _LOUDEST: tuple[Status, ...] = ("running", "failed", "diverged", "interrupted", "queued", "done")

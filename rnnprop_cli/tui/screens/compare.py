@@ -18,8 +18,8 @@ from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.rate_curves import RateCurve, best_point, rate_curves
-from rnnprop_cli.view.rows import Problem
 from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
+from rnnprop_cli.view.summary import Problem
 
 Mode = Literal["both", "curves", "rates"]
 MODES: Final[tuple[Mode, ...]] = ("both", "curves", "rates")
@@ -149,16 +149,16 @@ class CompareScreen(BaseScreen):
         state = self.state
         plot.palette_name = self.look.palette.name
         if panel.kind == "rates":
-            plot.plot_title = f"{panel.title}  final loss"
-            plot.x_label = "learning rate, tuning seeds"
+            plot.plot_title = panel.title
+            plot.x_label = "final loss by learning rate"
             plot.x_max = None
             plot.log_x = True
             plot.empty_text = "no learning rate was searched here yet"
             plot.set_series(self._rate_series(panel.groups))
             return
         drawn = self._drawn(panel)
-        plot.plot_title = f"{panel.title}  loss"
-        plot.x_label = "step"
+        plot.plot_title = panel.title
+        plot.x_label = "loss by step"
         plot.log_x = False
         plot.x_max = float(max((group.facts.horizon for group in drawn), default=1))
         plot.empty_text = (

@@ -34,7 +34,7 @@ class MatrixScreen(BaseScreen):
 
     DEFAULT_CSS = """
     MatrixScreen {
-        & #cell { height: 9; }
+        & #cell { height: 10; }
         & #legend { height: 1; }
         & .-hidden { display: none !important; }
         &.-tall #cell { height: 14; }

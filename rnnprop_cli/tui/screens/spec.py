@@ -13,6 +13,7 @@ from rnnprop_cli.tui.screens.base import BaseScreen, Keys
 from rnnprop_cli.tui.themes import Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
+from rnnprop_cli.view.log_lines import command_line
 from rnnprop_cli.view.safe_text import safe_text
 
 
@@ -60,7 +61,7 @@ class SpecScreen(BaseScreen):
             "created": f"{experiment.created_utc} on {facts.host}",
             "commit": facts.git_sha or "unknown",
             "versions": _flat(facts.versions),
-            "command": _flat(facts.argv),
+            "command": command_line(facts.argv),
             "spec sha256": facts.spec_sha256,
         }
         self.query_one("#facts", Lines).show_lines(
@@ -88,8 +89,6 @@ def _flat(text: str) -> str:
         return text
     if isinstance(value, dict):
         return "  ".join(f"{key} {item}" for key, item in value.items())
-    if isinstance(value, list):
-        return " ".join(map(str, value))
     return text
 
 

@@ -61,7 +61,7 @@ class TrainScreen(BaseScreen):
     TrainScreen {
         & #body { layout: horizontal; }
         & #trainings { height: 1fr; }
-        & #side { width: 34; }
+        & #side { width: 38; }
         & #about { height: 12; }
         & #rate { height: 9; display: none; }
         & #values { height: 1; }
@@ -202,7 +202,7 @@ class TrainScreen(BaseScreen):
         done = f"{training.done:,}" + (f" of {training.planned:,}" if training.planned else "")
         lines: list[Line] = [
             [Part(" status   ", muted), Part(result.status, look.status_color(result.status), bold=True)],
-            [Part(" done     ", muted), Part(f"{done} meta-iterations")],
+            [Part(" done     ", muted), Part(f"{done} iterations")],
             [
                 Part(" trains   ", muted),
                 Part(f"{facts.optimizer} on {facts.dataset or ''} {facts.optimizee}"),
@@ -210,7 +210,7 @@ class TrainScreen(BaseScreen):
             [Part(" horizon  ", muted), Part(f"{facts.horizon:,} steps, seed {facts.seed}")],
         ]
         if (speed := recent_rate(training.curves.get(RATE))) is not None:
-            text = f"{speed:.3g} meta-iterations a second"
+            text = f"{speed:.3g} a second"
             if result.status == "running" and training.planned:
                 text += f", {duration((training.planned - training.done) / speed)} to go"
             lines.append([Part(" rate     ", muted), Part(text)])
@@ -241,9 +241,9 @@ class TrainScreen(BaseScreen):
             return [[], [Part(" no checkpoint kept yet", muted)]]
         rule = selection_rule(training.experiment)
         chosen = chosen_checkpoint(training.checkpoints, rule)
-        lines: list[Line] = [[], [Part(f" {'checkpoint':<11}{'average':>9}{'validation':>12}", muted)]]
+        lines: list[Line] = [[], [Part(f" {'checkpoint':<11}{'average':>8}{'validation':>11}", muted)]]
         for one in reversed(training.checkpoints):
-            text = f" {one.meta_step:<11,}{_loss(one.moving_average):>9}{_loss(one.validation_loss):>12}"
+            text = f" {one.meta_step:<11,}{_loss(one.moving_average):>8}{_loss(one.validation_loss):>11}"
             best = one is chosen
             mark = f"  {self.signs.best} lowest {rule.replace('_', ' ')}" if best else ""
             if best and len(text + mark) > columns:

@@ -8,8 +8,8 @@ from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, wrapped
 from rnnprop_cli.view.export import format_loss, half
-from rnnprop_cli.view.rows import SummaryRow
 from rnnprop_cli.view.seed_groups import SeedGroup
+from rnnprop_cli.view.summary import SummaryRow
 
 _KEY_COLUMNS = 14
 

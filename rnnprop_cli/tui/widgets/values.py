@@ -36,7 +36,7 @@ def value_lines(
         name = one.letter or one.label
         text = f"{name} {_number(one.value)}"
         if one.label != reference and math.isfinite(base) and math.isfinite(one.value) and base > 0:
-            text += f" {short_percent(100 * (one.value / base - 1))}%"
+            text += f" {_change(one.value, base)}"
         if one.label == reference:
             text += "*"
         text += "  "
@@ -62,7 +62,10 @@ def _table(
 ) -> list[Line]:
     width = max((len(one.label) for one in readings), default=8)
     width = min(max(width, len(where) + 1), max(columns - 50, 12))
-    heading = f"   {where:<{width}} {'value':>9}  {'band over seeds':^23} {'to best':>9}"
+    banded = any(math.isfinite(one.low) for one in readings)
+    heading = f"   {where:<{width}} {'value':>9}"
+    heading += f"  {'band over seeds':^23}" if banded else ""
+    heading += f" {'to best':>9}" if math.isfinite(base) else ""
     lines: list[Line] = [[Part(heading[:columns], palette.muted)]]
     for one in readings[: rows - 1]:
         color = palette.series_color(one.color_index)
@@ -71,8 +74,10 @@ def _table(
         if one.label == reference:
             change = "best"
         elif math.isfinite(base) and math.isfinite(one.value) and base > 0:
-            change = f"{short_percent(100 * (one.value / base - 1))}%"
-        text = f" {one.label[:width]:<{width}} {_number(one.value):>9}  {band:^23} {change:>9}"
+            change = _change(one.value, base)
+        text = f" {one.label[:width]:<{width}} {_number(one.value):>9}"
+        text += f"  {band:^23}" if banded else ""
+        text += f" {change:>9}"
         lines.append([Part(f" {one.letter or ' '}", color, bold=True), Part(text[: columns - 2], color)])
     if len(readings) > rows - 1:
         lines[-1] = [Part(f"   … and {len(readings) - rows + 2} more", palette.muted)]
@@ -85,3 +90,8 @@ def _number(value: float) -> str:
     if math.isinf(value):
         return "inf"
     return short_loss(value)
+
+
+def _change(value: float, base: float) -> str:
+    text = short_percent(100 * (value / base - 1))
+    return text if text.startswith("x") else text + "%"
