@@ -1,21 +1,25 @@
-"""`rnnprop report`: the table of a benchmark."""
+"""`rnnprop report`: the judgement of a benchmark, as tables, for programs, as a page, as figures."""
 
+import io
 from collections import Counter
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnnprop_cli.cli import console
+from rnnprop_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from collections.abc import Sequence
 
-    from rnnprop_cli.records import ExperimentInfo, Status
-    from rnnprop_cli.view.summary import Problem, Summary, SummaryRow
+    from rnnprop_cli.records import ExperimentInfo, RunInfo, Status
+    from rnnprop_cli.store.reader import Curve
+    from rnnprop_cli.view.figures import Figure
+    from rnnprop_cli.view.rows import Summary
 
-_WIDE = 100  # columns from which there is room for more than the essentials
+_FILE_WIDTH = 160  # columns of a table that goes to a file
 
 
 class ReportFormat(StrEnum):
@@ -25,81 +29,107 @@ class ReportFormat(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
+    HTML = "html"
 
 
 def report(
     ctx: typer.Context,
     bench: Annotated[str, typer.Argument(metavar="BENCH", help="Name or id of a benchmark.")],
     output_format: Annotated[
-        ReportFormat, typer.Option("--format", "-f", help="table is for reading, the others for programs.")
+        ReportFormat,
+        typer.Option("--format", "-f", help="table and html are for reading, csv and json for programs."),
     ] = ReportFormat.TABLE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option("--plots", metavar="DIR", help="Also write the figures there, as PNG and SVG."),
+    ] = None,
 ) -> None:
     """Show a benchmark: every optimizer on every problem, against the best tuned baseline."""
+    from rnnprop_cli.records import LOSS
     from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view import export
-    from rnnprop_cli.view.summary import REPORTED_PHASES, summarize
+    from rnnprop_cli.view.loss_figures import loss_figures
+    from rnnprop_cli.view.summary import summarize
+    from rnnprop_cli.view.summary_figures import summary_figures
 
+    if plots is not None:
+        _require_matplotlib()
     shared = console.settings(ctx)
     with Reader.open(shared.db) as reader:
         experiment = reader.find_experiment(bench, kind="bench")
-        summary = summarize(experiment, reader.runs(experiment.id, phases=REPORTED_PHASES))
-        statuses = Counter(reader.keys_with_status(experiment.id).values())
-    if output_format is ReportFormat.TABLE:
-        _print_tables(console.stdout(), summary)
+        runs = reader.runs(experiment.id)
+
+        def load_curves(run_ids: "Sequence[int]") -> "dict[int, Curve]":
+            return reader.curves(run_ids, LOSS)
+
+        summary = summarize(experiment, runs, load_curves)
+        figures: list[Figure] = []
+        if plots is not None or output_format is ReportFormat.HTML:
+            figures = loss_figures(summary, runs, load_curves) + summary_figures(summary)
+    if output is None and output_format is ReportFormat.TABLE:
+        from rnnprop_cli.cli.report_tables import print_tables
+
+        print_tables(console.stdout(), summary)
     else:
-        to_text = {
-            ReportFormat.MARKDOWN: export.to_markdown,
-            ReportFormat.CSV: export.to_csv,
-            ReportFormat.JSON: export.to_json,
-        }[output_format]
-        typer.echo(to_text(summary), nl=False)
+        text = _as_text(output_format, experiment, runs, summary, figures)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf-8")
+    lines = [] if output is None else [f"wrote {output}"]
+    if plots is not None:
+        from rnnprop_cli.view.plots.files import write_plots
+
+        written = write_plots(figures, plots)
+        lines.append(f"wrote {len(figures)} figures to {plots}, {len(written)} files")
     if not shared.quiet:
-        for line in _what_is_missing(experiment, summary, statuses):
+        statuses = Counter(run.result.status for run in runs)
+        for line in lines + _what_is_missing(experiment, summary, statuses):
             console.stderr().print(line, soft_wrap=True)
 
 
-def _print_tables(out: "Console", summary: "Summary") -> None:
-    from rnnprop_cli.view.export import LEGEND
+def _require_matplotlib() -> None:
+    from importlib.util import find_spec
 
-    for problem, rows in summary.problems:
-        out.print(_heading(problem, rows), style="bold")
-        out.print(_table(rows, out.width))
-        out.print()
-    if summary.rows:
-        out.print(LEGEND, style="dim")
+    if find_spec("matplotlib") is None:
+        raise UsageError("--plots needs matplotlib, which is not installed: pip install 'rnnprop[plots]'")
 
 
-def _heading(problem: "Problem", rows: "list[SummaryRow]") -> str:
-    from rnnprop_cli.view.safe_text import safe_text
+def _as_text(
+    output_format: ReportFormat,
+    experiment: "ExperimentInfo",
+    runs: "list[RunInfo]",
+    summary: "Summary",
+    figures: "list[Figure]",
+) -> str:
+    match output_format:
+        case ReportFormat.TABLE:
+            from rich.console import Console
 
-    seeds = {row.planned for row in rows}
-    suffix = f" · {seeds.pop()} seeds" if len(seeds) == 1 else ""
-    return safe_text(problem.title + suffix)
+            from rnnprop_cli.cli.report_tables import print_tables
 
+            file = io.StringIO()
+            plain = Console(
+                file=file, width=_FILE_WIDTH, color_system=None, markup=False, emoji=False, highlight=False
+            )
+            print_tables(plain, summary)
+            return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+        case ReportFormat.MARKDOWN:
+            from rnnprop_cli.view.markdown import to_markdown
 
-def _table(rows: "list[SummaryRow]", width: int) -> "Table":
-    from rich import box
-    from rich.table import Table
+            return to_markdown(summary)
+        case ReportFormat.HTML:
+            from rnnprop_cli.view.experiment_facts import experiment_facts
+            from rnnprop_cli.view.html_page import to_html
 
-    from rnnprop_cli.view.export import cells, used_columns
+            return to_html(summary, experiment_facts(experiment, runs), experiment.facts.spec_toml, figures)
+        case ReportFormat.CSV | ReportFormat.JSON:
+            from rnnprop_cli.view import export
 
-    shown = [cells(row) for row in rows]
-    # Where every row was planned alike, the heading says it and the failures say what is lacking.
-    hidden = ["seeds"] if len({row.planned for row in rows}) == 1 else []
-    hidden += ["test acc"] if width < _WIDE else []
-    columns = used_columns(shown, hidden)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for name in columns:
-        table.add_column(
-            name,
-            justify="left" if name in ("optimizer", "failures") else "right",
-            no_wrap=name != "optimizer",  # the one column that gives way
-            overflow="fold",
-            min_width=8 if name == "optimizer" else None,
-        )
-    for row, values in zip(rows, shown, strict=True):
-        table.add_row(*(values[name] for name in columns), style="bold" if row.rank == 1 else None)
-    return table
+            return export.to_csv(summary) if output_format is ReportFormat.CSV else export.to_json(summary)
 
 
 def _what_is_missing(

@@ -1,4 +1,4 @@
-"""Rows of a summary as text: numbers as people read them, JSON, CSV and Markdown."""
+"""Rows of a summary as text: numbers as people read them, JSON and CSV."""
 
 import csv
 import io
@@ -6,15 +6,21 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
+from rnnprop_cli.view.rows import RatePoint, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.summary import Summary, SummaryRow
 
 LEGEND = (
     "* best tuned baseline. ±: half of the 95 % t-interval over seeds. The difference to * is paired by seed; "
-    "'better' counts the seeds below it. Failures: runs that diverged, failed or are missing; none of them is in the "
-    "mean, and a row with diverged runs ranks last."
+    "'better' counts the seeds below it. Failures: runs that diverged, are stuck at chance (final loss at or above "
+    "0.98 ln 10), failed or are missing. Those at chance are in the mean, the others cannot be, and a row with "
+    "diverged runs ranks last."
+)
+WIDE_LEGEND = (
+    "median, IQM: over all results, diverged ones infinite, with 95 % bootstrap intervals. to target: updates until "
+    "the smoothed loss is at or below the median final loss of *, median over seeds, and the share of seeds that get "
+    "there. memory: of the batch that a run was part of."
 )
 
 
@@ -57,10 +63,36 @@ def format_percent(percent: float | None, half_width: float | None = None) -> st
     return f"{percent:+.{decimals}f}" + ("" if half_width is None else f" ±{half_width:.{decimals}f}")
 
 
-def format_failures(row: SummaryRow) -> str:
-    """Which of the row's runs gave no finite loss, short enough for a column; empty if all did."""
-    counts = {"div": row.diverged, "fail": row.failed, "miss": row.missing}
+def format_failures(row: SummaryRow | RatePoint) -> str:
+    """Which of its runs are no success, short enough for a column; empty if all are."""
+    counts = {"div": row.diverged, "chance": row.stuck, "fail": row.failed, "miss": row.missing}
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def format_interval(centre: float | None, low: float | None, high: float | None) -> str:
+    """A number with an interval that need not be symmetric, both to the interval's second digit.
+
+    >>> format_interval(0.305217, 0.304112, 0.307391)
+    '0.3052 (0.3041-0.3074)'
+    """
+    if centre is None or not math.isfinite(centre) or low is None or high is None:
+        return format_loss(centre)
+    texts = [format_loss(value, high - low if math.isfinite(high) else None) for value in (centre, low, high)]
+    centre_text, low_text, high_text = (text.split(" ")[0] for text in texts)
+    return f"{centre_text} ({low_text}-{high_text})"
+
+
+def format_target(row: SummaryRow) -> str:
+    """Steps to the target and the share of seeds that get there, e.g. "62 (90 %)"; empty where nothing is known."""
+    if row.target_steps is None or row.target_share is None:
+        return ""
+    steps = f"{row.target_steps:,.0f}" if math.isfinite(row.target_steps) else f">{row.horizon:,}"
+    return f"{steps} ({row.target_share:.0%})"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """A duration to three digits."""
+    return "" if seconds is None else f"{seconds:.3g}" if math.isfinite(seconds) else "never"
 
 
 def half(low: float | None, high: float | None) -> float | None:
@@ -77,23 +109,46 @@ def cells(row: SummaryRow) -> dict[str, str]:
         "optimizer": safe_text(row.label) + (" *" if row.is_best_baseline else ""),
         "lr": format_rate(row.learning_rate),
         "final loss": format_loss(row.final_loss_mean, half(row.final_loss_low, row.final_loss_high)),
+        "paper": "" if row.paper_final_loss is None else f"{row.paper_final_loss:.2f}",
         "% to *": "" if row.best_baseline is None else difference,
         "better": better,
         "seeds": str(row.seeds),
-        "test acc": "" if row.heldout_accuracy_mean is None else f"{row.heldout_accuracy_mean:.2%}",
         "failures": format_failures(row),
+        "median": format_interval(
+            row.final_loss_median, row.final_loss_median_low, row.final_loss_median_high
+        ),
+        "IQM": format_interval(row.final_loss_iqm, row.final_loss_iqm_low, row.final_loss_iqm_high),
+        "test loss": ""
+        if row.heldout_loss_mean is None
+        else format_loss(row.heldout_loss_mean, half(row.heldout_loss_low, row.heldout_loss_high)),
+        "test acc": "" if row.heldout_accuracy_mean is None else f"{row.heldout_accuracy_mean:.2%}",
+        "to target": format_target(row),
+        "s to target": format_seconds(row.target_s),
+        "s": format_seconds(row.elapsed_s),
+        "memory": "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f} MiB",
     }
+
+
+# Columns in the order in which they are given up where a table is too wide.
+DISPENSABLE: Final = (
+    *("memory", "s to target", "s", "test loss", "IQM", "median", "to target", "test acc", "better", "lr"),
+)
 
 
 def as_records(summary: Summary) -> list[dict[str, Any]]:
     """Rows as plain values; what is not finite becomes None."""
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(row).items()
-        }
-        for row in summary.rows
-    ]
+    return [_finite(asdict(row)) for row in summary.rows]
+
+
+def _finite(record: dict[str, Any]) -> dict[str, Any]:
+    """A record in which what is not finite is None, in the records inside it too."""
+    plain: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, tuple | list):
+            plain[name] = [_finite(inner) for inner in value]
+        else:
+            plain[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+    return plain
 
 
 def to_json(summary: Summary) -> str:
@@ -102,9 +157,10 @@ def to_json(summary: Summary) -> str:
 
 
 def to_csv(summary: Summary) -> str:
-    """CSV with a header line; what is not available or not finite is empty."""
-    lines = [csv_line(tuple(SummaryRow.__dataclass_fields__))]
-    lines += [csv_line(tuple(record.values())) for record in as_records(summary)]
+    """CSV with a header line; what is not available or not finite is empty. The search's rates are in JSON only."""
+    columns = [name for name in SummaryRow.__dataclass_fields__ if name != "rates"]
+    lines = [csv_line(columns)]
+    lines += [csv_line([record[name] for name in columns]) for record in as_records(summary)]
     return "\n".join(lines) + "\n"
 
 
@@ -117,22 +173,6 @@ def csv_line(values: Sequence[Any]) -> str:
     return out.getvalue()
 
 
-def to_markdown(summary: Summary) -> str:
-    """A heading and a table for each problem, best row in bold."""
-    lines = [f"# {_escape(safe_text(summary.bench))}", ""]
-    for problem, rows in summary.problems:
-        shown = [cells(row) for row in rows]
-        columns = used_columns(shown)
-        lines += [f"## {_escape(safe_text(problem.title))}", "", _line(columns)]
-        lines.append(_line([":---" if name in ("optimizer", "failures") else "---:" for name in columns]))
-        for row, values in zip(rows, shown, strict=True):
-            texts = [_escape(values[name]) for name in columns]
-            lines.append(_line([f"**{text}**" if row.rank == 1 and text else text for text in texts]))
-        lines.append("")
-    lines += [_escape(LEGEND), ""] if summary.rows else []
-    return "\n".join(lines)
-
-
 def used_columns(shown: Sequence[dict[str, str]], without: Sequence[str] = ()) -> list[str]:
     """Headings of the columns in which some row says something."""
     return [
@@ -140,13 +180,3 @@ def used_columns(shown: Sequence[dict[str, str]], without: Sequence[str] = ()) -
         for name in (shown[0] if shown else ())
         if name not in without and any(row[name] for row in shown)
     ]
-
-
-def _line(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _escape(text: str) -> str:
-    for character in "\\`*_|<>[]#":
-        text = text.replace(character, "\\" + character)
-    return text

@@ -4,7 +4,7 @@ Everything here is deterministic: the bootstrap draws from a generator of its ow
 always give the same table. Infinity is a value (a run that diverged is worse than any other); NaN is not accepted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -64,24 +64,40 @@ def median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if len(values) else None
 
 
+def median_with_interval(values: Sequence[float]) -> Estimate:
+    """Median with a percentile bootstrap interval."""
+    return _bootstrapped(values, _medians)
+
+
 def interquartile_mean(values: Sequence[float]) -> Estimate:
     """Mean of the middle half (Agarwal et al. 2021) with a percentile bootstrap interval.
 
     As there and in `scipy.stats.trim_mean`, floor(n / 4) values are cut at each end. Infinite where more runs diverged
     than are cut.
     """
+    return _bootstrapped(values, _trimmed_means)
+
+
+def _bootstrapped(
+    values: Sequence[float], of_rows: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Estimate:
+    """A statistic and its percentile bootstrap interval (Efron 1979): `RESAMPLES` resamples with a fixed seed."""
     x = np.asarray(values, dtype=np.float64)
     if not x.size:
         return Estimate(None, None, None)
-    centre = float(_trimmed_means(x[None, :])[0])
+    centre = float(of_rows(x[None, :])[0])
     if x.size == 1:
         return Estimate(centre, None, None)
     draws = np.random.default_rng(_SEED).integers(0, x.size, size=(RESAMPLES, x.size))
-    # inverted_cdf picks one of the means; interpolating between a number and infinity would give NaN
-    low, high = np.quantile(
-        _trimmed_means(x[draws]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf"
-    )
+    # inverted_cdf picks one of the resamples; interpolating between a number and infinity would give NaN
+    low, high = np.quantile(of_rows(x[draws]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     return Estimate(centre, float(low), float(high))
+
+
+def _medians(x_RN: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each row."""
+    medians: NDArray[np.float64] = np.median(x_RN, axis=1)
+    return medians
 
 
 def _trimmed_means(x_RN: NDArray[np.float64]) -> NDArray[np.float64]:

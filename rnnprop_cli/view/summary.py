@@ -2,7 +2,7 @@
 
 A diverged run is a result: it has the final loss infinity. It stays out of the mean, which could not be printed
 otherwise, but is counted beside it, enters the median and the interquartile mean, and puts its row behind all rows
-that have none.
+that have none. A run that is stuck at chance has a final loss like any other, and is counted besides.
 """
 
 import json
@@ -10,135 +10,81 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
-from rnnprop_cli.records import ExperimentInfo, LrSource, Phase, RunInfo
+from rnnprop_cli.records import ExperimentInfo, Phase, RunInfo, Status
+from rnnprop_cli.view.paper import Published, find_published, published_numbers
+from rnnprop_cli.view.problem_groups import group_of, group_order
+from rnnprop_cli.view.rows import Problem, RatePoint, Summary, SummaryRow
 from rnnprop_cli.view.statistics import (
+    Estimate,
     interquartile_mean,
     mean_with_interval,
-    median,
+    median_with_interval,
     paired_difference,
 )
+from rnnprop_cli.view.targets import LoadCurves, time_to_target
+
+__all__ = ["REPORTED_PHASES", "STUCK_LOSS", "Problem", "Summary", "SummaryRow", "summarize"]
 
 REPORTED_PHASES: Final[tuple[Phase, ...]] = ("final", "default")
-
-
-class Problem(NamedTuple):
-    """What is optimised, for how long: the rows of one problem are compared with one another."""
-
-    dataset: str | None
-    horizon: int  # inner steps
-    optimizee: str
-    depth: int | None
-    activation: str | None
-
-    @property
-    def title(self) -> str:
-        """For headings, e.g. "mnist · mlp sigmoid · depth 1 · 100 steps"."""
-        parts = [self.dataset, self.optimizee]
-        parts += [None if self.depth is None else f"depth {self.depth}", f"{self.horizon:,} steps"]
-        return " · ".join(part for part in parts if part)
+# Cross-entropy of guessing is ln 10: every dataset here has ten classes.
+STUCK_LOSS: Final = 0.98 * math.log(10)
 
 
 @dataclass(frozen=True)
-class SummaryRow:
-    """One optimizer at one learning rate on one problem, over its seeds. None: not available."""
+class _Member:
+    """A row and what it is compared by."""
 
-    bench: str
-    dataset: str | None
-    optimizee: str
-    depth: int | None
-    activation: str | None
-    horizon: int
-    optimizer: str
-    phase: Phase  # final: tuned, or as the spec fixed it; default: the library's learning rate
-    is_baseline: bool
-    learning_rate: float | None
-    lr_source: LrSource
-    rank: int | None  # within the problem, 1 is best; None without any result
-    seeds: int  # runs that gave a result: done or diverged
-    diverged: int
-    failed: int
-    missing: int  # queued, running or interrupted
-    final_loss_mean: float | None  # over the runs that did not diverge, with its 95 % t-interval
-    final_loss_low: float | None
-    final_loss_high: float | None
-    final_loss_median: float | None  # over all results; infinite if half of them diverged
-    final_loss_iqm: float | None  # interquartile mean over all results, with its bootstrap interval
-    final_loss_iqm_low: float | None
-    final_loss_iqm_high: float | None
-    heldout_loss_mean: float | None
-    heldout_accuracy_mean: float | None  # in [0, 1]
-    elapsed_s: float | None  # mean of a run
-    is_best_baseline: bool = False
-    best_baseline: str | None = (
-        None  # the tuned baseline that the following compare with; None on its own row
-    )
-    difference_percent: float | None = None  # paired by seed; below 0 is better
-    difference_low: float | None = None
-    difference_high: float | None = None
-    seeds_better: int | None = None  # of seeds_paired
-    seeds_paired: int | None = None
-
-    @property
-    def problem(self) -> Problem:
-        """The problem that the row belongs to."""
-        return Problem(self.dataset, self.horizon, self.optimizee, self.depth, self.activation)
-
-    @property
-    def is_tuned_baseline(self) -> bool:
-        """Whether it is a classical rule at the learning rate that this benchmark's search found."""
-        return self.is_baseline and self.phase == "final" and self.lr_source == "tuned"
-
-    @property
-    def planned(self) -> int:
-        """Seeds that the row should have."""
-        return self.seeds + self.failed + self.missing
-
-    @property
-    def label(self) -> str:
-        """The optimizer's name, marked where it runs untuned."""
-        return f"{self.optimizer}, untuned" if self.phase == "default" else self.optimizer
+    row: SummaryRow
+    runs: tuple[RunInfo, ...]
+    losses: dict[int, float]  # by seed; infinite where diverged
 
 
-@dataclass(frozen=True)
-class Summary:
-    """All rows of a benchmark, problem by problem, best first, and how complete they are."""
+def summarize(
+    experiment: ExperimentInfo, runs: Sequence[RunInfo], load_curves: LoadCurves | None = None
+) -> Summary:
+    """The table of a benchmark from its runs.
 
-    bench: str
-    rows: tuple[SummaryRow, ...]
-
-    @property
-    def problems(self) -> list[tuple[Problem, list[SummaryRow]]]:
-        """Rows by problem."""
-        return [(problem, list(rows)) for problem, rows in groupby(self.rows, lambda row: row.problem)]
-
-
-def summarize(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> Summary:
-    """The table of a benchmark from its runs; those of other phases than `REPORTED_PHASES` are left aside."""
+    Args:
+        experiment: whose runs they are; its spec may hold the paper's numbers.
+        runs: those of `REPORTED_PHASES` make rows, those of the search are added to the rows that they tuned.
+        load_curves: loss curves by run id; without it, nothing is said of the time to the target.
+    """
     groups: dict[tuple[Problem, str, Phase, bool, float | None, str], list[RunInfo]] = {}
+    searches: dict[tuple[Problem, str, str], list[RunInfo]] = {}
     for run in runs:
         f = run.facts
+        problem = Problem(f.dataset, f.horizon, f.optimizee, f.depth, f.activation)
         if f.phase in REPORTED_PHASES:
-            problem = Problem(f.dataset, f.horizon, f.optimizee, f.depth, f.activation)
             # Runs of different settings are never averaged, whatever their labels say.
             key = (problem, f.optimizer, f.phase, f.is_baseline, f.lr, _settings(f.config_json))
             groups.setdefault(key, []).append(run)
-    by_problem: dict[Problem, list[tuple[SummaryRow, dict[int, float]]]] = {}
-    for (problem, *_), members in groups.items():
-        row = _row(experiment.facts.name, members)
-        by_problem.setdefault(problem, []).append((row, _losses(members)))
+        elif f.phase == "tuning":
+            searches.setdefault((problem, f.optimizer, _searched_settings(f.config_json)), []).append(run)
+    published = published_numbers(experiment)
+    by_problem: dict[Problem, list[_Member]] = {}
+    for (problem, optimizer, *_), members in groups.items():
+        row = _row(experiment.facts.name, members, published)
+        if row.is_tuned_baseline:
+            search = searches.get((problem, optimizer, _searched_settings(members[0].facts.config_json)), [])
+            row = replace(row, rates=_rate_points(search))
+        by_problem.setdefault(problem, []).append(_Member(row, tuple(members), _losses(members)))
     rows: list[SummaryRow] = []
-    for problem in sorted(by_problem, key=_problem_order):
-        rows += _compare(by_problem[problem])
+    for problem in sorted(by_problem, key=lambda problem: _problem_order(by_problem[problem][0].row)):
+        rows += _compare(by_problem[problem], load_curves)
     return Summary(experiment.facts.name, tuple(rows))
 
 
-def _settings(config_json: str) -> str:
+def _searched_settings(config_json: str) -> str:
+    """What the runs of a search share with the final runs of its winner."""
+    return _settings(config_json, ("seed", "lr", "phase"))
+
+
+def _settings(config_json: str, without: Sequence[str] = ("seed",)) -> str:
     """Everything that identifies a run but its seed."""
     config = json.loads(config_json)
-    return json.dumps({name: value for name, value in config.items() if name != "seed"}, sort_keys=True)
+    return json.dumps({name: value for name, value in config.items() if name not in without}, sort_keys=True)
 
 
 def _losses(runs: Sequence[RunInfo]) -> dict[int, float]:
@@ -153,16 +99,21 @@ def _losses(runs: Sequence[RunInfo]) -> dict[int, float]:
     return losses
 
 
-def _row(bench: str, runs: Sequence[RunInfo]) -> SummaryRow:
+def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) -> SummaryRow:
     facts = runs[0].facts
     losses = list(_losses(runs).values())
     statuses = Counter(run.result.status for run in runs)
     finite = [loss for loss in losses if math.isfinite(loss)]
     mean = mean_with_interval(finite)
+    middle = median_with_interval(losses)
     iqm = interquartile_mean(losses)
     ended = [run.result for run in runs if run.result.status in ("done", "diverged")]
+    heldout_loss = _estimate([result.heldout_loss for result in ended])
+    accuracy = _estimate([result.heldout_accuracy for result in ended])
+    paper = find_published(published, facts)
     return SummaryRow(
         bench=bench,
+        group=group_of(facts),
         dataset=facts.dataset,
         optimizee=facts.optimizee,
         depth=facts.depth,
@@ -176,48 +127,104 @@ def _row(bench: str, runs: Sequence[RunInfo]) -> SummaryRow:
         rank=None,
         seeds=len(losses),
         diverged=len(losses) - len(finite),
+        stuck=_stuck(facts.dataset, finite),
         failed=statuses["failed"],
-        missing=statuses["queued"] + statuses["running"] + statuses["interrupted"],
+        missing=_missing(statuses),
         final_loss_mean=mean.centre,
         final_loss_low=mean.low,
         final_loss_high=mean.high,
-        final_loss_median=median(losses),
+        final_loss_median=middle.centre,
+        final_loss_median_low=middle.low,
+        final_loss_median_high=middle.high,
         final_loss_iqm=iqm.centre,
         final_loss_iqm_low=iqm.low,
         final_loss_iqm_high=iqm.high,
-        heldout_loss_mean=_mean([result.heldout_loss for result in ended]),
-        heldout_accuracy_mean=_mean([result.heldout_accuracy for result in ended]),
-        elapsed_s=_mean([result.elapsed_s for result in ended]),
+        heldout_loss_mean=heldout_loss.centre,
+        heldout_loss_low=heldout_loss.low,
+        heldout_loss_high=heldout_loss.high,
+        heldout_accuracy_mean=accuracy.centre,
+        heldout_accuracy_low=accuracy.low,
+        heldout_accuracy_high=accuracy.high,
+        elapsed_s=_estimate([result.elapsed_s for result in ended]).centre,
+        peak_bytes=max((r.peak_bytes for r in ended if r.peak_bytes is not None), default=None),
+        paper_final_loss=None if paper is None else paper.final_loss,
+        paper_source=None if paper is None else paper.source,
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _missing(statuses: Counter[Status]) -> int:
+    return statuses["queued"] + statuses["running"] + statuses["interrupted"]
+
+
+def _stuck(dataset: str | None, finite_losses: Sequence[float]) -> int:
+    """How many classifications ended no better than guessing."""
+    return 0 if dataset is None else sum(loss >= STUCK_LOSS for loss in finite_losses)
+
+
+def _rate_points(runs: Sequence[RunInfo]) -> tuple[RatePoint, ...]:
+    """A search by learning rate."""
+    by_rate: dict[float, list[RunInfo]] = {}
+    for run in runs:
+        if run.facts.lr is not None:
+            by_rate.setdefault(run.facts.lr, []).append(run)
+    points = []
+    for rate, members in sorted(by_rate.items()):
+        losses = list(_losses(members).values())
+        finite = [loss for loss in losses if math.isfinite(loss)]
+        statuses = Counter(run.result.status for run in members)
+        mean = mean_with_interval(finite)
+        points.append(
+            RatePoint(
+                learning_rate=rate,
+                seeds=len(losses),
+                diverged=len(losses) - len(finite),
+                stuck=_stuck(members[0].facts.dataset, finite),
+                failed=statuses["failed"],
+                missing=_missing(statuses),
+                final_loss_mean=mean.centre,
+                final_loss_low=mean.low,
+                final_loss_high=mean.high,
+                final_loss_min=min(finite, default=None),
+                final_loss_max=max(finite, default=None),
+            )
+        )
+    return tuple(points)
+
+
+def _estimate(values: Sequence[float | None]) -> Estimate:
     """Mean of what is there and finite."""
-    return mean_with_interval([v for v in values if v is not None and math.isfinite(v)]).centre
+    return mean_with_interval([v for v in values if v is not None and math.isfinite(v)])
 
 
-def _compare(rows: Sequence[tuple[SummaryRow, dict[int, float]]]) -> list[SummaryRow]:
+def _compare(members: Sequence[_Member], load_curves: LoadCurves | None) -> list[SummaryRow]:
     """Rows of one problem, ranked, with their difference to the best tuned baseline."""
-    ordered = sorted(rows, key=lambda each: _rank_order(each[0]))
-    baselines = (
-        (row, losses) for row, losses in ordered if row.is_tuned_baseline and row.final_loss_mean is not None
-    )
-    best, best_losses = next(baselines, (None, {}))
+    ordered = sorted(members, key=lambda member: _rank_order(member.row))
+    baselines = (m for m in ordered if m.row.is_tuned_baseline and m.row.final_loss_mean is not None)
+    best = next(baselines, None)
+    target = None if best is None else best.row.final_loss_median
     compared = []
-    for rank, (row, losses) in enumerate(ordered, 1):
-        ranked = replace(row, rank=rank if row.seeds else None, is_best_baseline=row is best)
-        if best is not None and row is not best and row.seeds:
-            difference = paired_difference(losses, best_losses)
-            ranked = replace(
-                ranked,
-                best_baseline=best.optimizer,
+    for rank, member in enumerate(ordered, 1):
+        row = replace(
+            member.row,
+            rank=rank if member.row.seeds else None,
+            is_best_baseline=member is best,
+            target_loss=target,
+        )
+        if best is not None and member is not best and row.seeds:
+            difference = paired_difference(member.losses, best.losses)
+            row = replace(
+                row,
+                best_baseline=best.row.optimizer,
                 difference_percent=difference.percent.centre,
                 difference_low=difference.percent.low,
                 difference_high=difference.percent.high,
                 seeds_better=difference.better,
                 seeds_paired=difference.pairs,
             )
-        compared.append(ranked)
+        if target is not None and load_curves is not None:
+            time = time_to_target(member.runs, load_curves, target)
+            row = replace(row, target_steps=time.steps, target_s=time.seconds, target_share=time.share)
+        compared.append(row)
     return compared
 
 
@@ -228,6 +235,13 @@ def _rank_order(row: SummaryRow) -> tuple[object, ...]:
     return (row.seeds == 0, share, mean, row.optimizer, row.phase, row.learning_rate or 0.0)
 
 
-def _problem_order(problem: Problem) -> tuple[object, ...]:
-    depth = -1 if problem.depth is None else problem.depth
-    return (problem.dataset or "", problem.horizon, problem.optimizee, depth, problem.activation or "")
+def _problem_order(row: SummaryRow) -> tuple[object, ...]:
+    depth = -1 if row.depth is None else row.depth
+    return (
+        *group_order(row.group),
+        row.dataset or "",
+        row.horizon,
+        row.optimizee,
+        depth,
+        row.activation or "",
+    )

@@ -30,7 +30,8 @@ def test_the_table_ranks_compares_and_counts_failures_within_80_columns(run):
     store_bench(run.path)
     result = run("report", "demo")
     assert result.exit_code == 0
-    lines = result.stdout.splitlines()
+    group, *lines = result.stdout.splitlines()
+    assert group == "changed: dataset"
     assert lines[0].rstrip() == "digits · mlp sigmoid · depth 1 · 100 steps · 3 seeds"
     assert max(map(len, lines)) <= 80
     rows = [line.split() for line in lines[3:7]]
@@ -59,6 +60,21 @@ def test_no_width_breaks_it(run, monkeypatch, width):
     assert run("report", "demo").exit_code == 0
 
 
+def test_a_wider_terminal_shows_more_columns_and_explains_them(run, monkeypatch):
+    store_bench(run.path)
+    narrow = run("report", "demo").stdout
+    monkeypatch.setenv("COLUMNS", "160")
+    wide = run("report", "demo").stdout
+    assert max(map(len, wide.splitlines())) <= 160
+    for column in ("median", "IQM", "test loss", "test acc", "to target"):
+        assert column not in narrow
+        assert column in wide.splitlines()[2]
+    assert "90.00%" in wide
+    assert "bootstrap" in wide
+    assert "0.290 (0.270-0.290)" not in wide
+    assert "0.280 (0.270-0.290)" in wide
+
+
 def test_json_is_valid_and_alone_on_stdout(run):
     store_bench(run.path)
     result = run("report", "demo", "--format", "json")
@@ -67,6 +83,20 @@ def test_json_is_valid_and_alone_on_stdout(run):
     assert records[0]["bench"] == "demo"
     assert records[2]["final_loss_mean"] is None
     assert has_no_control_characters(result.stdout)
+
+
+def test_json_rows_have_the_promised_fields_and_the_time_to_the_target(run):
+    store_bench(run.path)
+    learned, adam, evil, sgd = json.loads(run("report", "demo", "-f", "json").stdout)
+    promised = {
+        *("bench", "optimizee", "dataset", "activation", "depth", "horizon", "optimizer", "learning_rate"),
+        *("seeds", "final_loss_mean", "final_loss_low", "final_loss_high", "diverged"),
+    }
+    assert promised <= learned.keys()
+    assert (adam["is_best_baseline"], adam["lr_source"], learned["lr_source"]) == (True, "tuned", "own")
+    assert adam["target_loss"] == pytest.approx(0.31)
+    assert 35 < learned["target_steps"] < 60  # exp(-t / 30) is there at 35.1, its average lags by up to nine
+    assert (learned["target_share"], evil["stuck"], sgd["target_share"]) == (1.0, 0, None)
 
 
 def test_csv_and_markdown_are_written_too(run):
@@ -107,3 +137,56 @@ def test_an_absent_database_is_a_storage_error(run):
     assert result.exit_code == 3
     assert "there is no database" in result.stderr
     assert not run.path.exists()
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_has_the_numbers_of_the_table(run, tmp_path):
+    store_bench(run.path)
+    path = tmp_path / "new" / "demo.html"
+    result = run("report", "demo", "--format", "html", "--output", str(path))
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert f"wrote {path}" in result.stderr.replace("\n", "")
+    page = path.read_text(encoding="utf-8")
+    for text in (
+        "0.280 ±0.025",
+        "-9.7 ±0.0",
+        "3 div",
+        "3 fail",
+        "5" * 64,
+        "0123abcd",
+        "cpu · float32 · 1 thread",
+    ):
+        assert text in page
+    assert has_no_control_characters(page)
+    assert run("report", "demo", "-f", "html").stdout == page
+
+
+@pytest.mark.parametrize("output_format", ["table", "markdown", "csv", "json"])
+def test_every_format_can_go_to_a_file(run, tmp_path, output_format):
+    store_bench(run.path)
+    path = tmp_path / "out"
+    assert run("-q", "report", "demo", "-f", output_format, "-o", str(path)).stderr == ""
+    text = path.read_text(encoding="utf-8")
+    assert "learned" in text
+    assert "\x1b" not in text
+
+
+def test_plots_are_written_beside_the_table(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    store_bench(run.path)
+    result = run("report", "demo", "--plots", str(tmp_path / "plots"))
+    assert result.exit_code == 0
+    assert "learned" in result.stdout
+    assert "wrote 1 figures" in result.stderr
+    names = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert names == ["loss-digits-mlp-sigmoid-d1-x100.png", "loss-digits-mlp-sigmoid-d1-x100.svg"]
+
+
+def test_without_matplotlib_the_remedy_is_named_before_anything_is_done(run, tmp_path, monkeypatch):
+    store_bench(run.path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = run("report", "demo", "--plots", str(tmp_path / "plots"))
+    assert result.exit_code == 2
+    assert "pip install 'rnnprop[plots]'" in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "plots").exists()

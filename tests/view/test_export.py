@@ -18,10 +18,11 @@ from rnnprop_cli.view.export import (
     format_rate,
     to_csv,
     to_json,
-    to_markdown,
 )
+from rnnprop_cli.view.markdown import to_markdown
+from rnnprop_cli.view.rows import SummaryRow
 from rnnprop_cli.view.sparkline import sparkline
-from rnnprop_cli.view.summary import SummaryRow, summarize
+from rnnprop_cli.view.summary import summarize
 
 EVIL = "ev|il\x1b]52;c;\x07\u202e"
 NAN = math.nan
@@ -61,7 +62,7 @@ def test_json_has_an_object_per_row_with_the_promised_keys_and_null_for_what_is_
 
 def test_csv_holds_what_json_holds(summary):
     records = list(csv.DictReader(io.StringIO(to_csv(summary))))
-    assert list(records[0]) == list(SummaryRow.__dataclass_fields__)
+    assert list(records[0]) == [name for name in SummaryRow.__dataclass_fields__ if name != "rates"]
     for record, row in zip(records, summary.rows, strict=True):
         if row.final_loss_mean is None:
             assert record["final_loss_mean"] == ""
@@ -79,7 +80,7 @@ def test_markdown_is_a_table_per_problem_with_the_best_in_bold(summary):
     text = to_markdown(summary)
     lines = text.splitlines()
     assert lines[0] == "# demo"
-    assert lines[2] == "## mnist · mlp sigmoid · depth 1 · 100 steps"
+    assert lines[2] == "## mnist · mlp sigmoid · depth 1 · 100 steps · in-distribution"
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 4
     unescaped = {line.replace("\\|", "").count("|") for line in table}

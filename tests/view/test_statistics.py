@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnprop_cli.view.statistics import interquartile_mean, mean_with_interval, median, paired_difference
+from rnnprop_cli.view.statistics import (
+    interquartile_mean,
+    mean_with_interval,
+    median,
+    median_with_interval,
+    paired_difference,
+)
 
 losses = st.lists(st.floats(1e-3, 10), min_size=2, max_size=20)
 
@@ -37,12 +43,28 @@ def test_the_interquartile_mean_is_scipys_trimmed_mean_and_lies_in_its_interval(
     assert min(values) * (1 - 1e-9) <= estimate.low <= estimate.high <= max(values) * (1 + 1e-9)
 
 
-def test_the_bootstrap_is_deterministic():
-    values = list(np.random.default_rng(1).random(10))
-    assert interquartile_mean(values) == interquartile_mean(values)
+@pytest.mark.parametrize("estimate", [interquartile_mean, median_with_interval])
+def test_the_bootstrap_is_deterministic_and_close_to_scipys(estimate):
+    from scipy import stats
+
+    values = list(np.random.default_rng(1).random(20))
+    assert estimate(values) == estimate(values)
+    statistic = (
+        np.median if estimate is median_with_interval else lambda x, axis: stats.trim_mean(x, 0.25, axis)
+    )
+    interval = stats.bootstrap(
+        (values,),
+        statistic,
+        method="percentile",
+        n_resamples=9999,
+        rng=np.random.default_rng(2),
+        vectorized=True,
+    ).confidence_interval
+    assert estimate(values).low == pytest.approx(interval.low, abs=0.03)  # 2000 resamples
+    assert estimate(values).high == pytest.approx(interval.high, abs=0.03)
 
 
-@pytest.mark.parametrize("estimate", [mean_with_interval, interquartile_mean])
+@pytest.mark.parametrize("estimate", [mean_with_interval, interquartile_mean, median_with_interval])
 def test_too_few_values_give_no_interval(estimate):
     assert estimate([]) == (None, None, None)
     assert estimate([0.5]) == (0.5, None, None)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 from hypothesis import given, settings
@@ -111,12 +112,20 @@ def test_problems_are_told_apart_by_dataset_horizon_optimizee_depth_and_activati
     ]
     summary = summarize(EXPERIMENT, [run for group in groups for run in group])
     assert [(problem.title, len(rows)) for problem, rows in summary.problems] == [
+        ("mnist · mlp sigmoid · depth 1 · 100 steps", 1),
+        ("mnist · mlp elu · depth 1 · 100 steps", 1),
+        ("mnist · mlp sigmoid · depth 2 · 100 steps", 1),
         ("quadratic 20 · 100 steps", 1),
         ("digits · mlp sigmoid · depth 1 · 100 steps", 1),
-        ("mnist · mlp elu · depth 1 · 100 steps", 1),
-        ("mnist · mlp sigmoid · depth 1 · 100 steps", 1),
-        ("mnist · mlp sigmoid · depth 2 · 100 steps", 1),
         ("mnist · mlp sigmoid · depth 1 · 2,000 steps", 1),
+    ]
+    assert [rows[0].group for _, rows in summary.problems] == [
+        "in-distribution",
+        "activation",
+        "depth",
+        "architecture",
+        "dataset",
+        "horizon",
     ]
     assert all(row.rank == 1 for row in summary.rows)
 
@@ -125,8 +134,54 @@ def test_runs_at_two_learning_rates_are_never_averaged():
     assert len(rows(runs_of("adam", [0.1, 0.2]), runs_of("adam", [0.3, 0.4], lr=0.5))) == 2
 
 
-def test_tuning_runs_are_left_aside():
+def test_tuning_runs_make_no_rows_but_are_added_to_the_row_that_they_tuned():
     assert rows(runs_of("adam", [0.1], phase="tuning")) == ()
+    table = rows(
+        runs_of("adam", [0.3, 0.5], lr=0.1),
+        runs_of("adam", [0.4], phase="default", lr=0.001),
+        runs_of("adam", [2.0, NAN, 2.302, "failed"], phase="tuning", lr=0.2, lr_source="tuned"),
+        runs_of("adam", [0.2, 0.4], phase="tuning", lr=0.1, lr_source="tuned"),
+        runs_of("sgd", [0.2, 0.4], phase="tuning", lr=0.3, lr_source="tuned"),
+    )
+    by_phase = {row.phase: row for row in table}
+    assert by_phase["default"].rates == ()
+    low, high = by_phase["final"].rates
+    assert (low.learning_rate, low.final_loss_mean, low.final_loss_min, low.final_loss_max) == (
+        0.1,
+        pytest.approx(0.3),
+        0.2,
+        0.4,
+    )
+    assert (high.learning_rate, high.seeds, high.diverged, high.stuck, high.failed) == (0.2, 3, 1, 1, 1)
+
+
+def test_a_classification_that_ends_no_better_than_guessing_is_counted_as_stuck_and_stays_in_the_mean():
+    (row,) = rows(runs_of("adam", [0.3, 2.3026, 2.2566, 2.2565, 13.5]))
+    assert row.stuck == 3  # 0.98 ln 10 = 2.25653...
+    assert row.final_loss_mean == pytest.approx((0.3 + 2.3026 + 2.2566 + 2.2565 + 13.5) / 5)
+    (regression,) = rows(
+        runs_of("adam", [5.0], dataset=None, optimizee="lstm noise 0.1", depth=1, activation=None)
+    )
+    assert regression.stuck == 0
+
+
+def test_a_rate_that_the_spec_gives_is_no_tuned_baseline():
+    table = rows(runs_of("sgd", [0.1], lr_source="given"), runs_of("adam", [0.2]))
+    assert [row.optimizer for row in table if row.is_best_baseline] == ["adam"]
+
+
+def test_time_to_the_target_is_the_median_over_all_seeds_and_counts_those_that_never_get_there():
+    steps = np.arange(100)
+    curves = {0: np.full(100, 1.0), 1: np.where(steps < 40, 1.0, 1e-9), 2: np.full(100, 0.2)}
+    load = {run: (steps, values) for run, values in curves.items()}
+    runs = runs_of("adam", [0.3, 0.3, 0.3])
+    (row,) = summarize(EXPERIMENT, runs, lambda ids: {run: load[run] for run in ids}).rows
+    assert (row.target_loss, row.target_share) == (0.3, pytest.approx(2 / 3))
+    # log y falls by 20.7 at step 40, of which the average takes a tenth at once: past log 0.3 in one step
+    assert row.target_steps == 40
+    assert row.target_s == pytest.approx(40 * 2.0 / 100)
+    (unread,) = summarize(EXPERIMENT, runs).rows
+    assert (unread.target_steps, unread.target_share) == (None, None)
 
 
 outcomes = st.lists(

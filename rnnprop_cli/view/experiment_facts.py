@@ -1,0 +1,79 @@
+"""What somebody who wants to check a benchmark needs to know about it."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rnnprop_cli.records import ExperimentInfo, RunInfo
+
+_SHOWN: Final = ("device", "dtype", "threads")  # of the environment, elsewhere already
+
+
+def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dict[str, str]:
+    """Facts by name, in the order in which they are read; what is not known is left out."""
+    facts = experiment.facts
+    resolved = _json(facts.spec_json)
+    spec, environment = _mapping(resolved.get("spec")), _mapping(resolved.get("environment"))
+    tuning = _mapping(spec.get("tuning"))
+    found = {
+        "benchmark": f"{facts.name} (id {experiment.id})",
+        "what": str(spec.get("description") or ""),
+        "started": experiment.created_utc,
+        "cells": _counts(runs),
+        "seeds": _range(runs, "final"),
+        "tuning seeds": _range(runs, "tuning"),
+        "search": f"2^(-k/2), {tuning['points']} rates at first, {tuning['extend_by']} more at an edge, at most "
+        f"{tuning['max_rounds']} rounds"
+        if {"points", "extend_by", "max_rounds"} <= tuning.keys()
+        else "",
+        "device": ", ".join(sorted({f"{r.facts.device} · {r.facts.dtype} · {_threads(r)}" for r in runs})),
+        "environment": ", ".join(f"{name} {environment[name]}" for name in environment if name not in _SHOWN),
+        "versions": ", ".join(f"{name} {value}" for name, value in _json(facts.versions).items()),
+        "commit": facts.git_sha or "",
+        "spec sha256": facts.spec_sha256,
+        "data": _hashes(runs, "dataset_sha256", lambda run: run.facts.dataset),
+        "weights": _hashes(runs, "weights_sha256", lambda run: run.facts.optimizer),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        return _mapping(json.loads(text))
+    except ValueError:
+        return {}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _counts(runs: Sequence[RunInfo]) -> str:
+    statuses = Counter(run.result.status for run in runs)
+    return f"{len(runs):,} ({', '.join(f'{count:,} {status}' for status, count in sorted(statuses.items()))})"
+
+
+def _range(runs: Sequence[RunInfo], phase: str) -> str:
+    seeds = sorted({run.facts.seed for run in runs if run.facts.phase == phase})
+    if not seeds:
+        return ""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _threads(run: RunInfo) -> str:
+    count = run.facts.threads
+    return f"{count} thread{'' if count == 1 else 's'}"
+
+
+def _hashes(runs: Sequence[RunInfo], name: str, of_what: Any) -> str:
+    hashes: dict[tuple[str, str], None] = {}
+    for run in runs:
+        if run.facts.phase != "final":
+            continue
+        sha256 = _mapping(_json(run.facts.config_json).get("environment")).get(name)
+        if sha256:
+            hashes[str(of_what(run)), str(sha256)] = None
+    return ", ".join(f"{what} {sha256}" for what, sha256 in sorted(hashes))

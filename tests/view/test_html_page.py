@@ -1,0 +1,104 @@
+"""The page: complete, alone, well-formed, safe."""
+
+import math
+from html.parser import HTMLParser
+
+import pytest
+from bench_samples import EXPERIMENT, runs_of, small_matrix
+
+from rnnprop_cli.view.experiment_facts import experiment_facts
+from rnnprop_cli.view.export import cells
+from rnnprop_cli.view.html_page import to_html
+from rnnprop_cli.view.loss_figures import loss_figures
+from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.summary_figures import summary_figures
+
+VOID = {"meta", "br", "hr", "link", "img", "input"}
+EVIL = '<script>alert("x")</script>\x1b]52;'
+
+
+class Checker(HTMLParser):
+    """Every tag is closed by its own; gathers what is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "action"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def page_of(runs, load):
+    summary = summarize(EXPERIMENT, runs, load)
+    figures = loss_figures(summary, runs, load) + summary_figures(summary)
+    page = to_html(summary, experiment_facts(EXPERIMENT, runs), 'name = "<demo>"\n', figures)
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    return summary, page, checker
+
+
+def test_the_page_is_well_formed_and_alone():
+    _, page, checker = page_of(*small_matrix())
+    assert all(address.startswith("#") for address in checker.addresses)
+    assert {address[1:] for address in checker.addresses} <= set(checker.ids)
+    assert len(checker.ids) == len(set(checker.ids))
+    assert not {"script", "img", "link", "iframe"} & set(checker.tags)
+    assert "url(http" not in page
+    assert "@import" not in page
+    assert "prefers-color-scheme: dark" in page
+    assert "NaN" not in page.replace("nan", "NaN").split("</style>")[1]
+
+
+def test_the_page_has_every_number_of_the_tables_and_a_figure_of_each():
+    summary, _, checker = page_of(*small_matrix())
+    text = "\n".join(checker.texts)
+    for row in summary.rows:
+        for name, value in cells(row).items():
+            if name != "seeds":
+                assert value in text
+    assert "Overview" in text
+    assert checker.tags.count("figure") == 4 * 2 + 2 + 1
+
+
+def test_names_from_files_cannot_become_markup():
+    runs = runs_of(EVIL, [0.3, 0.4]) + runs_of("adam", [0.5, math.nan])
+    _, page, checker = page_of(runs, lambda ids: {})
+    assert "script" not in checker.tags
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page
+    assert "&lt;demo&gt;" in page
+
+
+def test_a_benchmark_without_runs_has_a_page_too():
+    _, page, _ = page_of([], lambda ids: {})
+    assert "<h1>demo</h1>" in page
+
+
+@pytest.mark.parametrize(
+    "fact", ["benchmark", "started", "cells", "seeds", "tuning seeds", "device", "spec sha256"]
+)
+def test_the_facts_say_what_a_reader_needs_to_check(fact):
+    runs, _ = small_matrix()
+    assert experiment_facts(EXPERIMENT, runs)[fact]
