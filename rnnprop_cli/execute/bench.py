@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -63,22 +63,6 @@ class BatchDone:
 
 
 BatchEvents = Generator[BatchProgress | BatchDone, None, None]
-
-
-class Dispatcher(Protocol):
-    """Carries out jobs, here or elsewhere. Whatever it is, it keeps no state: the store is the ledger."""
-
-    def run(self, job: BatchJob) -> BatchEvents:
-        """Runs a job; closing the generator stops it."""
-        ...
-
-
-class InProcess:
-    """Runs every job in this process."""
-
-    def run(self, job: BatchJob) -> BatchEvents:
-        """See `Dispatcher`."""
-        return run_batch(job)
 
 
 def run_batch(job: BatchJob) -> BatchEvents:

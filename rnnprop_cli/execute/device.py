@@ -31,9 +31,20 @@ class Engine:
 
 
 def find_engine(
-    device: DeviceName, data_dir: Path | None, kernel: KernelName = "auto", threads: int | None = None
+    device: DeviceName,
+    data_dir: Path | None,
+    kernel: KernelName = "auto",
+    threads: int | None = None,
+    slots: int = 1,
 ) -> Engine:
     """The engine that was asked for.
+
+    Args:
+        device: where to compute; "auto" takes CUDA where there is one.
+        data_dir: where datasets are looked for first.
+        kernel: which implementation of the learned optimizer's network.
+        threads: of every slot; None shares the cores out among the slots.
+        slots: batches that will run side by side.
 
     Raises:
         DeviceError: CUDA was asked for and is not there; nothing ever falls back to the CPU in silence.
@@ -46,6 +57,8 @@ def find_engine(
         raise DeviceError(
             f"--device cuda: {reason}. Use --device cpu, or --device auto to take what is there."
         )
+    if threads is None and slots > 1:
+        threads = max(1, torch.get_num_threads() // slots)
     if threads is not None:
         torch.set_num_threads(threads)
     name = "cuda" if device == "cuda" or (device == "auto" and available) else "cpu"

@@ -1,6 +1,6 @@
 """A lane is one optimizer on one problem: its search for a learning rate, its final runs, its untuned runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -59,6 +59,11 @@ class Lane:
         ]
         return fitting[-1] if fitting else self.spec.tuning.seeds
 
+    @property
+    def size(self) -> int:
+        """Cells, if the search needs one round."""
+        return lane_size(self.spec, self.optimizer, self.seeds, self.tuning_seeds)
+
     def first_ks(self) -> tuple[int, ...]:
         """The first round of the search; empty where nothing is searched."""
         if isinstance(self.optimizer, LearnedSpec) or not self.tuned:
@@ -95,6 +100,13 @@ class Lane:
         return CellBatch(self.problem, self.optimizer, (rate,), seeds, phase)
 
 
+def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, tuning_seeds: int) -> int:
+    """Cells of a lane, by arithmetic alone."""
+    if isinstance(optimizer, LearnedSpec) or optimizer.lr != "tuned":
+        return seeds
+    return spec.tuning.points * tuning_seeds + seeds * (2 if spec.untuned else 1)
+
+
 def matches(rule: LaneRule, lane: Lane) -> bool:
     """Whether a rule of the spec picks a lane. A setting that an optimizee does not have is never matched."""
     settings = lane.problem.optimizee.model_dump(mode="json")
@@ -120,16 +132,24 @@ def lanes(spec: BenchSpec, only: str | None = None) -> list[Lane]:
         UsageError: the glob matches nothing.
         SpecError: include and exclude leave nothing.
     """
-    every = [Lane(spec, problem, optimizer) for problem in problems(spec) for optimizer in spec.optimizers]
-    if spec.include:
-        every = [lane for lane in every if any(matches(rule, lane) for rule in spec.include)]
-    every = [lane for lane in every if not any(matches(rule, lane) for rule in spec.exclude)]
+    chosen = list(select_lanes(spec, only))
+    if chosen:
+        return chosen
+    every = list(select_lanes(spec))
     if not every:
         raise SpecError([f"{spec.name}: include and exclude leave no lane to run"])
-    if only is None:
-        return every
-    chosen = [lane for lane in every if fnmatchcase(lane.label, only)]
-    if not chosen:
-        some = ", ".join(repr(lane.label) for lane in every[:6])
-        raise UsageError(f"--only '{only}' matches none of {some}{', ...' if len(every) > 6 else ''}")
-    return chosen
+    some = ", ".join(repr(lane.label) for lane in every[:6])
+    raise UsageError(f"--only '{only}' matches none of {some}{', ...' if len(every) > 6 else ''}")
+
+
+def select_lanes(spec: BenchSpec, only: str | None = None) -> Iterator[Lane]:
+    """The lanes that `lanes` lists, one by one; maybe none."""
+    for problem in problems(spec):
+        for optimizer in spec.optimizers:
+            lane = Lane(spec, problem, optimizer)
+            if spec.include and not any(matches(rule, lane) for rule in spec.include):
+                continue
+            if any(matches(rule, lane) for rule in spec.exclude):
+                continue
+            if only is None or fnmatchcase(lane.label, only):
+                yield lane

@@ -2,41 +2,40 @@
 
 Each tuned optimizer is searched round by round on tuning seeds, then its winner and its library default are run on
 fresh ones. Which cells run together depends on the spec alone; what the store has already is not run again.
+
+This process is the driver: it alone writes. Whatever runs the cells keeps nothing, so a result is lost only if it was
+not recorded, and what is recorded is never run again.
 """
 
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from rnnprop_cli.data.datasets import load_dataset
 from rnnprop_cli.errors import RunError
-from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress, Dispatcher, InProcess
+from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.plan.cells import Cell, CellBatch, cell_config, cell_key, split
-from rnnprop_cli.plan.identity import canonical_json
-from rnnprop_cli.plan.lanes import Lane, lanes
-from rnnprop_cli.plan.tuning import best_k, grid_rate, mean_or_inf, next_round
-from rnnprop_cli.records import CellResult, LrSource, RunFacts
+from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher, InProcess
+from rnnprop_cli.execute.local import LocalSlots
+from rnnprop_cli.plan.cells import CellBatch, cell_key
+from rnnprop_cli.plan.count import MAX_CELLS, count_cells
+from rnnprop_cli.plan.lanes import lanes
+from rnnprop_cli.records import CellResult
+from rnnprop_cli.runs.cell_facts import CellFacts
 from rnnprop_cli.runs.environment import experiment_facts, identity_facts
 from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
+from rnnprop_cli.runs.lane_runs import LaneRun, Results, Task, lane_rounds
 from rnnprop_cli.runs.observer import (
     BatchFinished,
     BatchStarted,
     BatchStep,
     BenchPlanned,
-    CellsAdded,
     Notice,
     Observer,
 )
-from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
-from rnnprop_cli.spec.optimizers import LearnedSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-
-SETTLED: Final = ("done", "diverged", "failed")  # a failed cell is tried again only on request
 
 
 @dataclass(frozen=True)
@@ -61,202 +60,203 @@ def run_bench(
     only: str | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
+    slots: int = 1,
+    max_cells: int = MAX_CELLS,
 ) -> BenchOutcome:
     """Runs whatever of the benchmark the store does not have yet.
 
+    Args:
+        spec: the benchmark.
+        spec_toml: the file it came from.
+        database: where results go.
+        engine: where to run; its threads are those of each slot.
+        observe: told what happens.
+        only: a glob over the lanes' labels.
+        fresh: start anew even if the store has results.
+        retry_failed: run failed cells again.
+        slots: batches that run side by side, in processes of their own; 1 runs them in this one.
+        max_cells: refuse larger benchmarks.
+
     Raises:
-        UsageError: unknown weights, or `only` matches nothing.
+        UsageError: unknown weights, too many cells, or `only` matches nothing.
         DataError: a dataset is absent.
         StoreError: the database cannot be used, or another process writes to it.
+        RunError: worker processes do not start.
     """
+    cells = count_cells(spec, only, max_cells)
     chosen = lanes(spec, only)
-    names = {name for lane in chosen if (name := dataset_of(lane.problem.optimizee))}
-    datasets = {name: load_dataset(name, engine.data_dir).sha256 for name in sorted(names)}
-    weights = {
-        lane.optimizer.weights: find_weights(lane.optimizer.weights, database)
-        for lane in chosen
-        if isinstance(lane.optimizer, LearnedSpec)
-    }
     environment = identity_facts(engine, spec.dtype)
+    cell_facts = CellFacts.gather(chosen, engine, environment, database)
     facts = experiment_facts("bench", spec.name, spec, spec_toml, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
         experiment_id = writer.begin_experiment(facts, fresh=fresh)
-        known = {
-            run.facts.key: run.result
-            for run in reader.runs(experiment_id)
-            if run.result.status in SETTLED and not (retry_failed and run.result.status == "failed")
-        }
-        driver = _Driver(
-            spec, engine, writer, experiment_id, known, environment, datasets, weights, observe, stop
-        )
-        planned = [batch for lane in chosen for batch in lane.first_batches()]
-        observe(BenchPlanned(spec.name, sum(map(len, planned)), len(known)))
-        for lane in chosen:
-            driver.run_lane(lane)
-            if stop:
-                break
+        ledger = _Ledger(writer, reader, experiment_id, retry_failed)
+        dispatcher: Dispatcher = InProcess() if slots == 1 else LocalSlots(slots)
+        driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)
+        observe(BenchPlanned(spec.name, cells, reader.count_settled(experiment_id)))
+        driver.run(LaneRun(lane_rounds(lane, spec.memory_mb, observe)) for lane in chosen)
     return BenchOutcome(
         experiment_id,
         cells=driver.seen,
         ran=driver.ran,
-        diverged=sum(result.status == "diverged" for result in driver.results),
-        failed=sum(result.status == "failed" for result in driver.results),
+        diverged=driver.diverged,
+        failed=driver.failed,
         stopped_by=stop.exit_code if stop else None,
     )
 
 
+@dataclass(frozen=True)
+class _Ledger:
+    """The store, as the driver of one benchmark sees it."""
+
+    writer: Writer
+    reader: Reader
+    experiment_id: int
+    retry_failed: bool
+
+    def settled(self, keys: list[str]) -> dict[str, CellResult]:
+        """Those of these cells that need not be run."""
+        found = self.reader.settled_results(self.experiment_id, keys)
+        return {
+            key: result
+            for key, result in found.items()
+            if not (self.retry_failed and result.status == "failed")
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _InFlight:
+    """A batch that the dispatcher has."""
+
+    task: Task
+    keys: tuple[str, ...]
+    known: dict[str, CellResult]  # of cells that the store had already
+
+    @property
+    def missing(self) -> list[str]:
+        return [key for key in self.keys if key not in self.known]
+
+
 @dataclass
 class _Driver:
-    """Carries out the batches of one benchmark and remembers their results."""
+    """Keeps the dispatcher's window full and commits what comes back, batch by batch."""
 
-    spec: BenchSpec
-    engine: Engine
-    writer: Writer
-    experiment_id: int
-    known: dict[str, CellResult]
-    environment: dict[str, str | int]
-    datasets: dict[str, str]
-    weights: dict[str, Weights]
+    ledger: _Ledger
+    facts: CellFacts
+    dispatcher: Dispatcher
+    curve_points: int
     observe: Observer
     stop: StopRequest
-    dispatcher: Dispatcher = field(default_factory=InProcess)
+    seen: int = 0
+    ran: int = 0
+    diverged: int = 0
+    failed: int = 0
 
     def __post_init__(self) -> None:
-        self.results: list[CellResult] = []
-        self.seen = 0
-        self.ran = 0
+        self._ready: deque[Task] = deque()
+        self._in_flight: dict[tuple[str, ...], _InFlight] = {}
+        self._started: set[tuple[str, ...]] = set()  # marked as running in the store
 
-    def run_lane(self, lane: Lane) -> None:
-        """Search, final runs, untuned runs."""
-        tried: dict[int, float] = {}
-        ks = lane.first_ks()
-        while ks and not self.stop:
-            losses = self._run(lane.tuning_batch(ks))
-            tried |= {k: mean_or_inf(losses[grid_rate(k)]) for k in ks}
-            ks = next_round(self.spec.tuning, tried)
-            if ks:
-                self.observe(CellsAdded(len(ks) * lane.tuning_seeds))
-        if self.stop:
-            return
-        best = best_k(tried)
-        if tried and best is None:
-            self.observe(Notice(f"{lane.label}: no learning rate of the search worked; its default is used"))
-        elif best is not None and best in (min(tried), max(tried)):
-            self.observe(
-                Notice(f"{lane.label}: the best learning rate lies at the edge of the widest search")
-            )
-        for batch in lane.fresh_batches(tried):
-            self._run(batch)
-
-    def _run(self, whole: CellBatch) -> dict[float | None, list[float | None]]:
-        """Runs a batch in its parts; returns the final losses of every learning rate (None: not finite)."""
-        losses: dict[float | None, list[float | None]] = {rate: [] for rate in whole.learning_rates}
-        for batch in split(whole, self.spec.memory_mb):
-            if self.stop:
-                break
-            for cell, result in zip(batch.cells(), self._run_part(batch), strict=False):
-                losses[cell.lr].append(result.final_loss if result.status == "done" else None)
-                self.results.append(result)
-        return losses
-
-    def _run_part(self, batch: CellBatch) -> tuple[CellResult, ...]:
-        cells = batch.cells()
-        configs = [cell_config(cell, self._facts(cell)) for cell in cells]
-        keys = [cell_key(config) for config in configs]
-        missing = {key for key in keys if key not in self.known}
-        self.seen += len(keys)
-        self.observe(BatchStarted(batch, skipped=not missing))
-        if missing:
-            runs = [self._run_facts(*row) for row in zip(cells, keys, configs, strict=True)]
-            self.writer.add_runs(self.experiment_id, runs)
-            todo = [key for key in keys if key in missing]
-            self.writer.mark_running(self.experiment_id, todo)
-            results = self._execute(batch, keys, missing)
-            if results is None:
-                return ()
-            self.known.update((result.key, result) for result in results if result.key in missing)
-            self.ran += len(missing)
-        results = tuple(self.known[key] for key in keys)
-        self.observe(BatchFinished(batch, results))
-        return results
-
-    def _execute(self, batch: CellBatch, keys: list[str], missing: set[str]) -> tuple[CellResult, ...] | None:
-        """Runs the batch and stores what is missing of it; None if it was stopped on the way."""
-        todo = [key for key in keys if key in missing]
-        optimizer = batch.optimizer
-        weights = self.weights[optimizer.weights] if isinstance(optimizer, LearnedSpec) else None
+    def run(self, waiting: Iterator[LaneRun]) -> None:
+        """Runs all lanes, or as far as somebody lets it."""
         try:
-            events = self.dispatcher.run(
-                BatchJob(batch, tuple(keys), weights, self.engine, self.spec.curve_points)
-            )
-            for event in events:
-                if isinstance(event, BatchDone):
-                    results = [result for result in event.results if result.key in missing]
-                    self.writer.record_results(self.experiment_id, results)
-                    return event.results
-                self._progress(batch, event, missing)
-                if self.stop:
-                    events.close()
-                    self.writer.mark(self.experiment_id, todo, "interrupted")
-                    return None
+            while not self.stop:
+                self._fill(waiting)
+                if not self._in_flight:
+                    return
+                told = self.dispatcher.poll()
+                if told is not None:
+                    self._take(told)
+            for told in self.dispatcher.finished():
+                self._take(told)
+            self._mark_interrupted()
         except KeyboardInterrupt:
-            self.writer.mark(self.experiment_id, todo, "interrupted")
+            self._mark_interrupted()
             raise
-        except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:
-            # The batch failed, not the benchmark: the reason is kept, the other batches go on.
-            reason = f"{type(error).__name__}: {error}"
-            self.observe(
-                Notice(f"{batch.optimizer.name} x{batch.problem.horizon} failed: {reason.splitlines()[0]}")
-            )
-            failed = tuple(CellResult(key, "failed", error=reason) for key in keys)
-            self.writer.record_results(self.experiment_id, [each for each in failed if each.key in missing])
-            return failed
-        raise RunError("a batch ended without a result")
+        finally:
+            self.dispatcher.close()
 
-    def _progress(self, batch: CellBatch, event: BatchProgress, missing: set[str]) -> None:
-        live = [curve for curve in event.curves if curve.key in missing]
+    def _mark_interrupted(self) -> None:
+        keys = [key for each in self._started for key in self._in_flight[each].missing]
+        if keys:
+            self.ledger.writer.mark(self.ledger.experiment_id, keys, "interrupted")
+
+    def _fill(self, waiting: Iterator[LaneRun]) -> None:
+        """Submits batches, of lanes that are under way first."""
+        while len(self._in_flight) < self.dispatcher.window and not self.stop:
+            if not self._ready:
+                lane = next(waiting, None)
+                if lane is None:
+                    return
+                self._ready.extend(lane.start())
+            if not self._start(self._ready[0]):
+                return
+
+    def _start(self, task: Task) -> bool:
+        """Submits a batch, or takes it from the store; False if it has to wait."""
+        batch = task.batch
+        cells = batch.cells()
+        configs = [self.facts.config(cell) for cell in cells]
+        keys = tuple(map(cell_key, configs))
+        busy = {key for each in self._in_flight for key in each}
+        if not busy.isdisjoint(keys):
+            return False  # two labels of one optimizer: its cells are run once
+        self._ready.popleft()
+        known = self.ledger.settled(list(keys))
+        self.seen += len(keys)
+        self.observe(BatchStarted(batch, skipped=len(known) == len(keys)))
+        entry = _InFlight(task, keys, known)
+        if not entry.missing:
+            self._finish(entry, tuple(known[key] for key in keys))
+            return True
+        runs = [self.facts.run_facts(*row) for row in zip(cells, keys, configs, strict=True)]
+        self.ledger.writer.add_runs(self.ledger.experiment_id, runs)
+        weights = self.facts.weights_of(batch.optimizer)
+        self._in_flight[keys] = entry
+        self.dispatcher.submit(BatchJob(batch, keys, weights, self.facts.engine, self.curve_points))
+        return True
+
+    def _take(self, told: Dispatched) -> None:
+        entry = self._in_flight[told.job.keys]
+        if told.job.keys not in self._started:
+            self._started.add(told.job.keys)
+            self.ledger.writer.mark_running(self.ledger.experiment_id, entry.missing)
+        if isinstance(told.event, BatchProgress):
+            self._progress(entry, told.event)
+        else:
+            self._commit(entry, told.event)
+
+    def _progress(self, entry: _InFlight, event: BatchProgress) -> None:
+        live = [curve for curve in event.curves if curve.key not in entry.known]
         if live:
-            self.writer.append_curves(self.experiment_id, live)
-        self.observe(BatchStep(batch, event.steps_done))
+            self.ledger.writer.append_curves(self.ledger.experiment_id, live)
+        self.observe(BatchStep(entry.task.batch, event.steps_done))
 
-    def _facts(self, cell: Cell) -> dict[str, str | int]:
-        facts = dict(self.environment)
-        dataset = dataset_of(cell.problem.optimizee)
-        if dataset is not None:
-            facts["dataset_sha256"] = self.datasets[dataset]
-        if isinstance(cell.optimizer, LearnedSpec):
-            facts["weights_sha256"] = self.weights[cell.optimizer.weights].sha256
-        return facts
+    def _commit(self, entry: _InFlight, event: BatchDone) -> None:
+        if tuple(result.key for result in event.results) != entry.keys:
+            raise RunError("a batch came back with other cells than it was given")
+        fresh = [result for result in event.results if result.key not in entry.known]
+        self.ledger.writer.record_results(self.ledger.experiment_id, fresh)
+        del self._in_flight[entry.keys]
+        self._started.discard(entry.keys)
+        self.ran += len(fresh)
+        self._tell_failures(entry.task.batch, fresh)
+        self._finish(entry, tuple(entry.known.get(result.key, result) for result in event.results))
 
-    def _run_facts(self, cell: Cell, key: str, config: dict[str, object]) -> RunFacts:
-        optimizee = cell.problem.optimizee
-        lr = cell.lr
-        if lr is None and isinstance(cell.optimizer, LearnedSpec):
-            lr = self.weights[cell.optimizer.weights].architecture.alpha
-        return RunFacts(
-            key=key,
-            phase=cell.phase,
-            optimizer=cell.optimizer.name,
-            is_baseline=not isinstance(cell.optimizer, LearnedSpec),
-            optimizee=optimizee.label,
-            dataset=dataset_of(optimizee),
-            depth=depth_of(optimizee),
-            activation=activation_of(optimizee),
-            horizon=cell.problem.horizon,
-            lr=lr,
-            lr_source=_lr_source(cell),
-            seed=cell.seed,
-            config_json=canonical_json(config),
-            device=self.engine.device,
-            dtype=cell.problem.dtype,
-            threads=self.engine.threads,
-        )
+    def _finish(self, entry: _InFlight, results: Results) -> None:
+        """A batch is in the store."""
+        task = entry.task
+        self.diverged += sum(result.status == "diverged" for result in results)
+        self.failed += sum(result.status == "failed" for result in results)
+        self.observe(BatchFinished(task.batch, results))
+        self._ready.extendleft(reversed(task.lane.take(task, results)))
 
-
-def _lr_source(cell: Cell) -> LrSource:
-    """Where the cell's learning rate comes from."""
-    if isinstance(cell.optimizer, LearnedSpec):
-        return "own"
-    if cell.phase == "default" or cell.optimizer.lr == "default":
-        return "default"
-    return "tuned" if cell.optimizer.lr == "tuned" else "given"
+    def _tell_failures(self, batch: CellBatch, results: list[CellResult]) -> None:
+        reasons = [result.error or "" for result in results if result.status == "failed"]
+        for reason in dict.fromkeys(reasons):
+            count = reasons.count(reason)
+            cells = "" if count == len(batch) else f" ({count} of {len(batch)} cells)"
+            first_line = (reason.splitlines() or [""])[0]
+            self.observe(
+                Notice(f"{batch.optimizer.name} x{batch.problem.horizon}{cells} failed: {first_line}")
+            )

@@ -162,6 +162,24 @@ class Reader:
         """Status of every run of an experiment, by key."""
         return dict(self._rows("SELECT key, status FROM run WHERE experiment_id = ?", (experiment_id,)))
 
+    def settled_results(self, experiment_id: int, keys: Sequence[str]) -> dict[str, CellResult]:
+        """Results of those of these runs that are over, by key: done, diverged or failed."""
+        rows = self._dicts(
+            f"SELECT {', '.join(CellResult.__dataclass_fields__)} FROM run"
+            " WHERE experiment_id = ? AND key IN (SELECT value FROM json_each(?))"
+            " AND status IN ('done', 'diverged', 'failed')",
+            (experiment_id, json.dumps(list(keys))),
+        )
+        return {row["key"]: _cell_result(row) for row in rows}
+
+    def count_settled(self, experiment_id: int) -> int:
+        """How many runs of an experiment are over."""
+        ((count,),) = self._rows(
+            "SELECT count(*) FROM run WHERE experiment_id = ? AND status IN ('done', 'diverged', 'failed')",
+            (experiment_id,),
+        )
+        return int(count)
+
     def status_counts(self) -> dict[int, Counter[Status]]:
         """How many runs of each status every experiment has."""
         counts: dict[int, Counter[Status]] = {}
@@ -226,13 +244,17 @@ def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
 
 def _run_info(row: dict[str, Any]) -> RunInfo:
     facts = {name: row[name] for name in RunFacts.__dataclass_fields__}
-    result = {name: row[name] for name in CellResult.__dataclass_fields__}
-    if row["status"] == "diverged" and row["final_loss"] is None:
-        result["final_loss"] = math.nan  # SQLite keeps NaN as NULL
     return RunInfo(
         id=row["id"],
         experiment_id=row["experiment_id"],
         facts=RunFacts(**{**facts, "is_baseline": bool(row["is_baseline"])}),
-        result=CellResult(**result),
+        result=_cell_result(row),
         started_utc=row["started_utc"],
     )
+
+
+def _cell_result(row: dict[str, Any]) -> CellResult:
+    result = {name: row[name] for name in CellResult.__dataclass_fields__}
+    if row["status"] == "diverged" and row["final_loss"] is None:
+        result["final_loss"] = math.nan  # SQLite keeps NaN as NULL
+    return CellResult(**result)

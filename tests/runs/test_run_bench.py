@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from rnnprop_cli.errors import UsageError
+from rnnprop_cli.execute import bench as bench_module
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.records import LOSS, RunInfo
-from rnnprop_cli.runs import bench as bench_module
 from rnnprop_cli.runs.bench import BenchOutcome, run_bench
 from rnnprop_cli.runs.observer import BatchFinished, BatchStep, Event
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
@@ -152,20 +152,20 @@ def test_a_diverged_cell_is_stored_as_diverged_with_its_first_bad_step(tmp_path:
 def test_a_batch_that_fails_is_stored_with_its_reason_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = bench_module.InProcess.run
+    real = bench_module.run_batch
 
-    def refuse(self: Any, job: Any) -> Any:
+    def refuse(job: Any) -> Any:
         if job.batch.optimizer.kind == "sgd":
-            raise RuntimeError("out of memory")
-        return real(self, job)
+            raise RuntimeError("something broke")
+        return real(job)
 
-    monkeypatch.setattr(bench_module.InProcess, "run", refuse)
+    monkeypatch.setattr(bench_module, "run_batch", refuse)
     outcome = run(tmp_path / "a.db")
     failed = [info for info in stored(tmp_path / "a.db") if info.result.status == "failed"]
     assert outcome.failed == len(failed) == 3
-    assert failed[0].result.error == "RuntimeError: out of memory"
+    assert failed[0].result.error == "RuntimeError: something broke"
 
-    monkeypatch.setattr(bench_module.InProcess, "run", real)
+    monkeypatch.setattr(bench_module, "run_batch", real)
     assert run(tmp_path / "a.db").ran == 0
     assert run(tmp_path / "a.db", retry_failed=True).ran == 3
     assert {info.result.status for info in stored(tmp_path / "a.db")} == {"done"}

@@ -1,0 +1,193 @@
+"""The local engine: jobs in supervised worker processes on this machine.
+
+Every slot is one spawned process that is replaced alone when it dies, whatever killed it. A pool from a library was
+tried instead; one `kill -9` of a worker cost it most of what was queued. A batch that kills its worker is tried again,
+then its cells are tried alone, so that a cell which kills every worker fails by itself.
+"""
+
+import pickle
+import signal
+import subprocess
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import Final
+
+from rnnprop_cli.errors import RunError
+from rnnprop_cli.execute import worker
+from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
+from rnnprop_cli.execute.dispatch import Dispatched, alone, failed
+from rnnprop_cli.records import CellResult
+
+WINDOW_PER_SLOT: Final = 4
+TRIES: Final = 4  # of a batch, or of a cell that is a batch of its own
+TRIES_ALONE: Final = 2  # of a cell whose batch has used up its tries
+FAILED_STARTS: Final = 3  # in a row: then it is not the job that kills the worker
+SECONDS_PER_POLL: Final = 0.2
+
+
+@dataclass
+class _Task:
+    """A job, or one cell of it, with what has become of it."""
+
+    job: BatchJob
+    whole: "_Pieces | None" = None  # the batch that it is a lone cell of
+    tries_left: int = TRIES
+
+
+@dataclass
+class _Pieces:
+    """A batch whose cells are tried alone."""
+
+    job: BatchJob
+    results: dict[str, CellResult] = field(default_factory=dict)
+
+
+@dataclass
+class _Slot:
+    """A worker process and what it is doing."""
+
+    process: subprocess.Popen[bytes]
+    socket: worker.Socket
+    ready: bool = False
+    task: _Task | None = None
+
+
+class LocalSlots:
+    """Runs jobs in `slots` worker processes. See `Dispatcher`."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.window = WINDOW_PER_SLOT * slots
+        self.restarts = 0  # workers that died over a job
+        self._queue: deque[_Task] = deque()
+        self._running: list[_Slot] = []
+        self._told: deque[Dispatched] = deque()
+        self._failed_starts = 0
+
+    def submit(self, job: BatchJob) -> None:
+        """See `Dispatcher`."""
+        self._queue.append(_Task(job))
+
+    def poll(self) -> Dispatched | None:
+        """See `Dispatcher`.
+
+        Raises:
+            RunError: workers do not even start.
+        """
+        if not self._told:
+            self._assign()
+            self._receive(SECONDS_PER_POLL)
+        return self._told.popleft() if self._told else None
+
+    def finished(self) -> list[Dispatched]:
+        """See `Dispatcher`."""
+        self._receive(0)
+        done = [each for each in self._told if isinstance(each.event, BatchDone)]
+        self._told.clear()
+        return done
+
+    def close(self) -> None:
+        """See `Dispatcher`. Workers keep nothing, so they are killed rather than asked."""
+        for slot in self._running:
+            slot.process.kill()
+        for slot in self._running:
+            slot.process.wait()
+            slot.socket.close()
+        self._running.clear()
+        self._queue.clear()
+
+    def _assign(self) -> None:
+        """Gives every idle worker a task, and starts workers while there are tasks for them."""
+        for slot in self._running:
+            if self._queue and slot.ready and slot.task is None:
+                self._give(slot)
+        starting = sum(not slot.ready for slot in self._running)
+        while len(self._running) < self.slots and len(self._queue) > starting:
+            self._running.append(_Slot(*worker.start()))
+            starting += 1
+
+    def _give(self, slot: _Slot) -> None:
+        slot.task = self._queue.popleft()
+        self._told.append(Dispatched(_asked(slot.task), BatchProgress(0)))
+        try:
+            slot.socket.send_bytes(pickle.dumps(slot.task.job))
+        except OSError:
+            return  # it died while it was idle; `_receive` sees the end of its socket
+
+    def _receive(self, timeout_s: float) -> None:
+        """Takes what the workers have sent within a moment."""
+        by_socket = {slot.socket: slot for slot in self._running}
+        for socket in wait(list(by_socket), timeout_s) if by_socket else ():
+            assert isinstance(socket, worker.Socket)
+            slot = by_socket[socket]
+            try:
+                message = socket.recv()
+            except (EOFError, OSError):
+                self._bury(slot)
+                continue
+            if message == worker.READY:
+                slot.ready, self._failed_starts = True, 0
+            elif isinstance(message, Exception):
+                raise message
+            elif slot.task is not None:
+                self._tell(slot, message)
+
+    def _tell(self, slot: _Slot, event: BatchProgress | BatchDone) -> None:
+        assert slot.task is not None
+        task = slot.task
+        if isinstance(event, BatchDone):
+            slot.task = None
+            self._finish(task, event.results)
+        else:
+            self._told.append(Dispatched(_asked(task), event))
+
+    def _finish(self, task: _Task, results: tuple[CellResult, ...]) -> None:
+        whole = task.whole
+        if whole is None:
+            self._told.append(Dispatched(task.job, BatchDone(results)))
+            return
+        whole.results |= {result.key: result for result in results}
+        if len(whole.results) == len(whole.job.keys):
+            ordered = tuple(whole.results[key] for key in whole.job.keys)
+            self._told.append(Dispatched(whole.job, BatchDone(ordered)))
+
+    def _bury(self, slot: _Slot) -> None:
+        """A worker is dead: what it was doing is tried again, in pieces or given up."""
+        slot.process.kill()  # it may live on without its socket
+        status = slot.process.wait()
+        slot.socket.close()
+        self._running.remove(slot)
+        if not slot.ready:
+            self._failed_starts += 1
+            if self._failed_starts == FAILED_STARTS:
+                raise RunError(
+                    f"worker processes do not start ({_how(status)}); --slots 1 works without them"
+                )
+        task = slot.task
+        if task is None:
+            return
+        self.restarts += 1
+        task.tries_left -= 1
+        if task.tries_left:
+            self._queue.appendleft(task)
+        elif task.whole is None and len(task.job.keys) > 1:
+            whole = _Pieces(task.job)
+            self._queue.extendleft(_Task(part, whole, TRIES_ALONE) for part in reversed(alone(task.job)))
+        else:
+            tries = TRIES if task.whole is None else TRIES_ALONE
+            reason = f"its worker process died {tries} times{' with this cell alone' if task.whole else ''}"
+            self._finish(task, failed(task.job.keys, f"{reason}: {_how(status)}"))
+
+
+def _asked(task: _Task) -> BatchJob:
+    """The job as it was submitted."""
+    return task.job if task.whole is None else task.whole.job
+
+
+def _how(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    name = signal.Signals(-status).name
+    return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
