@@ -22,6 +22,7 @@ from rnnprop_cli.view.safe_text import safe_text
 if TYPE_CHECKING:
     from rnnprop_cli.cli.progress import ProgressDisplay
     from rnnprop_cli.execute.device import Engine
+    from rnnprop_cli.plan.cells import CellBatch
     from rnnprop_cli.runs.observer import Event
     from rnnprop_cli.spec.bench import BenchSpec
 
@@ -36,6 +37,16 @@ def bench(
     device: DeviceOption = Device.AUTO,
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
+    slots: Annotated[
+        int,
+        typer.Option(
+            "--slots",
+            min=1,
+            max=1024,
+            envvar="RNNPROP_SLOTS",
+            help="Batches that run side by side, each in a process with --threads threads (default: the cores shared).",
+        ),
+    ] = 1,
     data_dir: DataDirOption = None,
     memory_mb: Annotated[
         int | None,
@@ -43,6 +54,9 @@ def bench(
             "--memory-mb", min=1, help="Most memory of a batch of cells (default: the spec's memory_mb)."
         ),
     ] = None,
+    max_cells: Annotated[
+        int, typer.Option("--max-cells", min=1, help="Refuse a benchmark of more cells than this.")
+    ] = 100_000,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew even if results are there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
@@ -54,16 +68,22 @@ def bench(
     asked, text = load_bench(spec), spec.read_text(encoding="utf-8")
     if memory_mb is not None:
         asked = asked.model_copy(update={"memory_mb": memory_mb})
+    from rnnprop_cli.plan.count import count_cells
+    from rnnprop_cli.store.preflight import check_writable
+
+    shared = settings(ctx)
+    count_cells(asked, only, max_cells)
+    if not dry_run:
+        check_writable(shared.db)  # before torch, which takes seconds to load
     from rnnprop_cli.execute.device import find_engine
 
-    engine = find_engine(device.value, data_dir, kernel.value, threads)
+    engine = find_engine(device.value, data_dir, kernel.value, threads, slots)
     if dry_run:
         _show_plan(asked, engine, only, as_json)
         return
     from rnnprop_cli.cli.progress import progress_display
     from rnnprop_cli.runs.bench import run_bench
 
-    shared = settings(ctx)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_bench(
             asked,
@@ -74,6 +94,8 @@ def bench(
             only=only,
             fresh=fresh,
             retry_failed=retry_failed,
+            slots=slots,
+            max_cells=max_cells,
         )
     database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
     if as_json:
@@ -126,6 +148,7 @@ class _Watcher:
     def __init__(self, display: "ProgressDisplay") -> None:
         self.display = display
         self.done = 0.0
+        self.shares: dict[CellBatch, float] = {}  # cells' worth of work done, of every batch under way
 
     def __call__(self, event: "Event") -> None:
         from rnnprop_cli.runs import observer
@@ -139,11 +162,13 @@ class _Watcher:
                 self.display.grow(event.cells)
             case observer.BatchStep():
                 batch = event.batch
-                share = event.steps_done / batch.problem.horizon
+                self.shares[batch] = len(batch) * event.steps_done / batch.problem.horizon
                 status = f"{batch.phase} {batch.optimizer.name} x{batch.problem.horizon}"
-                self.display.update(self.done + share * len(batch), status)
+                self.display.update(self.done + sum(self.shares.values()), status)
             case observer.BatchFinished():
                 self.done += len(event.batch)
-                self.display.update(self.done, f"{event.batch.phase} {event.batch.optimizer.name}")
+                self.shares.pop(event.batch, None)
+                status = f"{event.batch.phase} {event.batch.optimizer.name}"
+                self.display.update(self.done + sum(self.shares.values()), status)
             case _:
                 pass

@@ -44,6 +44,13 @@ def train(
         str | None,
         typer.Option("--resume", metavar="RUN", help="Go on with a meta-training: name, id or 'latest'."),
     ] = None,
+    allow_inexact: Annotated[
+        bool,
+        typer.Option(
+            "--allow-inexact",
+            help="With --resume: go on with other threads, device or versions too; this marks the run.",
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew even if this recipe was run before.")
     ] = False,
@@ -53,12 +60,18 @@ def train(
     """Meta-train a learned optimizer; an interrupted training goes on, to the bit, where it was."""
     if (spec is None) == (resume is None):
         raise UsageError("give either --spec FILE to start or --resume RUN to go on")
+    if allow_inexact and resume is None:
+        raise UsageError("--allow-inexact goes with --resume: what is started anew is exact")
+    from rnnprop_cli.store.preflight import check_writable
+
     shared = settings(ctx)
     if resume is not None:
         if overrides or name or seed is not None or fresh:
             raise UsageError(
                 "--resume goes on with the recipe as it was; --set, --name, --seed and --fresh need --spec"
             )
+        if not dry_run and shared.db.expanduser().exists():
+            check_writable(shared.db)  # before torch, which takes seconds to load
         from rnnprop_cli.runs.train import find_resumable
 
         asked, text = find_resumable(shared.db, resume)
@@ -72,6 +85,7 @@ def train(
     if dry_run:
         stdout().print_json(asked.model_dump_json())
         return
+    check_writable(shared.db)
     from rnnprop_cli.cli.progress import progress_display
     from rnnprop_cli.execute.device import find_engine
     from rnnprop_cli.runs.train import run_train
@@ -79,7 +93,14 @@ def train(
     engine = find_engine(device.value, data_dir, kernel.value, threads)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_train(
-            asked, text, shared.db, engine, _Watcher(display), fresh=fresh, must_exist=resume is not None
+            asked,
+            text,
+            shared.db,
+            engine,
+            _Watcher(display),
+            fresh=fresh,
+            must_exist=resume is not None,
+            allow_inexact=allow_inexact,
         )
     database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
     chosen = outcome.chosen

@@ -31,8 +31,8 @@ class _Task:
     """A job, or one cell of it, with what has become of it."""
 
     job: BatchJob
+    tries_left: int
     whole: "_Pieces | None" = None  # the batch that it is a lone cell of
-    tries_left: int = TRIES
 
 
 @dataclass
@@ -67,7 +67,7 @@ class LocalSlots:
 
     def submit(self, job: BatchJob) -> None:
         """See `Dispatcher`."""
-        self._queue.append(_Task(job))
+        self._queue.append(_Task(job, TRIES))
 
     def poll(self) -> Dispatched | None:
         """See `Dispatcher`.
@@ -173,7 +173,7 @@ class LocalSlots:
             self._queue.appendleft(task)
         elif task.whole is None and len(task.job.keys) > 1:
             whole = _Pieces(task.job)
-            self._queue.extendleft(_Task(part, whole, TRIES_ALONE) for part in reversed(alone(task.job)))
+            self._queue.extendleft(_Task(part, TRIES_ALONE, whole) for part in reversed(alone(task.job)))
         else:
             tries = TRIES if task.whole is None else TRIES_ALONE
             reason = f"its worker process died {tries} times{' with this cell alone' if task.whole else ''}"

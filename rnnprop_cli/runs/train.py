@@ -4,12 +4,12 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from rnnprop_cli.data.datasets import load_dataset
-from rnnprop_cli.errors import CheckpointError, UsageError
+from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -29,16 +29,21 @@ from rnnprop_cli.records import (
 from rnnprop_cli.runs.environment import experiment_facts, identity_facts
 from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
 from rnnprop_cli.runs.observer import CheckpointKept, MetaStepDone, Notice, Observer, TrainPlanned
+from rnnprop_cli.runs.resume import Resumption
+from rnnprop_cli.runs.snapshots import (
+    is_kept,
+    latest_snapshot,
+    remove_rolled,
+    remove_unfinished,
+    save_snapshot,
+)
 from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
 from rnnprop_cli.spec.train import TrainSpec
-from rnnprop_cli.store.checkpoints import SUFFIX, load_checkpoint, save_checkpoint, side_path
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
 SECONDS_PER_FLUSH: Final = 1.0  # how long measurements wait before the store has them
-ROLLING_KEPT: Final = 2
-_PREFIX: Final = "meta"  # a checkpoint is called meta-000001000
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ def run_train(
     *,
     fresh: bool = False,
     must_exist: bool = False,
+    allow_inexact: bool = False,
 ) -> TrainOutcome:
     """Meta-trains, or goes on with a meta-training of the same recipe that was interrupted.
 
@@ -98,6 +104,7 @@ def run_train(
         observe: told what happens.
         fresh: start anew even if the store has this meta-training.
         must_exist: refuse to start one (for --resume).
+        allow_inexact: with `must_exist`, go on under another environment too, and mark the run.
 
     Raises:
         UsageError: `must_exist`, and no meta-training of this recipe was made in this environment.
@@ -112,31 +119,37 @@ def run_train(
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = _run_facts(spec, engine, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
-        if must_exist:
-            _check_environment(reader, facts.spec_sha256, spec.name, environment)
-        experiment_id = writer.begin_experiment(facts, fresh=fresh)
-        folder = database.expanduser().resolve().parent / "checkpoints" / f"{experiment_id}-{run.key[:16]}"
-        writer.add_runs(experiment_id, [run])
-        if reader.keys_with_status(experiment_id)[run.key] == "done":
-            (info,) = reader.runs(experiment_id)
-            chosen = choose_checkpoint(reader.checkpoints(info.id), spec.checkpoint.select)
+        place = Resumption.begin(
+            writer, reader, facts, run, fresh=fresh, must_exist=must_exist, allow_inexact=allow_inexact
+        )
+        experiment_id, key = place.experiment_id, place.run.key
+        folder = database.expanduser().resolve().parent / "checkpoints" / f"{experiment_id}-{key[:16]}"
+        if reader.keys_with_status(experiment_id)[key] == "done":
+            chosen = _chosen(reader, experiment_id, spec)
             return TrainOutcome(spec.name, spec.meta_iterations, chosen, already_done=True, stopped_by=None)
+        remove_unfinished(folder)
         snapshot = latest_snapshot(folder)
         training = MetaTraining(spec, engine, snapshot)
-        writer.truncate_curves(experiment_id, run.key, training.meta_iteration + 1)
-        writer.mark_running(experiment_id, [run.key])
+        writer.truncate_curves(experiment_id, key, training.meta_iteration + 1)
+        writer.mark_running(experiment_id, [key])
         if training.kernel_notice:
             observe(Notice(training.kernel_notice))
+        if place.inexact:
+            observe(Notice(place.inexact))
         observe(TrainPlanned(spec.name, spec.meta_iterations, training.meta_iteration, training.kernel.name))
-        recorder = _Recorder(spec, writer, experiment_id, run.key, folder, database, observe)
+        recorder = _Recorder(spec, writer, place, folder, database, observe)
         recorder.run(training, stop)
-        (info,) = reader.runs(experiment_id)
-        chosen = choose_checkpoint(reader.checkpoints(info.id), spec.checkpoint.select)
+        chosen = _chosen(reader, experiment_id, spec)
         if not stop:
             status: Status = "done" if recorder.first_bad is None else "diverged"
             final = None if chosen is None else chosen.validation_loss
             result = CellResult(
-                run.key, status, final, first_bad_step=recorder.first_bad, elapsed_s=recorder.elapsed_s
+                key,
+                status,
+                final,
+                first_bad_step=recorder.first_bad,
+                elapsed_s=recorder.elapsed_s,
+                error=place.inexact,
             )
             writer.record_results(experiment_id, [result])
     return TrainOutcome(
@@ -148,14 +161,18 @@ def run_train(
     )
 
 
+def _chosen(reader: Reader, experiment_id: int, spec: TrainSpec) -> CheckpointInfo | None:
+    (info,) = reader.runs(experiment_id)
+    return choose_checkpoint(reader.checkpoints(info.id), spec.checkpoint.select)
+
+
 @dataclass
 class _Recorder:
     """Hands what a meta-training yields to the store and to the checkpoint folder."""
 
     spec: TrainSpec
     writer: Writer
-    experiment_id: int
-    key: str
+    place: Resumption
     folder: Path
     database: Path
     observe: Observer
@@ -184,10 +201,13 @@ class _Recorder:
             self._flush()
             if stop:
                 self._save(training.snapshot())
-                self.writer.mark(self.experiment_id, [self.key], "interrupted")
+                self._mark_interrupted()
         except KeyboardInterrupt:
-            self.writer.mark(self.experiment_id, [self.key], "interrupted")
+            self._mark_interrupted()
             raise
+
+    def _mark_interrupted(self) -> None:
+        self.writer.mark(self.place.experiment_id, [self.place.run.key], "interrupted", self.place.inexact)
 
     def _flush(self) -> None:
         """Measurements to the store; step t of a curve is the t-th meta-iteration."""
@@ -200,12 +220,12 @@ class _Recorder:
             RATE: [1 / max(result.elapsed_s, 1e-9) for result in self._pending],
         }
         blocks = [
-            CurveBlock(self.key, metric, first, np.array(values, dtype=np.float32))
+            CurveBlock(self.place.run.key, metric, first, np.array(values, dtype=np.float32))
             for metric, values in columns.items()
         ]
         blocks += [
             CurveBlock(
-                self.key,
+                self.place.run.key,
                 VALIDATION_LOSS,
                 result.meta_iteration,
                 np.array([result.validation_loss], dtype=np.float32),
@@ -213,82 +233,21 @@ class _Recorder:
             for result in self._pending
             if result.validation_loss is not None
         ]
-        self.writer.append_curves(self.experiment_id, blocks)
+        self.writer.append_curves(self.place.experiment_id, blocks)
         self._pending.clear()
 
     def _save(self, snapshot: Snapshot) -> None:
         self._flush()  # the store never lags behind a checkpoint
         n = snapshot.meta_iteration
-        metadata: dict[str, Any] = {
-            "meta_iteration": n,
-            "moving_average": snapshot.moving_average,
-            "validation_loss": snapshot.validation_loss,
-            "optimizer": self.spec.optimizer.model_dump(mode="json"),
-            "spec": self.spec.model_dump(mode="json"),
-        }
-        saved = save_checkpoint(self.folder, f"{_PREFIX}-{n:09d}", snapshot.tensors, metadata)
-        if _is_kept(self.spec, n):
+        saved = save_snapshot(self.folder, self.spec, snapshot)
+        if is_kept(self.spec, n):
             path = saved.path.relative_to(self.database.expanduser().resolve().parent)
             info = CheckpointInfo(
                 n, path.as_posix(), saved.sha256, snapshot.moving_average, snapshot.validation_loss
             )
-            self.writer.add_checkpoint(self.experiment_id, self.key, info)
+            self.writer.add_checkpoint(self.place.experiment_id, self.place.run.key, info)
             self.observe(CheckpointKept(info))
-        rolling = [path for path in checkpoint_files(self.folder) if not _is_kept(self.spec, _step_of(path))]
-        for path in rolling[:-ROLLING_KEPT]:
-            # The side file goes first: a tensor file alone is not a checkpoint.
-            side_path(path).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-
-
-def checkpoint_files(folder: Path) -> list[Path]:
-    """Complete checkpoints in a folder, oldest first. A tensor file without its side file was never finished."""
-    return sorted(path for path in folder.glob(f"{_PREFIX}-*{SUFFIX}") if side_path(path).exists())
-
-
-def latest_snapshot(folder: Path) -> Snapshot | None:
-    """The newest checkpoint of a folder, None if there is none.
-
-    Raises:
-        CheckpointError: it is damaged; names the one before it.
-    """
-    files = checkpoint_files(folder)
-    if not files:
-        return None
-    try:
-        tensors, metadata = load_checkpoint(files[-1])
-    except CheckpointError as error:
-        before = f"the one before it is {files[-2].name}" if len(files) > 1 else "there is none before it"
-        raise CheckpointError(f"{error}\nTo go on without it, delete it; {before}.") from error
-    return Snapshot(
-        int(metadata["meta_iteration"]),
-        tensors,
-        metadata["moving_average"] if metadata["moving_average"] is not None else float("nan"),
-        metadata["validation_loss"],
-    )
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.removesuffix(SUFFIX).removeprefix(f"{_PREFIX}-"))
-
-
-def _is_kept(spec: TrainSpec, meta_iteration: int) -> bool:
-    return meta_iteration % spec.checkpoint.every == 0 or meta_iteration == spec.meta_iterations
-
-
-def _check_environment(reader: Reader, spec_sha256: str, name: str, now: dict[str, str | int]) -> None:
-    """Refuses to go on where the bits would be others than those of an uninterrupted run."""
-    every = [each for each in reader.experiments(kind="train") if each.facts.name == name]
-    if any(each.facts.spec_sha256 == spec_sha256 for each in every):
-        return
-    then = json.loads(every[-1].facts.spec_json)["environment"]
-    changed = [
-        f"{key} was {then.get(key)}, is {now.get(key)}" for key in now if then.get(key) != now.get(key)
-    ]
-    raise UsageError(
-        f"'{name}' cannot be resumed here with the same bits: {'; '.join(changed) or 'its recipe was changed'}. "
-        "Restore that, or start anew with --spec FILE --fresh."
-    )
+        remove_rolled(self.folder, self.spec)
 
 
 def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int]) -> RunFacts:

@@ -12,6 +12,7 @@ import numpy as np
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
 from rnnprop_cli.records import CheckpointInfo
+from rnnprop_cli.runs.resume import inexact_mark
 from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint
 from rnnprop_cli.store.reader import Reader
 
@@ -84,6 +85,7 @@ def _from_store(name: str, database: Path) -> Weights | None:
             return None
         run = reader.runs(experiment.id)[0]
         kept = reader.checkpoints(run.id)
+        inexact = inexact_mark(reader, experiment.id)
     if step:
         chosen = next((each for each in kept if str(each.meta_step) == step), None)
         steps = ", ".join(str(each.meta_step) for each in kept) or "none"
@@ -106,6 +108,8 @@ def _from_store(name: str, database: Path) -> Weights | None:
         "created_utc": experiment.created_utc,
         "checkpoint_sha256": chosen.sha256,
     }
+    if inexact is not None:
+        origin["inexact"] = inexact
     return replace(weights, made=weights.made | origin)
 
 

@@ -11,10 +11,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rnnprop_cli.errors import StoreError
 from rnnprop_cli.store.database import storage_errors
+
+_MOMENTS: Final = 10
+_MOMENT_S: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that writes."""
+
+    pid: int
+    command: str
 
 
 def lock_path(database: Path) -> Path:
@@ -34,9 +47,7 @@ def writer_lock(database: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(_refusal(database, path)) from None
+            _take(descriptor, database, path)
         except OSError as error:
             raise StoreError(
                 f"{path}: this file system cannot lock ({error.strerror}). Choose a local disk with --db."
@@ -57,16 +68,45 @@ def _write_holder(descriptor: int) -> None:
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
-def _refusal(database: Path, path: Path) -> str:
-    for _ in range(10):  # the holder writes its name just after it got the lock
+def _take(descriptor: int, database: Path, path: Path) -> None:
+    """Waits a moment for a holder without a name: it is about to write it, or only looks whether the lock is free."""
+    for _ in range(_MOMENTS):
         try:
-            holder = json.loads(path.read_text())
-            who = f"process {int(holder['pid'])} ({holder['command']})"
-            break
-        except (OSError, ValueError, KeyError, TypeError):
-            who = "another process"
-            time.sleep(0.02)
-    return (
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if holder := _read_holder(path):
+                break
+            time.sleep(_MOMENT_S)
+    else:
+        holder = None
+    who = "another process" if holder is None else f"process {holder.pid} ({holder.command})"
+    raise StoreError(
         f"{database}: {who} is writing here. Wait until it ends, stop it, or use another database with --db. "
         "Looking (report, runs, tui) works meanwhile."
     )
+
+
+def find_holder(database: Path) -> Holder | None:
+    """Who writes to `database` at this moment, None if nobody does. Its name is unknown for a moment at its start."""
+    path = lock_path(database)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # Shared: two that look do not see each other, and a writer that starts now waits for us.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _read_holder(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _read_holder(path: Path) -> Holder | None:
+    try:
+        holder = json.loads(path.read_text())
+        return Holder(int(holder["pid"]), str(holder["command"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -21,7 +21,8 @@ from rnnprop_cli.execute.train import MovingAverage
 from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.runs.observer import Event, MetaStepDone
-from rnnprop_cli.runs.train import TrainOutcome, checkpoint_files, find_resumable, latest_snapshot, run_train
+from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
+from rnnprop_cli.runs.train import TrainOutcome, find_resumable, run_train
 from rnnprop_cli.runs.weights import choose_checkpoint, find_weights
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec

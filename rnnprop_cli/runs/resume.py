@@ -1,0 +1,82 @@
+"""Which experiment a meta-training belongs to: a new one, its own, or one of another environment if that is allowed."""
+
+import json
+from dataclasses import dataclass, replace
+
+from rnnprop_cli.errors import UsageError
+from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts
+from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.writer import Writer
+
+INEXACT = "inexact"  # kind of the event that marks a run which went on under another environment
+_OTHER_QUESTION = ("dataset_sha256",)  # what no flag may change
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where a meta-training is recorded."""
+
+    experiment_id: int
+    run: RunFacts
+    inexact: str | None  # why its bits are not those of an uninterrupted run
+
+    @classmethod
+    def begin(
+        cls,
+        writer: Writer,
+        reader: Reader,
+        facts: ExperimentFacts,
+        run: RunFacts,
+        *,
+        fresh: bool,
+        must_exist: bool,
+        allow_inexact: bool,
+    ) -> "Resumption":
+        """Finds or makes the experiment, and queues its run.
+
+        Raises:
+            UsageError: `must_exist`, and the bits would be others than those of an uninterrupted run.
+        """
+        changed = None
+        if must_exist and (found := _same_name(reader, facts)) is not None:
+            changed = _changes(found, facts, allow_inexact)
+            (earlier,) = reader.runs(found.id)
+            facts, run = replace(facts, spec_sha256=found.facts.spec_sha256), earlier.facts
+        experiment_id = writer.begin_experiment(facts, fresh=fresh)
+        writer.add_runs(experiment_id, [run])
+        if changed is not None and reader.keys_with_status(experiment_id)[run.key] != "done":
+            writer.log_event(experiment_id, INEXACT, changed)
+        return cls(experiment_id, run, inexact_mark(reader, experiment_id))
+
+
+def inexact_mark(reader: Reader, experiment_id: int) -> str | None:
+    """What a run that went on under another environment is marked with; None for all others."""
+    texts = [event.text for event in reader.events(experiment_id) if event.kind == INEXACT]
+    return "inexact: " + "; then ".join(dict.fromkeys(texts)) if texts else None
+
+
+def _same_name(reader: Reader, facts: ExperimentFacts) -> ExperimentInfo | None:
+    """The newest experiment of this name, unless there is one of this very recipe and environment."""
+    every = [each for each in reader.experiments(kind="train") if each.facts.name == facts.name]
+    if any(each.facts.spec_sha256 == facts.spec_sha256 for each in every):
+        return None
+    return every[-1]
+
+
+def _changes(found: ExperimentInfo, facts: ExperimentFacts, allowed: bool) -> str:
+    """What has changed since the meta-training was begun, if it may go on."""
+    before, now = json.loads(found.facts.spec_json), json.loads(facts.spec_json)
+    then, here = before["environment"], now["environment"]
+    keys = [key for key in sorted(then.keys() | here.keys()) if then.get(key) != here.get(key)]
+    changed = ", ".join(f"{key} was {then.get(key)}, is {here.get(key)}" for key in keys)
+    refused = (
+        f"'{facts.name}' cannot be resumed here with the same bits: {changed or 'its recipe was changed'}. "
+    )
+    if before["spec"] != now["spec"] or not keys or any(key in _OTHER_QUESTION for key in keys):
+        raise UsageError(f"{refused}Restore that, or start anew with --spec FILE --fresh.")
+    if not allowed:
+        raise UsageError(
+            f"{refused}Restore that, or start anew with --spec FILE --fresh, or add --allow-inexact to go on with "
+            "other bits, which marks the run."
+        )
+    return changed
