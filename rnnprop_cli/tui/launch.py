@@ -14,6 +14,7 @@ from typing import Final
 from rnnprop_cli.errors import RunError
 from rnnprop_cli.records import Kind
 
+PROGRAM: Final = (sys.executable, "-m", "rnnprop_cli")
 _TAIL_BYTES: Final = 8192
 _FOLDERS: Final = (".", "bench_specs", "specs")
 
@@ -70,7 +71,7 @@ class Child:
             ) as log:
                 self.log_path = Path(log.name)
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "rnnprop_cli", *words],
+                    [*PROGRAM, *words],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

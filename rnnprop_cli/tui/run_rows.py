@@ -23,7 +23,7 @@ def short_rate(rate: float | None) -> str:
     """A learning rate in five characters or so.
 
     >>> short_rate(2**-5), short_rate(1e-7)
-    ('.0313', '1e-07')
+    ('.0312', '1e-07')
     """
     if rate is None:
         return ""

@@ -40,6 +40,7 @@ class ViewState:
     reverse: bool = False
     show_search: bool = False  # rows of the searches for learning rates, even of finished ones
     cursor_id: int | None = None
+    jump_to: int | None = None  # where the Runs table is to put its cursor next
     style: LineStyle = field(default_factory=LineStyle)
 
     @property

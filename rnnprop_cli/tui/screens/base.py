@@ -207,13 +207,15 @@ class BaseScreen(Screen[None]):
             parts.append(Part(f"/{state.filter.text}{problem}  ", palette.accent))
         if note := self.rnnprop.work.note:
             parts.append(Part(f"{note}  ", self.look.busy))
-        used = _width(parts)
-        common: Keys = (("?", "help"), *self.KEYS, ("^p", "palette"), ("q", "quit"))
-        for key, word in common:
-            if used + len(key) + len(word) + 3 > self.size.width:
+        room = self.size.width - _width(parts) - len("q quit  ")  # the way out is always shown
+        shown = []
+        for key, word in (("?", "help"), *self.KEYS, ("^p", "palette")):
+            room -= len(key) + len(word) + 3
+            if room < 0:
                 break
+            shown.append((key, word))
+        for key, word in (*shown, ("q", "quit")):
             parts += [Part(key, palette.accent, bold=True), Part(f" {word}  ", palette.text)]
-            used += len(key) + len(word) + 3
         return parts
 
     # Filter

@@ -140,7 +140,7 @@ class MatrixScreen(BaseScreen):
     def _moved(self, event: HeatTable.Moved) -> None:
         if isinstance(event, HeatTable.Opened):
             if (group := self._chosen()) is not None:
-                self.state.cursor_id = group.id
+                self.state.jump_to = group.id
                 self.rnnprop.action_show_tab("runs")
         else:
             self._show_cell()

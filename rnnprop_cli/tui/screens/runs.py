@@ -135,6 +135,9 @@ class RunsScreen(BaseScreen):
         drawn = state.drawn()
         columns, rows = run_table(state, state.slots(drawn), table.size.width, self.look, self.signs)
         table.set_rows(columns, rows)
+        if state.jump_to is not None:
+            table.move_to(state.jump_to)
+            state.jump_to = None
         if state.cursor_id != table.cursor_key:
             key = table.cursor_key
             state.cursor_id = key if isinstance(key, int) else None
@@ -220,10 +223,7 @@ class RunsScreen(BaseScreen):
         state, cursor = self.state, self.state.cursor
         if cursor is not None:
             shown = any(group.id == cursor.id for group in state.drawn())
-            by_hand = state.drawn_by_hand
-            by_hand[cursor.id] = by_hand.get(cursor.id) is not True if shown else True
-            if not shown or not by_hand[cursor.id]:
-                by_hand[cursor.id] = not shown
+            state.drawn_by_hand[cursor.id] = not shown
             self.show_state()
 
     def action_pin(self) -> None:

@@ -199,7 +199,9 @@ class Table(Widget, can_focus=True):
     def _nearest(self, index: int, direction: int = 1) -> int | None:
         """The row at ``index``, or the next one that is no heading, first in that direction."""
         count = len(self._rows)
-        index = min(max(index, 0), max(count - 1, 0))
+        if not count:
+            return None
+        index = min(max(index, 0), count - 1)
         ahead = range(index, count) if direction > 0 else range(index, -1, -1)
         back = range(index, -1, -1) if direction > 0 else range(index, count)
         return next((i for span in (ahead, back) for i in span if not self._rows[i].is_heading), None)
