@@ -4,15 +4,23 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rich import box
 from rich.table import Table
 
-from rnnprop_cli.records import CheckpointInfo, ExperimentInfo, RunInfo, Status
+from rnnprop_cli.records import CheckpointInfo, ExperimentInfo, LrSource, RunInfo, Status
 from rnnprop_cli.store.reader import Curve
 from rnnprop_cli.view.export import format_loss, format_rate
 from rnnprop_cli.view.safe_text import safe_text
 from rnnprop_cli.view.sparkline import sparkline
+
+_LR_SOURCES: Final[dict[LrSource, str]] = {
+    "tuned": "of the search",
+    "given": "of the spec",
+    "default": "the library's own",
+    "own": "the learned optimizer's own",
+}
 
 
 def _new_table() -> Table:
@@ -79,7 +87,7 @@ def facts_table(run: RunInfo, experiment: ExperimentInfo, checkpoints: Sequence[
         "held-out loss": None if r.heldout_loss is None else _loss(r.heldout_loss),
         "held-out accuracy": None if r.heldout_accuracy is None else f"{r.heldout_accuracy:.2%}",
         "optimizer": f.optimizer,
-        "learning rate": None if f.lr is None else format_rate(f.lr),
+        "learning rate": None if f.lr is None else f"{format_rate(f.lr)} ({_LR_SOURCES[f.lr_source]})",
         "phase": f.phase,
         "optimizee": f.optimizee,
         "dataset": f.dataset,
@@ -87,7 +95,7 @@ def facts_table(run: RunInfo, experiment: ExperimentInfo, checkpoints: Sequence[
         "activation": f.activation,
         "horizon": f"{f.horizon:,} steps",
         "seed": f.seed,
-        "device": f"{f.device}, {f.dtype}, {f.threads} threads",
+        "device": f"{f.device}, {f.dtype}, {f.threads} thread{'' if f.threads == 1 else 's'}",
         "started": run.started_utc,
         "time": None if r.elapsed_s is None else f"{r.elapsed_s:.3g} s",
         "peak memory": None if r.peak_bytes is None else f"{r.peak_bytes / 2**20:,.1f} MiB",

@@ -19,8 +19,9 @@ LEGEND = (
 )
 WIDE_LEGEND = (
     "median, IQM: over all results, diverged ones infinite, with 95 % bootstrap intervals. to target: updates until "
-    "the smoothed loss is at or below the median final loss of *, median over seeds, and the share of seeds that get "
-    "there. memory: of the batch that a run was part of."
+    "the smoothed loss (moving average of its logarithm, decay 0.9, which lags by some nine steps) is at or below the "
+    "median final loss of *; median over seeds, and the share of seeds that get there. memory: of the batch "
+    "that a run was part of."
 )
 
 
@@ -38,8 +39,13 @@ def format_loss(mean: float | None, half_width: float | None = None) -> str:
         return f"{mean:.3e}" + (f" ±{half_width:.1e}" if half_width is not None else "")
     if not half_width:
         return f"{mean:.4f}" if abs(mean) < 10 else f"{mean:.4g}"
-    decimals = min(6, max(0, 1 - math.floor(math.log10(half_width))))
+    decimals = _decimals(half_width)
     return f"{mean:.{decimals}f} ±{half_width:.{decimals}f}"
+
+
+def _decimals(uncertainty: float) -> int:
+    """Digits after the point down to the second one of an uncertainty."""
+    return min(6, max(0, 1 - math.floor(math.log10(uncertainty))))
 
 
 def format_rate(rate: float | None) -> str:
@@ -59,6 +65,8 @@ def format_percent(percent: float | None, half_width: float | None = None) -> st
     """
     if percent is None:
         return "-"
+    if abs(percent) >= 1e5:
+        return f"{percent:+.1e}" + ("" if half_width is None else f" ±{half_width:.0e}")
     decimals = 1 if abs(percent) < 1000 else 0
     return f"{percent:+.{decimals}f}" + ("" if half_width is None else f" ±{half_width:.{decimals}f}")
 
@@ -70,16 +78,18 @@ def format_failures(row: SummaryRow | RatePoint) -> str:
 
 
 def format_interval(centre: float | None, low: float | None, high: float | None) -> str:
-    """A number with an interval that need not be symmetric, both to the interval's second digit.
+    """A number with an interval that need not be symmetric, all to the interval's second digit.
 
     >>> format_interval(0.305217, 0.304112, 0.307391)
-    '0.3052 (0.3041-0.3074)'
+    '0.3052 [0.3041, 0.3074]'
     """
     if centre is None or not math.isfinite(centre) or low is None or high is None:
         return format_loss(centre)
-    texts = [format_loss(value, high - low if math.isfinite(high) else None) for value in (centre, low, high)]
-    centre_text, low_text, high_text = (text.split(" ")[0] for text in texts)
-    return f"{centre_text} ({low_text}-{high_text})"
+    if centre and not 1e-3 <= abs(centre) < 1e5:
+        return f"{centre:.2e} [{low:.2e}, {high:.2e}]"
+    width = high - low
+    decimals = _decimals(width) if 0 < width < math.inf else 4
+    return f"{centre:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def format_target(row: SummaryRow) -> str:

@@ -58,10 +58,13 @@ class Figure:
     x_ticks: tuple[float, ...] = ()  # where the x axis has its marks; empty: at round numbers
 
 
+LOWEST: Final = 1e-16  # anything lower is drawn there: a loss that is zero has no place on a logarithmic axis
+
+
 def line(label: str, style: Style, x: ArrayLike, middle: ArrayLike, low: ArrayLike, high: ArrayLike) -> Line:
     """A line from anything that is like an array."""
-    columns = [np.asarray(values, dtype=np.float64) for values in (x, middle, low, high)]
-    return Line(label, style, columns[0], columns[1], columns[2], columns[3])
+    values = [np.maximum(np.asarray(column, dtype=np.float64), LOWEST) for column in (middle, low, high)]
+    return Line(label, style, np.asarray(x, dtype=np.float64), values[0], values[1], values[2])
 
 
 def optimizer_styles(summary: Summary) -> dict[str, Style]:
@@ -103,7 +106,7 @@ def y_range(lines: Sequence[Line], ceiling: float, shown: float = 0.0) -> tuple[
         shown: it always reaches up to this value.
     """
     middles = np.concatenate([one.middle for one in lines])
-    middles = middles[np.isfinite(middles) & (middles > 0)]
+    middles = middles[np.isfinite(middles)]
     if not middles.size:
         return 0.1, 10.0
     lowest, highest = float(middles.min()), float(middles.max())

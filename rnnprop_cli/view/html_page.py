@@ -75,7 +75,8 @@ def _overview(summary: Summary) -> Iterator[str]:
         return
     learned = sorted({row.optimizer for row in summary.rows if not row.is_baseline})
     yield "<h2>Overview</h2>"
-    yield '<p class="note">Learned optimizers: difference of the final loss to the best tuned baseline in percent.</p>'
+    if learned:
+        yield '<p class="note">Learned optimizers: final loss against the best tuned baseline, in percent.</p>'
     lines = []
     for number, (problem, rows) in enumerate(problems):
         best = next((row for row in rows if row.rank == 1), None)

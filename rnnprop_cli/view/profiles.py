@@ -57,7 +57,7 @@ def _profiles(group: str, rows: Sequence[SummaryRow]) -> list[Profile]:
         of_problem[row.optimizer] = min(loss, of_problem.get(row.optimizer, math.inf))
         baseline[row.optimizer] = row.is_baseline
     best = {problem: min(of_problem.values()) for problem, of_problem in losses.items()}
-    solved = {problem: loss for problem, loss in best.items() if 0 < loss < math.inf}
+    solved = {problem: loss for problem, loss in best.items() if loss < math.inf}
     if len(solved) < FEWEST_PROBLEMS:
         return []
     found = [
@@ -65,8 +65,14 @@ def _profiles(group: str, rows: Sequence[SummaryRow]) -> list[Profile]:
             group,
             optimizer,
             is_baseline,
-            tuple(sorted(losses[p].get(optimizer, math.inf) / loss for p, loss in solved.items())),
+            tuple(sorted(_ratio(losses[p].get(optimizer, math.inf), loss) for p, loss in solved.items())),
         )
         for optimizer, is_baseline in baseline.items()
     ]
     return sorted(found, key=lambda one: (*(-one.share_within(f) for f in FACTORS), one.optimizer))
+
+
+def _ratio(loss: float, best: float) -> float:
+    if loss == best:
+        return 1.0
+    return loss / best if best > 0 else math.inf  # a convex function can be solved exactly

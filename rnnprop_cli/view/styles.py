@@ -40,7 +40,7 @@ _KNOWN: Final = {
 }
 # For rules without a look of their own, and for a fifth learned optimizer.
 _OTHERS: Final = (
-    Style("#332288", "#A79BF5", (3, 3), "1"),
+    Style("#332288", "#A79BF5", (2, 1.2, 2, 1.2, 8, 1.2), "1"),
     Style("#882255", "#E58FB5", (10, 1.5, 1, 1.5, 1, 1.5), "2"),
     Style("#A6611A", "#E0B076", (4, 1, 2, 1), "3"),
     Style("#4D4D4D", "#C8C8C8", (2, 1, 2, 3), "4"),

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from rnnprop_cli.view.figures import (
     CHANCE,
     Figure,
@@ -74,10 +76,18 @@ def _rate_figure(problem: Problem, rows: Sequence[SummaryRow], styles: dict[str,
         x_scale="log",
         y_scale="log",
         x_limits=limits,
-        y_limits=y_range(lines, _CEILING, shown=0.0 if reference is None else reference[0]),
+        y_limits=y_range(lines, _CEILING, shown=_shown(lines, reference)),
         lines=tuple(lines),
         reference=reference,
     )
+
+
+def _shown(lines: Sequence[Line], reference: tuple[float, str] | None) -> float:
+    """Up to where the y axis reaches at least: to chance, or without that to where every optimizer is at its best."""
+    if reference is not None:
+        return reference[0]
+    finite = (one.middle[np.isfinite(one.middle)] for one in lines)
+    return 3 * max((float(values.min()) for values in finite if values.size), default=0.0)
 
 
 def _search(row: SummaryRow, style: Style) -> Line:
@@ -122,7 +132,7 @@ def _depth_figures(summary: Summary, styles: dict[str, Style]) -> list[Figure]:
                 x_scale="linear",
                 y_scale="log",
                 x_limits=(depths[0] - 0.4, depths[-1] + 0.4),
-                y_limits=y_range(lines, _CEILING, shown=0.0 if reference is None else reference[0]),
+                y_limits=y_range(lines, _CEILING, shown=_shown(lines, reference)),
                 lines=tuple(lines),
                 reference=reference,
                 x_ticks=tuple(map(float, depths)),

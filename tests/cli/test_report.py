@@ -71,8 +71,7 @@ def test_a_wider_terminal_shows_more_columns_and_explains_them(run, monkeypatch)
         assert column in wide.splitlines()[2]
     assert "90.00%" in wide
     assert "bootstrap" in wide
-    assert "0.290 (0.270-0.290)" not in wide
-    assert "0.280 (0.270-0.290)" in wide
+    assert "0.280 [0.270, 0.290]" in wide
 
 
 def test_json_is_valid_and_alone_on_stdout(run):

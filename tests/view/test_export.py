@@ -13,6 +13,7 @@ from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
 from rnnprop_cli.view.export import (
     cells,
     format_failures,
+    format_interval,
     format_loss,
     format_percent,
     format_rate,
@@ -121,7 +122,25 @@ def test_other_numbers_are_written_short():
     assert format_rate(None) == "-"
     assert format_percent(-7.71, 1.04) == "-7.7 ±1.0"
     assert format_percent(12345.6, 78.9) == "+12346 ±79"
+    assert format_percent(8.3e10, 1.6e10) == "+8.3e+10 ±2e+10"
     assert format_percent(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((0.305217, 0.304112, 0.307391), "0.3052 [0.3041, 0.3074]"),
+        ((0.00119, 0.00095, 0.0015), "0.00119 [0.00095, 0.00150]"),
+        ((8.25e-9, 7.266e-9, 8.674e-9), "8.25e-09 [7.27e-09, 8.67e-09]"),
+        ((0.3, 0.2, math.inf), "0.3000 [0.2000, inf]"),
+        ((math.inf, 0.2, math.inf), "inf"),
+        ((0.3, None, None), "0.3000"),
+        ((0.3, 0.3, 0.3), "0.3000 [0.3000, 0.3000]"),
+        ((None, None, None), "-"),
+    ],
+)
+def test_an_interval_is_written_to_the_digits_that_mean_something(values, text):
+    assert format_interval(*values) == text
 
 
 def test_failures_are_told_apart(summary):

@@ -51,5 +51,13 @@ def test_there_is_none_of_too_few_problems():
     assert found({}) == []
 
 
+def test_a_problem_that_was_solved_exactly_counts_for_who_did():
+    exact = {depth: {"adam": [0.0], "sgd": [1e-9]} for depth in (1, 2, 3)}
+    assert [(one.optimizer, one.ratios) for one in found(exact)][:2] == [
+        ("adam", (1.0, 1.0, 1.0)),
+        ("sgd", (math.inf, math.inf, math.inf)),
+    ]
+
+
 def test_a_problem_that_nobody_solved_takes_no_part():
     assert found({**LOSSES, 4: {"adam": [NAN], "sgd": [NAN]}})[0].ratios == (1.0, 1.0, 2.0)

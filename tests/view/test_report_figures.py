@@ -7,7 +7,7 @@ import pytest
 from bench_samples import EXPERIMENT, runs_of, small_matrix
 
 from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.figures import with_distinct_names
+from rnnprop_cli.view.figures import LOWEST, with_distinct_names
 from rnnprop_cli.view.loss_figures import MOST_POINTS, geometric_means, loss_figures
 from rnnprop_cli.view.styles import styles_of
 from rnnprop_cli.view.summary import summarize
@@ -105,6 +105,18 @@ def test_a_stretch_that_diverges_is_infinite_and_one_without_values_is_missing()
     assert geometric_means(curve, 8, 2).tolist() == pytest.approx(
         [math.inf, 4.0, math.nan, math.nan], nan_ok=True
     )
+
+
+def test_without_chance_every_optimizer_is_seen_at_its_best_and_a_solved_problem_has_a_place():
+    facts = {"dataset": None, "optimizee": "quadratic 20", "depth": None, "activation": None}
+    runs = runs_of("adam", [0.0], **facts) + runs_of("sgd", [0.01], **facts)
+    for name, losses in (("adam", (0.0, 0.1)), ("sgd", (0.01, 0.2))):
+        for rate, loss in zip((0.1, 0.2), losses, strict=True):
+            runs += runs_of(name, [loss], phase="tuning", lr=rate, lr_source="tuned", **facts)
+    (figure,) = summary_figures(summarize(EXPERIMENT, runs))
+    assert figure.reference is None
+    assert figure.y_limits[0] < lines_of(figure)["adam"].middle[0] == LOWEST
+    assert 0.03 < figure.y_limits[1] < 0.1
 
 
 def test_names_of_files_never_collide(figures):
