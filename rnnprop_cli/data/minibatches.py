@@ -94,6 +94,11 @@ class ImageMinibatches:
         self._block = -1
         self._indices_SBM = torch.empty(0)
 
+    @property
+    def stored(self) -> tuple[Tensor, Tensor, float, float]:
+        """All images [N, D] uint8 and labels [N] as they lie on the device, with scale and shift of a pixel."""
+        return self._pixels_ND, self._labels_N, self._dataset.scale, self._dataset.shift
+
     def indices(self, step: int) -> Tensor:
         """[S, M] int64 numbers of the step's images, on the device."""
         block, within = divmod(step, BLOCK_STEPS)

@@ -21,6 +21,7 @@ from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.thinning import Thinner
 from rnnprop_cli.execute.weights import Weights
+from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
@@ -78,6 +79,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
     device, dtype = engine.torch_device, DTYPES[batch.problem.dtype]
     memory = PeakMemory(device)
     horizon = batch.problem.horizon
+    kernel, _ = select_kernel(engine.kernel, device, dtype)
     optimizee = build_optimizee(
         batch.problem.optimizee,
         _dataset(dataset_of(batch.problem.optimizee), engine.data_dir),
@@ -85,8 +87,9 @@ def run_batch(job: BatchJob) -> BatchEvents:
         batch.problem.minibatch,
         dtype,
         device,
+        kernel.passes,
     )
-    optimizer = _build_optimizer(job, optimizee, dtype)
+    optimizer = _build_optimizer(job, kernel, optimizee, dtype)
     params_CP = optimizee.init_params().repeat_interleave(len(batch.learning_rates), dim=0)
     state = optimizer.init(params_CP)
 
@@ -97,8 +100,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
     for step in range(horizon):
         loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
         pending.append(loss_C)
-        updates_CP, state = optimizer.update(grads_CP, state, params_CP, donate=True)
-        params_CP += updates_CP
+        state = optimizer.advance(grads_CP, state, params_CP)
         last = step == horizon - 1
         if last or len(pending) == STEPS_PER_CHUNK or time.monotonic() - last_chunk > SECONDS_PER_CHUNK:
             last_chunk = time.monotonic()
@@ -114,18 +116,19 @@ def run_batch(job: BatchJob) -> BatchEvents:
     yield BatchDone(_results(job, first_bad.steps, final_C, heldout, elapsed_s, memory.bytes()))
 
 
-def _build_optimizer(job: BatchJob, optimizee: Optimizee, dtype: torch.dtype) -> Optimizer[Any]:
+def _build_optimizer(
+    job: BatchJob, kernel: Kernel, optimizee: Optimizee, dtype: torch.dtype
+) -> Optimizer[Any]:
     batch, weights, device = job.batch, job.weights, job.engine.torch_device
     spec = batch.optimizer
     if isinstance(spec, LearnedSpec):
         assert weights is not None, "a learned optimizer comes with its weights"
         own = weights.architecture.alpha
         rates = [own if lr is None else lr for lr in batch.learning_rates] * len(batch.seeds)
-        kernel, _ = select_kernel(job.engine.kernel, device, dtype)
         alpha_C = torch.tensor(rates, dtype=dtype, device=device)
         return build_learned(weights.architecture, weights.meta_params(dtype, device), alpha_C, kernel)
     lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
-    return build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices)
+    return build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices, kernel.passes)
 
 
 @lru_cache(maxsize=4)

@@ -146,8 +146,7 @@ class MetaTraining:
         state = optimizer.init(params_CP)
         for step in range(spec.truncation.horizon):
             _, grads_CP = optimizee.loss_and_grad(params_CP, step)
-            updates_CP, state = optimizer.update(grads_CP, state, params_CP, donate=True)
-            params_CP += updates_CP
+            state = optimizer.advance(grads_CP, state, params_CP)
         return float(optimizee.mean_loss(params_CP, spec.truncation.horizon).mean())
 
     def snapshot(self, validation_loss: float | None = None) -> Snapshot:
@@ -182,7 +181,15 @@ class MetaTraining:
 
     def _build(self, seeds: list[int]) -> Optimizee:
         spec = self.spec
-        return build_optimizee(spec.optimizee, self.dataset, seeds, spec.minibatch, self.dtype, self.device)
+        return build_optimizee(
+            spec.optimizee,
+            self.dataset,
+            seeds,
+            spec.minibatch,
+            self.dtype,
+            self.device,
+            self.kernel.passes,
+        )
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:

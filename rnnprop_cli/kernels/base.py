@@ -121,10 +121,89 @@ class Network:
         )
 
 
+class RelativeInputs(NamedTuple):
+    """RNNprop's moving averages at step t = 1, 2, ... (equations 8 and 9; `optimizers/rnnprop.py` defines them)."""
+
+    beta1: float
+    beta2: float
+    eps: float
+    t: int
+
+
+class Perceptron(NamedTuple):
+    """Shape and data of a batch of multilayer perceptrons (`optimizees/mlp.py` defines their loss)."""
+
+    widths: tuple[int, ...]  # inputs, hidden layers, classes
+    activation: str
+    pixels_ND: Tensor  # [N, D] uint8, all images
+    labels_N: Tensor  # [N] int64
+    scale: float  # a pixel x stands for x * scale + shift
+    shift: float
+
+
+class FusedPasses(Protocol):
+    """Work around the network that a body of `Kernel` can do in one pass over memory instead of many.
+
+    Each agrees within rounding with the PyTorch operations that its user would otherwise take.
+    """
+
+    def fits(self, tensor: Tensor) -> bool:
+        """Whether tensors of this dtype and device can be given."""
+        ...
+
+    def relative_step(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        inputs: RelativeInputs,
+        grads_CP: Tensor,
+        m_CP: Tensor,
+        v_CP: Tensor,
+        hidden: Hidden,
+        rate_C: Tensor,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+    ) -> None:
+        """One step of RNNprop: moments, features, network and params, all in place.
+
+        Args:
+            network: with two features.
+            meta_params_Q: [Q] flat meta-params.
+            inputs: how moments become features.
+            grads_CP: [C, P] gradients.
+            m_CP: [C, P] first moment, updated.
+            v_CP: [C, P] second moment, updated.
+            hidden: updated.
+            rate_C: [C] what the network's output is multiplied with before it is added to the params.
+            params_CP: [C, P], updated.
+            features_FN: [2, C P] receives the network's inputs; None where nobody wants them.
+        """
+        ...
+
+    def perceptron_gradient(
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """[C] mean cross-entropy and its gradient [C, P] on the images `index_SM`; None where this does not pay."""
+        ...
+
+    def rule_step(
+        self,
+        rule: str,
+        coefficients: tuple[float, ...],
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        slots_CP: tuple[Tensor, ...],
+        params_CP: Tensor,
+    ) -> None:
+        """params -= rate * direction of a classical rule, slots and params in place (see `optimizers/fused.py`)."""
+        ...
+
+
 class Kernel(Protocol):
     """Computes with the network. All bodies agree within rounding; `reference` defines what is right."""
 
     name: str
+    passes: FusedPasses | None  # None: what is around the network is left to PyTorch
 
     def step(
         self,

@@ -22,7 +22,16 @@ import torch
 from rnnprop_cli.errors import DeviceError
 
 CACHE_DIR_VARIABLE: Final = "RNNPROP_CACHE_DIR"
-SOURCES: Final = ("cpu.cpp", "cpu_window.h", "cpu_layers.h", "cpu_simd.h")
+SOURCES: Final = (
+    "cpu.cpp",
+    "cpu_layers.h",
+    "cpu_mlp.h",
+    "cpu_rules.h",
+    "cpu_simd.h",
+    "cpu_step.h",
+    "cpu_threads.h",
+    "cpu_window.h",
+)
 COMPILERS: Final = ("g++", "clang++", "c++")
 COMPILE_TIMEOUT_S: Final = 300
 FLAGS: Final = (

@@ -5,41 +5,13 @@ stored per step. Coordinates whose output gradient is zero at every step are lef
 Results do not depend on the number of threads.
 """
 
-import ctypes
-from functools import cache
-from typing import Final
-
 import torch
 from torch import Tensor
 
-from rnnprop_cli.errors import DeviceError, RunError
-from rnnprop_cli.kernels.base import Hidden, Network
-from rnnprop_cli.kernels.compiler import compile_library, openmp_entry
+from rnnprop_cli.kernels.base import FusedPasses, Hidden, Network
+from rnnprop_cli.kernels.cpu_library import check, load_library, pointers, sizes
+from rnnprop_cli.kernels.cpu_passes import CpuPasses
 from rnnprop_cli.kernels.reference import ReferenceKernel
-
-POINTER: Final = ctypes.c_void_p
-
-
-@cache
-def load_library() -> ctypes.CDLL:
-    """The compiled library with its functions declared (once a process).
-
-    Raises:
-        DeviceError: it cannot be compiled or loaded.
-    """
-    path = compile_library()
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise DeviceError(f"the fast CPU kernel could not be loaded ({error}); remove {path}") from error
-    library.rnnprop_use_openmp.argtypes = [POINTER]
-    library.rnnprop_use_openmp.restype = None
-    library.rnnprop_step.argtypes = [POINTER, ctypes.c_int64, ctypes.c_int32, *[POINTER] * 7]
-    library.rnnprop_window_gradient.argtypes = [
-        POINTER, ctypes.c_int32, ctypes.c_int64, ctypes.c_int32, *[POINTER] * 6
-    ]  # fmt: skip
-    library.rnnprop_use_openmp(openmp_entry())
-    return library
 
 
 class CpuKernel:
@@ -53,6 +25,7 @@ class CpuKernel:
 
     def __init__(self) -> None:
         self._library = load_library()
+        self.passes: FusedPasses | None = CpuPasses()
         self._reference = ReferenceKernel()
 
     @torch.no_grad()
@@ -74,12 +47,13 @@ class CpuKernel:
         h, c = hidden.h_LHN.contiguous(), hidden.c_LHN.contiguous()
         new = Hidden(h, c) if donate else Hidden(torch.empty_like(h), torch.empty_like(c))
         output = features.new_empty(n)
-        _check(
+        check(
             self._library.rnnprop_step(
-                _sizes(network),
+                sizes(network),
                 n,
                 torch.get_num_threads(),
-                *_pointers(meta_params, features, h, c, *new, output),
+                *pointers(meta_params, features, h, c, *new, output),
+                None,
             )
         )
         if donate:
@@ -110,9 +84,9 @@ class CpuKernel:
             raise ValueError(f"output_grad_TN is {tuple(output_grad_TN.shape)}, not {(steps, n)}")
         inputs = [t.contiguous() for t in (meta_params_Q, features_TFN, *hidden, output_grad_TN)]
         grad = torch.empty_like(inputs[0])
-        _check(
+        check(
             self._library.rnnprop_window_gradient(
-                _sizes(network), steps, n, torch.get_num_threads(), *_pointers(*inputs, grad)
+                sizes(network), steps, n, torch.get_num_threads(), *pointers(*inputs, grad)
             )
         )
         return grad
@@ -136,18 +110,3 @@ def _check_shapes(network: Network, meta_params_Q: Tensor, features_FN: Tensor, 
             f"shapes do not fit {network}: meta-params {tuple(meta_params_Q.shape)}, "
             f"features {tuple(features_FN.shape)}, hidden {tuple(hidden.h_LHN.shape)}"
         )
-
-
-def _sizes(network: Network) -> ctypes.Array[ctypes.c_int32]:
-    return (ctypes.c_int32 * 5)(
-        network.features, network.embedding, network.hidden, network.layers, network.bounded
-    )
-
-
-def _pointers(*tensors: Tensor) -> list[int]:
-    return [t.data_ptr() for t in tensors]
-
-
-def _check(code: int) -> None:
-    if code:
-        raise RunError("the fast CPU kernel ran out of memory; free some, or use kernel 'reference'")

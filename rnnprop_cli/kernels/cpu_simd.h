@@ -84,6 +84,27 @@ RNNPROP_INLINE Vec reciprocal(Vec x) {
 #endif
 }
 
+RNNPROP_INLINE Vec square_root(Vec x) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (Vec)_mm256_sqrt_ps((__m256)x);
+#else
+    for (int lane = 0; lane < LANES; ++lane) x[lane] = std::sqrt(x[lane]);
+    return x;
+#endif
+}
+
+RNNPROP_INLINE bool same_bits(Vec a, Vec b) {
+#if defined(__AVX512F__)
+    return _mm512_cmpneq_epi32_mask((__m512i)a, (__m512i)b) == 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32((__m256i)a, (__m256i)b)) == -1;
+#else
+    return std::memcmp(&a, &b, sizeof(Vec)) == 0;
+#endif
+}
+
 constexpr float LOG2_E = 1.44269504088896341f;
 // Beyond it a sigmoid differs from 0 or 1 by less than 1e-12.
 constexpr float EXP2_LIMIT = 40.0f;

@@ -5,10 +5,8 @@
 
 #pragma once
 
-#include <cstdlib>
-#include <new>
-
 #include "cpu_layers.h"
+#include "cpu_threads.h"
 
 namespace rnnprop {
 
@@ -16,31 +14,6 @@ struct WindowInputs {
     int T;
     int64_t N;
     const float *features, *h, *c, *output_grad;  // [T, F, N], [L, H, N], [L, H, N], [T, N]
-};
-
-// Registers from one aligned allocation; `take` hands them out.
-class Scratch {
-   public:
-    explicit Scratch(int64_t count) : count_(count) {
-        base_ = static_cast<Vec*>(std::aligned_alloc(64, (count * sizeof(Vec) + 63) / 64 * 64));
-        if (!base_) throw std::bad_alloc();
-    }
-    ~Scratch() { std::free(base_); }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-
-    Vec* take(int64_t count) {
-        Vec* result = base_ + used_;
-        used_ += count;
-        return result;
-    }
-    void zero() {
-        for (int64_t j = 0; j < count_; ++j) base_[j] = Vec{};
-    }
-
-   private:
-    Vec* base_;
-    int64_t count_, used_ = 0;
 };
 
 RNNPROP_INLINE Vec gather(const float* row, const int64_t* index, int lanes) {

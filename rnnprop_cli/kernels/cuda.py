@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.base import FusedPasses, Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 # Coordinates, warps and pipeline stages of a program. Compiled for sm_90 this fits two programs on a processor with
@@ -55,6 +55,7 @@ class CudaKernel:
     """
 
     name = "cuda"
+    passes: FusedPasses | None = None
 
     def __init__(self) -> None:
         self._programs = import_programs()

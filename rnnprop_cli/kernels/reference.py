@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import elu
 
 from rnnprop_cli.kernels.backpropagation import window_gradient
-from rnnprop_cli.kernels.base import Hidden, LSTMWeights, Network, NetworkWeights
+from rnnprop_cli.kernels.base import FusedPasses, Hidden, LSTMWeights, Network, NetworkWeights
 
 # What a window keeps is about 1 KB a coordinate and step in float32: blocks bound the memory. Every operation on a
 # block is a rendezvous of all threads, so that small blocks cost more than the cache gives back.
@@ -62,6 +62,7 @@ class ReferenceKernel:
     """Implements `Kernel` with PyTorch operations only."""
 
     name = "reference"
+    passes: FusedPasses | None = None
 
     @torch.no_grad()
     def step(

@@ -5,13 +5,12 @@ Shape legend: C cells (tasks), P coordinates, N = C P, F features, T inner steps
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.base import Hidden, Kernel
 from rnnprop_cli.meta.truncation import Span
 from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState
+from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance
 
 
 class Trajectory(NamedTuple):
@@ -41,20 +40,18 @@ def unroll(
 ) -> tuple[Window, Trajectory]:
     """Runs the steps of `span` and keeps what the backward pass needs.
 
+    The params and the buffers of the state are overwritten.
+
     Memory: T (F + 1) N numbers and the hidden state at the start; nothing grows with the horizon.
     """
     params_CP, state = trajectory
+    n_cells = len(params_CP)
     start = Hidden(state.hidden.h_LHN.clone(), state.hidden.c_LHN.clone())
-    features, losses = [], []
+    losses_TC = params_CP.new_empty(span.length, n_cells)
     grads_TCP = params_CP.new_empty(span.length, *params_CP.shape)
+    features_TFN = params_CP.new_empty(span.length, rule.network.features, params_CP.numel())
+    rate_C = params_CP.new_full((n_cells,), rule.sign * alpha)
     for t in range(span.length):
-        loss_C, grads_CP = optimizee.loss_and_grad(params_CP, span.first + t)
-        losses.append(loss_C)
-        grads_TCP[t] = grads_CP
-        features_FN, accumulators = rule.features(grads_CP, state.features, donate=True)
-        features.append(features_FN)
-        output_N, hidden = kernel.step(rule.network, meta_params_Q, features_FN, state.hidden, donate=True)
-        state = LearnedState(accumulators, hidden)
-        params_CP = torch.add(params_CP, output_N.view_as(params_CP), alpha=rule.sign * alpha)
-    window = Window(torch.stack(features), start, torch.stack(losses), grads_TCP)
-    return window, Trajectory(params_CP, state)
+        losses_TC[t], grads_TCP[t] = optimizee.loss_and_grad(params_CP, span.first + t)
+        state = advance(rule, kernel, meta_params_Q, rate_C, grads_TCP[t], state, params_CP, features_TFN[t])
+    return Window(features_TFN, start, losses_TC, grads_TCP), Trajectory(params_CP, state)

@@ -6,6 +6,7 @@ import torch
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.data.minibatches import ImageMinibatches, SineMinibatches
+from rnnprop_cli.kernels.base import FusedPasses
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.conv import Conv
 from rnnprop_cli.optimizees.lstm import LSTM
@@ -21,6 +22,7 @@ def build_optimizee(
     minibatch: int,
     dtype: torch.dtype,
     device: torch.device,
+    passes: FusedPasses | None = None,
 ) -> Optimizee:
     """The optimizee that `spec` describes, bound to its data and seeds.
 
@@ -31,6 +33,7 @@ def build_optimizee(
         minibatch: M, examples per step.
         dtype: of params and data.
         device: of params and data.
+        passes: take gradients in one pass where they can.
     """
     if isinstance(spec, LSTMSpec):
         sines = SineMinibatches(seeds, minibatch, spec.noise, spec.length, device, dtype)
@@ -38,5 +41,5 @@ def build_optimizee(
     if isinstance(spec, MLPSpec | ConvSpec):
         assert dataset is not None, f"{spec.kind} needs its dataset"
         images = ImageMinibatches(dataset, seeds, minibatch, device, dtype)
-        return MLP(spec, images) if isinstance(spec, MLPSpec) else Conv(spec, images)
+        return MLP(spec, images, passes) if isinstance(spec, MLPSpec) else Conv(spec, images)
     return Quadratic(spec.dimension, seeds, dtype, device)

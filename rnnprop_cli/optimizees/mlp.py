@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import elu
 
 from rnnprop_cli.data.minibatches import ImageMinibatches
+from rnnprop_cli.kernels.base import FusedPasses, Perceptron
 from rnnprop_cli.numerics.layout import Layout
 from rnnprop_cli.optimizees.classification import Classifier, per_cell
 from rnnprop_cli.spec.optimizees import Activation, MLPSpec
@@ -21,7 +22,15 @@ from rnnprop_cli.spec.optimizees import Activation, MLPSpec
 class MLP(Classifier):
     """Cross-entropy of D → hidden → … → hidden → classes. Coordinates: W_0 [D, H], b_0 [H], W_1, b_1, …"""
 
-    def __init__(self, spec: MLPSpec, minibatches: ImageMinibatches) -> None:
+    def __init__(
+        self, spec: MLPSpec, minibatches: ImageMinibatches, passes: FusedPasses | None = None
+    ) -> None:
+        """
+        Args:
+            spec: widths and activation.
+            minibatches: the data.
+            passes: take the gradient where they can.
+        """
         widths = [minibatches.n_inputs, *[spec.hidden] * spec.depth, minibatches.n_classes]
         shapes: list[tuple[int, ...]] = []
         fan_ins: list[int] = []
@@ -30,6 +39,8 @@ class MLP(Classifier):
             fan_ins += [fan_in, fan_in]
         super().__init__(minibatches, Layout(shapes, fan_ins), spec.init)
         self.activation: Activation = spec.activation
+        self.passes = passes
+        self.perceptron = Perceptron(tuple(widths), spec.activation, *minibatches.stored)
 
     def logits(self, params_CP: Tensor, inputs_SMD: Tensor) -> Tensor:
         """See `Classifier`."""
@@ -50,6 +61,12 @@ class MLP(Classifier):
     @torch.no_grad()
     def loss_and_grad(self, params_CP: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """See `Optimizee`."""
+        if self.passes is not None and self.passes.fits(params_CP):
+            found = self.passes.perceptron_gradient(
+                self.perceptron, self.minibatches.indices(step), params_CP
+            )
+            if found is not None:
+                return found
         minibatch = self.minibatches.at(step)
         inputs_SMD = minibatch.inputs_SMD
         *hidden, logits_CMO = self._forward(params_CP, inputs_SMD)

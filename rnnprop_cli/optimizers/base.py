@@ -32,3 +32,7 @@ class Optimizer(Protocol[State]):
             updates_CP: [C, P], to be added to the params; and the next state.
         """
         ...
+
+    def advance(self, grads_CP: Tensor, state: State, params_CP: Tensor) -> State:
+        """One step in place: the params and the buffers of `state` are overwritten; returns the next state."""
+        ...

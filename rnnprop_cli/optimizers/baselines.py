@@ -44,7 +44,7 @@ class Baseline:
 
     def __init__(self, rule: Rule, lr_C: Tensor, factor: Callable[[int], float] = lambda count: 1.0) -> None:
         self.rule = rule
-        self.lr_C1 = lr_C[:, None]
+        self.lr_C = lr_C
         self.factor = factor
 
     def init(self, params_CP: Tensor) -> RuleState:
@@ -58,8 +58,14 @@ class Baseline:
         if not donate:
             state = state._replace(slots_CP=tuple(slot.clone() for slot in state.slots_CP))
         direction_CP, scalar = self.rule.direction(grads_CP, state, params_CP)
-        updates_CP = direction_CP * (self.lr_C1 * -self.factor(state.steps))
+        updates_CP = direction_CP * (self.lr_C[:, None] * -self.factor(state.steps))
         return updates_CP, RuleState(state.steps + 1, state.slots_CP, scalar)
+
+    def advance(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> RuleState:
+        """See `Optimizer`."""
+        updates_CP, state = self.update(grads_CP, state, params_CP, donate=True)
+        params_CP += updates_CP
+        return state
 
 
 def _zeros(params_CP: Tensor, n: int) -> tuple[Tensor, ...]:
@@ -208,11 +214,16 @@ class NAdam:
         """m and v."""
         return _zeros(params_CP, 2)
 
+    def momenta(self, t: int) -> tuple[float, float]:
+        """mu_t and mu_(t+1)."""
+        mu, mu_next = (self.beta1 * (1 - 0.5 * 0.96 ** (s * self.momentum_decay)) for s in (t, t + 1))
+        return mu, mu_next
+
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """See `Rule`."""
         m_CP, v_CP = state.slots_CP
         t = state.steps + 1
-        mu, mu_next = (self.beta1 * (1 - 0.5 * 0.96 ** (s * self.momentum_decay)) for s in (t, t + 1))
+        mu, mu_next = self.momenta(t)
         product = state.scalar * mu
         m_CP.lerp_(grads_CP, 1 - self.beta1)
         v_CP.mul_(self.beta2).addcmul_(grads_CP, grads_CP, value=1 - self.beta2)

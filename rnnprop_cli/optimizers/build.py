@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.base import FusedPasses, Kernel
 from rnnprop_cli.numerics.layout import MatrixBlock
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.baselines import (
@@ -20,6 +20,7 @@ from rnnprop_cli.optimizers.baselines import (
     Rule,
 )
 from rnnprop_cli.optimizers.dm_lstm import DMRule
+from rnnprop_cli.optimizers.fused import FusedBaseline
 from rnnprop_cli.optimizers.learned import Learned, LearnedRule
 from rnnprop_cli.optimizers.lion import Lion
 from rnnprop_cli.optimizers.muon import Muon
@@ -68,10 +69,15 @@ def build_rule(spec: ClassicalSpec, matrices: Sequence[MatrixBlock] = ()) -> Rul
 
 
 def build_baseline(
-    spec: ClassicalSpec, lr_C: Tensor, horizon: int, matrices: Sequence[MatrixBlock] = ()
+    spec: ClassicalSpec,
+    lr_C: Tensor,
+    horizon: int,
+    matrices: Sequence[MatrixBlock] = (),
+    passes: FusedPasses | None = None,
 ) -> Optimizer[Any]:
     """A classical optimizer with one learning rate per cell and its schedule over `horizon` steps."""
-    return Baseline(build_rule(spec, matrices), lr_C, build_schedule(spec.schedule, horizon, spec.warmup))
+    plain = Baseline(build_rule(spec, matrices), lr_C, build_schedule(spec.schedule, horizon, spec.warmup))
+    return plain if passes is None else FusedBaseline(plain, passes)
 
 
 def build_learned_rule(spec: RNNpropSpec | DMSpec) -> LearnedRule:

@@ -8,7 +8,8 @@ from math import exp
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.base import FusedPasses, Network
+from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import DMSpec
 
 
@@ -37,3 +38,16 @@ class DMRule:
         torch.clamp(grads_CP.abs(), min=exp(-self.p), out=features_FCP[0]).log_().div_(self.p)
         torch.mul(grads_CP, exp(self.p), out=features_FCP[1]).clamp_(-1, 1)
         return features_FCP.flatten(1), state
+
+    def fused_step(
+        self,
+        passes: FusedPasses,
+        meta_params_Q: Tensor,
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        state: LearnedState,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+    ) -> LearnedState | None:
+        """See `LearnedRule`: there is none."""
+        return None

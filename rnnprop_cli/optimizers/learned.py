@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden, Kernel, Network
+from rnnprop_cli.kernels.base import FusedPasses, Hidden, Kernel, Network
 
 
 class LearnedState(NamedTuple):
@@ -32,6 +32,19 @@ class LearnedRule(Protocol):
         """[F, N] inputs of the network and the next accumulators."""
         ...
 
+    def fused_step(
+        self,
+        passes: FusedPasses,
+        meta_params_Q: Tensor,
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        state: LearnedState,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+    ) -> LearnedState | None:
+        """As `advance` below, in one pass over memory; None where there is no such."""
+        ...
+
 
 class Learned:
     """A learned optimizer with given meta-params, for use (no graph).
@@ -46,7 +59,7 @@ class Learned:
     def __init__(self, rule: LearnedRule, meta_params_Q: Tensor, alpha_C: Tensor, kernel: Kernel) -> None:
         self.rule = rule
         self.meta_params_Q = meta_params_Q
-        self.alpha_C1 = alpha_C[:, None]
+        self.rate_C = rule.sign * alpha_C
         self.kernel = kernel
 
     def init(self, params_CP: Tensor) -> LearnedState:
@@ -61,8 +74,50 @@ class Learned:
         output_N, hidden = self.kernel.step(
             self.rule.network, self.meta_params_Q, features_FN, state.hidden, donate=donate
         )
-        updates_CP = output_N.view_as(params_CP) * (self.alpha_C1 * self.rule.sign)
+        updates_CP = output_N.view_as(params_CP) * self.rate_C[:, None]
         return updates_CP, LearnedState(accumulators, hidden)
+
+    def advance(self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor) -> LearnedState:
+        """See `Optimizer`."""
+        return advance(self.rule, self.kernel, self.meta_params_Q, self.rate_C, grads_CP, state, params_CP)
+
+
+def advance(
+    rule: LearnedRule,
+    kernel: Kernel,
+    meta_params_Q: Tensor,
+    rate_C: Tensor,
+    grads_CP: Tensor,
+    state: LearnedState,
+    params_CP: Tensor,
+    features_FN: Tensor | None = None,
+) -> LearnedState:
+    """One step in place, without a graph.
+
+    Args:
+        rule: features and architecture.
+        kernel: computes the network.
+        meta_params_Q: [Q] flat meta-params.
+        rate_C: [C] what the output is multiplied with: sign times alpha.
+        grads_CP: [C, P] gradients at the params.
+        state: its buffers are overwritten.
+        params_CP: [C, P] updated.
+        features_FN: [F, N] receives the network's inputs, where somebody wants them.
+
+    Returns:
+        The next state.
+    """
+    passes = kernel.passes
+    if passes is not None and all(passes.fits(tensor) for tensor in (grads_CP, params_CP, *state.hidden)):
+        fused = rule.fused_step(passes, meta_params_Q, rate_C, grads_CP, state, params_CP, features_FN)
+        if fused is not None:
+            return fused
+    inputs_FN, accumulators = rule.features(grads_CP, state.features, donate=True)
+    if features_FN is not None:
+        features_FN.copy_(inputs_FN)
+    output_N, hidden = kernel.step(rule.network, meta_params_Q, inputs_FN, state.hidden, donate=True)
+    params_CP += output_N.view_as(params_CP) * rate_C[:, None]
+    return LearnedState(accumulators, hidden)
 
 
 def init_state(rule: LearnedRule, params_CP: Tensor) -> LearnedState:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.base import FusedPasses, Network, RelativeInputs
+from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import RNNpropSpec
 
 
@@ -54,3 +55,30 @@ class RNNpropRule:
         torch.mul(grads_CP, scale_CP, out=features_FCP[0])
         torch.mul(m_CP, scale_CP, out=features_FCP[1]).div_(1 - self.beta1**t)
         return features_FCP.flatten(1), Moments(t, m_CP, v_CP)
+
+    def fused_step(
+        self,
+        passes: FusedPasses,
+        meta_params_Q: Tensor,
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        state: LearnedState,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+    ) -> LearnedState | None:
+        """See `LearnedRule`."""
+        moments: Moments = state.features
+        inputs = RelativeInputs(self.beta1, self.beta2, self.eps, moments.steps + 1)
+        passes.relative_step(
+            self.network,
+            meta_params_Q,
+            inputs,
+            grads_CP,
+            moments.m_CP,
+            moments.v_CP,
+            state.hidden,
+            rate_C,
+            params_CP,
+            features_FN,
+        )
+        return LearnedState(moments._replace(steps=inputs.t), state.hidden)

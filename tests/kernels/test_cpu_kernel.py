@@ -7,7 +7,8 @@ import torch
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Network
 from rnnprop_cli.kernels.compiler import openmp_entry
-from rnnprop_cli.kernels.cpu import CpuKernel, load_library
+from rnnprop_cli.kernels.cpu import CpuKernel
+from rnnprop_cli.kernels.cpu_library import load_library
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 # What meta-training needs in float32; rounding alone leaves about 2e-7.
@@ -181,7 +182,7 @@ def test_threads_without_openmp_give_the_same_bits(kernel, problem, network, one
 def test_only_pytorchs_openmp_runtime_is_loaded():
     program = """
 import pathlib, torch
-from rnnprop_cli.kernels.cpu import load_library
+from rnnprop_cli.kernels.cpu_library import load_library
 def runtimes():
     lines = pathlib.Path("/proc/self/maps").read_text().splitlines()
     return {line.split()[-1] for line in lines if "libgomp" in line or "libomp" in line}

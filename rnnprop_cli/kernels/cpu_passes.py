@@ -1,0 +1,157 @@
+"""What the CPU body does besides the network: RNNprop's whole step, gradients of perceptrons, classical rules."""
+
+import ctypes
+from itertools import pairwise
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.kernels.base import Hidden, Network, Perceptron, RelativeInputs
+from rnnprop_cli.kernels.cpu_library import INT64, RelativeStep, check, load_library, pointers, sizes
+
+# Codes of cpu_rules.h and cpu_mlp.h, in their order.
+RULES: Final = (
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adagrad",
+    "adadelta",
+    "rmsprop inside",
+    "rmsprop outside",
+    "adam",
+    "nadam",
+)
+ACTIVATIONS: Final = ("sigmoid", "relu", "elu", "tanh")
+MAX_COEFFICIENTS: Final = 8
+# Wider layers than this are better off with a library's matrix products.
+WIDEST_LAYER: Final = 64
+
+
+class CpuPasses:
+    """Implements `FusedPasses` for contiguous float32 tensors on the CPU."""
+
+    def __init__(self) -> None:
+        self._library = load_library()
+
+    def fits(self, tensor: Tensor) -> bool:
+        """See `FusedPasses`."""
+        return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous()
+
+    def relative_step(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        inputs: RelativeInputs,
+        grads_CP: Tensor,
+        m_CP: Tensor,
+        v_CP: Tensor,
+        hidden: Hidden,
+        rate_C: Tensor,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+    ) -> None:
+        """See `FusedPasses`."""
+        n_cells, n_coordinates = params_CP.shape
+        n = n_cells * n_coordinates
+        state = (network.layers, network.hidden, n)
+        self._check_shapes(params_CP.shape, grads_CP, m_CP, v_CP)
+        self._check_shapes(torch.Size(state), *hidden)
+        self._check_shapes(torch.Size((n_cells,)), rate_C)
+        self._check_shapes(torch.Size((network.n_meta_params,)), meta_params_Q)
+        if features_FN is not None:
+            self._check_shapes(torch.Size((network.features, n)), features_FN)
+        step = RelativeStep(
+            *pointers(grads_CP, m_CP, v_CP),
+            None if features_FN is None else features_FN.data_ptr(),
+            *pointers(params_CP, rate_C),
+            n_coordinates,
+            1 - inputs.beta1,
+            inputs.beta2,
+            1 - inputs.beta2,
+            1 / (1 - inputs.beta1**inputs.t),
+            1 / (1 - inputs.beta2**inputs.t),
+            inputs.eps,
+        )
+        h, c = pointers(*hidden)
+        check(
+            self._library.rnnprop_step(
+                sizes(network),
+                n,
+                torch.get_num_threads(),
+                meta_params_Q.data_ptr(),
+                None,
+                h,
+                c,
+                h,
+                c,
+                None,
+                ctypes.byref(step),
+            )
+        )
+
+    def perceptron_gradient(
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`."""
+        widths = perceptron.widths
+        if max(widths[1:]) > WIDEST_LAYER or not self.fits(params_CP):
+            return None
+        n_cells, n_coordinates = params_CP.shape
+        n_seeds, n_examples = index_SM.shape
+        if n_coordinates != sum((a + 1) * b for a, b in pairwise(widths)):
+            raise ValueError(f"{n_coordinates} coordinates do not fit the widths {widths}")
+        if n_cells % n_seeds or perceptron.pixels_ND.shape[1] != widths[0]:
+            raise ValueError(f"{n_cells} cells on {n_seeds} seeds, images of {perceptron.pixels_ND.shape}")
+        index_SM = index_SM.contiguous()
+        grads_CP, loss_C = torch.empty_like(params_CP), params_CP.new_empty(n_cells)
+        check(
+            self._library.rnnprop_mlp_gradient(
+                n_cells,
+                n_seeds,
+                n_examples,
+                len(widths) - 1,
+                (INT64 * len(widths))(*widths),
+                ACTIVATIONS.index(perceptron.activation),
+                torch.get_num_threads(),
+                *pointers(perceptron.pixels_ND, index_SM, perceptron.labels_N),
+                perceptron.scale,
+                perceptron.shift,
+                *pointers(params_CP, loss_C, grads_CP),
+            )
+        )
+        return loss_C, grads_CP
+
+    def rule_step(
+        self,
+        rule: str,
+        coefficients: tuple[float, ...],
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        slots_CP: tuple[Tensor, ...],
+        params_CP: Tensor,
+    ) -> None:
+        """See `FusedPasses`."""
+        self._check_shapes(params_CP.shape, params_CP, grads_CP, *slots_CP)
+        self._check_shapes(params_CP.shape[:1], rate_C)
+        first, second, *_ = *pointers(*slots_CP), None, None
+        check(
+            self._library.rnnprop_rule_step(
+                RULES.index(rule),
+                *params_CP.shape,
+                torch.get_num_threads(),
+                (ctypes.c_float * MAX_COEFFICIENTS)(*coefficients),
+                *pointers(rate_C, grads_CP),
+                first,
+                second,
+                params_CP.data_ptr(),
+            )
+        )
+
+    def _check_shapes(self, shape: torch.Size, *tensors: Tensor) -> None:
+        """The C++ side reads raw pointers: a wrong tensor must not get there."""
+        for tensor in tensors:
+            if tensor.shape != shape or not self.fits(tensor):
+                raise ValueError(
+                    f"{tensor.dtype} of {tuple(tensor.shape)}, not contiguous float32 of {tuple(shape)}"
+                )
