@@ -24,6 +24,8 @@ WIDE_LEGEND = (
     "that a run was part of."
 )
 
+_NO_UNCERTAINTY: Final = 5e-7  # less than the last digit that is ever shown
+
 
 def format_loss(mean: float | None, half_width: float | None = None) -> str:
     """A loss with its uncertainty, both to the uncertainty's second digit.
@@ -37,7 +39,7 @@ def format_loss(mean: float | None, half_width: float | None = None) -> str:
         return "inf" if mean > 0 else str(mean)
     if mean and not 1e-3 <= abs(mean) < 1e5:
         return f"{mean:.3e}" + (f" ±{half_width:.1e}" if half_width is not None else "")
-    if not half_width:
+    if half_width is None or half_width < _NO_UNCERTAINTY:
         return f"{mean:.4f}" if abs(mean) < 10 else f"{mean:.4g}"
     decimals = _decimals(half_width)
     return f"{mean:.{decimals}f} ±{half_width:.{decimals}f}"
