@@ -220,8 +220,10 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(new, isolation_level=None)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                _set_pragmas(connection, new)
+                # No write-ahead log yet: closing would have to copy it into the file, and does not say so when a full
+                # disk prevents that. `open_writer` switches it on.
                 yield connection
             new.replace(path)
             sync_folder(path.parent)

@@ -1,0 +1,39 @@
+"""Commands that start in milliseconds, and what they end with when nothing goes wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fault_tools import BENCH_COMMAND, TRAIN_COMMAND, Nursery, fingerprint, prepare, table
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return prepare(tmp_path / "work")
+
+
+@pytest.fixture(scope="session")
+def undisturbed_table(
+    nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[object, ...]]:
+    """What the benchmark ends with when nobody interferes."""
+    folder = prepare(tmp_path_factory.mktemp("whole_bench"))
+    command = nursery.run(folder, *BENCH_COMMAND)
+    assert command.code == 0, command.said
+    return table(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed_training(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the meta-training ends with when nobody interferes."""
+    folder = prepare(tmp_path_factory.mktemp("whole_train"))
+    command = nursery.run(folder, *TRAIN_COMMAND)
+    assert command.code == 0, command.said
+    return fingerprint(folder)

@@ -1,0 +1,108 @@
+"""What can be made to go wrong inside a process of ours, by name: in the command itself and in its workers."""
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+VARIABLE = "RNNPROP_TEST_FAULTS"  # names, separated by spaces; obeyed by workers
+
+
+def jumping_clock() -> None:
+    """The wall clock jumps by a day at every look, back and forth."""
+    real, jumps = time.time, iter(range(10**9))
+    time.time = lambda: real() + (-1) ** next(jumps) * 86400.0  # type: ignore[assignment]
+
+
+def no_room_from(number: int) -> Callable[[], None]:
+    """The number-th write of a checkpoint, and every one after it, finds no room. Writes come in halves."""
+
+    def patch() -> None:
+        real, calls = os.write, iter(range(1, 10**9))
+
+        def write(descriptor: int, data: bytes) -> int:
+            if next(calls) >= number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(descriptor, data[: max(1, len(data) // 2)])
+
+        os.write = write  # type: ignore[assignment]
+
+    return patch
+
+
+def slow() -> None:
+    """Every inner step takes 5 ms: time to interfere."""
+    from rnnprop_cli.data.minibatches import ImageMinibatches
+
+    real = ImageMinibatches.at
+
+    def at(self: ImageMinibatches, step: int) -> Any:
+        time.sleep(0.005)
+        return real(self, step)
+
+    ImageMinibatches.at = at  # type: ignore[method-assign]
+
+
+def poison() -> None:
+    """The cell of tuned SGD's first learning rate and first seed kills the process that runs it."""
+
+    def is_poison(job: Any) -> bool:
+        return job.batch.phase == "tuning" and job.batch.optimizer.kind == "sgd" and _has_first_cell(job)
+
+    _before_batches(is_poison, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def _has_first_cell(job: Any) -> bool:
+    first_rate = 2.0 ** (-(job.batch.optimizer.centre_k - 1) / 2)
+    return 1_000_000 in job.batch.seeds and first_rate in job.batch.learning_rates
+
+
+def no_memory_for_several() -> None:
+    """Batches of more than two cells of Adam do not fit."""
+
+    def large(job: Any) -> bool:
+        return job.batch.optimizer.kind == "adam" and len(job.keys) > 2
+
+    _before_batches(large, _out_of_memory)
+
+
+def no_memory_for_seed_0() -> None:
+    """Whatever has seed 0 of Adam in it does not fit."""
+    _before_batches(lambda job: job.batch.optimizer.kind == "adam" and 0 in job.batch.seeds, _out_of_memory)
+
+
+def _out_of_memory() -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def _before_batches(condition: Callable[[Any], bool], action: Callable[[], None]) -> None:
+    from rnnprop_cli.execute import bench
+
+    real = bench.run_batch
+
+    def run_batch(job: Any) -> Iterator[Any]:
+        if condition(job):
+            action()
+        yield from real(job)
+
+    bench.run_batch = run_batch  # type: ignore[assignment]
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "jumping_clock": jumping_clock,
+    "slow": slow,
+    "poison": poison,
+    "no_memory_for_several": no_memory_for_several,
+    "no_memory_for_seed_0": no_memory_for_seed_0,
+    **{f"no_room_from_{number}": no_room_from(number) for number in range(1, 60)},
+}
+
+
+def inject(names: str) -> None:
+    """Makes these things go wrong from now on."""
+    for name in names.split():
+        FAULTS[name]()
