@@ -189,7 +189,7 @@ class RnnpropApp(App[None]):
 
     def action_help(self) -> None:
         palette = look_of(self.screen).palette
-        self.push_screen(Read("keys", lambda columns, rows: help_lines(palette)))
+        self.push_screen(Read("keys", lambda columns, rows: help_lines(palette, columns)))
 
     def action_next_theme(self) -> None:
         at = THEME_NAMES.index(self.theme) if self.theme in THEME_NAMES else -1

@@ -1,11 +1,13 @@
 """What ? shows: every key, by where it works."""
 
+import textwrap
 from typing import Final
 
 from rnnprop_cli.tui.plot import Palette
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line
 
+_KEY_COLUMNS: Final = 22
 SECTIONS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
     (
         "Everywhere",
@@ -39,7 +41,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("left right  h l", "crosshair; with shift ten times as far"),
             ("+ - 0  < >", "zoom in, out, reset; pan"),
             ("f", "follow the live end"),
-            ("b  s", "band over seeds: IQR, min-max, none; smoothing: .9, .98, none"),
+            ("b  s", "band over seeds: IQR, min-max, none; smoothing: over 2 %, 10 % of the steps, none"),
         ),
     ),
     (
@@ -61,12 +63,15 @@ SECTIONS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
 )  # fmt: skip
 
 
-def help_lines(palette: Palette) -> list[Line]:
-    """All sections."""
+def help_lines(palette: Palette, columns: int) -> list[Line]:
+    """All sections, broken to fit."""
     lines: list[Line] = []
     for title, keys in SECTIONS:
         lines += [[], [Part(title, palette.accent, bold=True)]]
-        lines += [
-            [Part(f"  {key:<20}", palette.series_color(0), bold=True), Part(text)] for key, text in keys
-        ]
+        for key, text in keys:
+            for number, piece in enumerate(textwrap.wrap(text, max(columns - _KEY_COLUMNS, 10))):
+                shown = key if not number else ""
+                lines.append(
+                    [Part(f"  {shown:<{_KEY_COLUMNS - 2}}", palette.series_color(0), bold=True), Part(piece)]
+                )
     return lines

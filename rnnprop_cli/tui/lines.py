@@ -8,6 +8,7 @@ from rnnprop_cli.tui.state import BAND_NAMES, ViewState
 from rnnprop_cli.tui.themes import Glyphs
 from rnnprop_cli.view.curves import Band, Curve
 from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.seed_lines import decay_over
 
 
 def group_label(group: SeedGroup, signs: Glyphs) -> str:
@@ -59,6 +60,11 @@ def plot_notes(state: ViewState, drawn: Sequence[SeedGroup]) -> str:
     if seeds > 1:
         band = BAND_NAMES[state.style.band]
         words.append(f"{band} of {seeds} seeds" if band else f"median of {seeds} seeds")
-    if state.style.decay:
-        words.append(f"EMA {state.style.decay:g}".replace("0.", "."))
-    return " · ".join(words)
+    horizon = max((group.facts.horizon for group in drawn), default=1)
+    words.append(smoothing_note(decay_over(horizon, state.style.smoothing)))
+    return " · ".join(word for word in words if word)
+
+
+def smoothing_note(decay: float) -> str:
+    """e.g. "EMA .98"; empty where nothing is smoothed."""
+    return f"EMA {decay:.3g}".replace("0.", ".") if decay else ""

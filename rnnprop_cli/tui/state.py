@@ -16,7 +16,7 @@ SortKey = Literal["problem", "name", "difference", "loss", "status", "newest"]
 SORTS: Final[tuple[SortKey, ...]] = ("problem", "name", "difference", "loss", "status", "newest")
 BANDS: Final[tuple[BandKind | None, ...]] = ("iqr", "minmax", None)
 BAND_NAMES: Final[dict[BandKind | None, str]] = {"iqr": "IQR", "minmax": "min-max", None: ""}
-DECAYS: Final = (0.0, 0.9, 0.98)
+SMOOTHINGS: Final = (0.02, 0.1, 0.0)  # shares of the horizon
 FILTER_KEYS: Final = (
     "optimizer", "optimizee", "dataset", "depth", "activation", "horizon", "lr", "phase", "status", "loss", "diff",
 )  # fmt: skip
@@ -92,7 +92,8 @@ class ViewState:
         self.style = replace(self.style, band=BANDS[(BANDS.index(self.style.band) + 1) % len(BANDS)])
 
     def cycle_smoothing(self) -> None:
-        self.style = replace(self.style, decay=DECAYS[(DECAYS.index(self.style.decay) + 1) % len(DECAYS)])
+        at = SMOOTHINGS.index(self.style.smoothing)
+        self.style = replace(self.style, smoothing=SMOOTHINGS[(at + 1) % len(SMOOTHINGS)])
 
     def sections(self) -> list[tuple[Problem | None, list[SeedGroup]]]:
         """The groups of the table: by problem, or in one piece (under None) for every other order."""

@@ -82,7 +82,7 @@ def test_keys_of_the_table_and_the_plot_work_with_the_focus_on_either(bench):
 def test_bands_and_smoothing_cycle_and_the_title_says_so(bench):
     async def script(app, pilot):
         plot = app.screen.plot
-        assert plot.notes == "IQR of 3 seeds · EMA .9"
+        assert plot.notes == "IQR of 3 seeds · EMA .5"
         await pilot.press("b")
         await settle(app, pilot)
         assert plot.notes.startswith("min-max")

@@ -1,5 +1,6 @@
 """The real command in a real terminal, with a benchmark running beside it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,11 @@ class Terminal:
             time.sleep(0.1)
         raise AssertionError(f"no {word!r} on the screen:\n{self.text()}")
 
+    def wait_until_gone(self, word: str) -> None:
+        end = time.monotonic() + _PATIENCE_S
+        while word in self.text() and time.monotonic() < end:
+            time.sleep(0.1)
+
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
@@ -75,7 +81,7 @@ def test_a_bench_beside_it_moves_on_the_screen_and_q_leaves_the_terminal_clean(t
         terminal.wait_for("live ●")
         seen = set()
         while bench.poll() is None:
-            seen |= {word for word in terminal.text().split() if word.endswith("%") and word[:-1].isdigit()}
+            seen |= set(re.findall(r" (\d+)%", terminal.text()))
             time.sleep(0.1)
         assert bench.returncode == 0, (tmp_path / "bench.log").read_text()
         assert len(seen) > 2, f"progress seen: {seen}"
@@ -88,7 +94,7 @@ def test_a_bench_beside_it_moves_on_the_screen_and_q_leaves_the_terminal_clean(t
         terminal.press("1", "?")
         terminal.wait_for("Everywhere")
         terminal.press("Escape")
-        terminal.wait_for("runs ")
+        terminal.wait_until_gone("Everywhere")  # escape and q in one breath would be alt+q
         terminal.press("q")
         terminal.wait_for("ended with 0")
     finally:

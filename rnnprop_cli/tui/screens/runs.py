@@ -58,7 +58,7 @@ class RunsScreen(BaseScreen):
     DEFAULT_CSS = """
     RunsScreen {
         & #body { layout: horizontal; }
-        & #left { width: 36; }
+        & #left { width: 38; }
         & #detail { height: 14; display: none; }
         & #values { height: 2; }
         & .-hidden { display: none !important; }

@@ -22,6 +22,7 @@ from rnnprop_cli.records import (
     ExperimentInfo,
     Status,
 )
+from rnnprop_cli.tui.lines import smoothing_note
 from rnnprop_cli.tui.plot import Plot, PlotSeries, Reading
 from rnnprop_cli.tui.reading import Training, stalled
 from rnnprop_cli.tui.run_rows import short_loss
@@ -33,6 +34,7 @@ from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.curves import Curve, smooth
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.seed_lines import decay_over
 
 _RECENT = 50  # meta-iterations that the rate is averaged over
 
@@ -62,7 +64,7 @@ class TrainScreen(BaseScreen):
         & #body { layout: horizontal; }
         & #trainings { height: 1fr; }
         & #side { width: 38; }
-        & #about { height: 12; }
+        & #about { height: 13; }
         & #rate { height: 9; display: none; }
         & #values { height: 1; }
         & .-hidden { display: none !important; }
@@ -121,7 +123,7 @@ class TrainScreen(BaseScreen):
         plot = self.plot
         plot.palette_name = self.look.palette.name
         plot.plot_title = f"meta-loss of {training.experiment.facts.name}"
-        plot.notes = f"EMA {self.state.style.decay:g}".replace("0.", ".") if self.state.style.decay else ""
+        plot.notes = smoothing_note(self._decay(training))
         plot.x_max = float(training.planned) if training.planned else None
         plot.empty_text = "queued: nothing recorded yet"
         plot.set_series(series)
@@ -162,6 +164,9 @@ class TrainScreen(BaseScreen):
         if self.table.cursor_key != shown.experiment.id and self.state.train_id is None:
             self.table.move_to(shown.experiment.id)
 
+    def _decay(self, training: Training) -> float:
+        return decay_over(training.planned or training.done or 1, self.state.style.smoothing)
+
     def _series(self, training: Training) -> list[PlotSeries]:
         names = (
             (MOVING_AVERAGE, "moving average", "m", 0),
@@ -174,7 +179,7 @@ class TrainScreen(BaseScreen):
             if curve is None or not len(curve):
                 continue
             if metric == TRAIN_LOSS:
-                curve = smooth(curve, self.state.style.decay)
+                curve = smooth(curve, self._decay(training))
             if metric == VALIDATION_LOSS and len(curve) > 1:
                 label += f" every {int(curve.steps[1] - curve.steps[0]):,}"
             series.append(
@@ -203,10 +208,8 @@ class TrainScreen(BaseScreen):
         lines: list[Line] = [
             [Part(" status   ", muted), Part(result.status, look.status_color(result.status), bold=True)],
             [Part(" done     ", muted), Part(f"{done} iterations")],
-            [
-                Part(" trains   ", muted),
-                Part(f"{facts.optimizer} on {facts.dataset or ''} {facts.optimizee}"),
-            ],
+            [Part(" trains   ", muted), Part(facts.optimizer)],
+            [Part(" on       ", muted), Part(f"{facts.dataset or ''} {facts.optimizee}".strip())],
             [Part(" horizon  ", muted), Part(f"{facts.horizon:,} steps, seed {facts.seed}")],
         ]
         if (speed := recent_rate(training.curves.get(RATE))) is not None:
