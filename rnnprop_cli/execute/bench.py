@@ -111,7 +111,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
             yield BatchProgress(step + 1)
 
     final_C = optimizee.mean_loss(params_CP, horizon).tolist()
-    heldout = optimizee.heldout(params_CP)
+    heldout = None if batch.phase == "tuning" else optimizee.heldout(params_CP)  # nothing is chosen by it
     elapsed_s = time.monotonic() - started
     yield BatchDone(_results(job, first_bad.steps, final_C, heldout, elapsed_s, memory.bytes()))
 

@@ -14,8 +14,10 @@ from rnnprop_cli.data.minibatches import ImageMinibatches
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
 from rnnprop_cli.optimizees.base import Base, Heldout
 
-# Examples per forward pass where the size is ours to choose (final loss, held-out data).
-EVALUATION_CHUNK: Final = 2000
+# Where the number of examples per forward pass is ours to choose (final loss, held-out data): at most this many, and
+# at most so many activations of all cells together that a pass stays below some hundred MB.
+EVALUATION_EXAMPLES: Final = 2000
+EVALUATION_NUMBERS: Final = 2**25
 
 
 class Classifier(Base):
@@ -45,6 +47,15 @@ class Classifier(Base):
     def logits(self, params_CP: Tensor, inputs_SMD: Tensor) -> Tensor:
         """[C, M, O] scores."""
 
+    @property
+    @abstractmethod
+    def widest(self) -> int:
+        """Numbers per example in the widest layer."""
+
+    def evaluation_chunk(self, n_cells: int) -> int:
+        """Examples per forward pass that fit."""
+        return max(1, min(EVALUATION_EXAMPLES, EVALUATION_NUMBERS // (n_cells * self.widest)))
+
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""
         minibatch = self.minibatches.at(step)
@@ -73,8 +84,9 @@ class Classifier(Base):
             count_SN.scatter_add_(1, index_SM, torch.ones_like(index_SM, dtype=torch.float64))
         count_CN = per_cell(count_SN, len(params_CP))
         total_C = torch.zeros(len(params_CP), dtype=torch.float64, device=params_CP.device)
-        for start in range(0, n_images, EVALUATION_CHUNK):
-            stop = min(start + EVALUATION_CHUNK, n_images)
+        chunk = self.evaluation_chunk(len(params_CP))
+        for start in range(0, n_images, chunk):
+            stop = min(start + chunk, n_images)
             images = source.images(slice(start, stop))
             losses_CM = self.example_losses(params_CP, images.inputs_SMD, images.targets_SM)
             total_C += (losses_CM * count_CN[:, start:stop]).sum(1)
@@ -89,8 +101,9 @@ class Classifier(Base):
         n_test = test.targets_SM.shape[1]
         loss_C = torch.zeros(len(params_CP), dtype=torch.float64, device=params_CP.device)
         correct_C = torch.zeros_like(loss_C)
-        for start in range(0, n_test, EVALUATION_CHUNK):
-            part = slice(start, start + EVALUATION_CHUNK)
+        chunk = self.evaluation_chunk(len(params_CP))
+        for start in range(0, n_test, chunk):
+            part = slice(start, start + chunk)
             logits_CMO = self.logits(params_CP, test.inputs_SMD[:, part])
             targets_CM = test.targets_SM[:, part].expand(len(params_CP), -1)
             log_p_CMO = log_softmax(logits_CMO, dim=-1)

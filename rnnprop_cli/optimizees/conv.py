@@ -29,6 +29,7 @@ class Conv(Classifier):
         self.image_shape = minibatches.image_shape
         channels, height, width = self.image_shape
         pools = 0
+        self._widest = 0
         features = 0
         shapes: list[tuple[int, ...]] = []
         fan_ins: list[int] = []
@@ -38,6 +39,7 @@ class Conv(Classifier):
                 shapes += [(filters, channels, FILTER, FILTER), (filters,)]
                 fan_ins += [channels * FILTER * FILTER] * 2
                 channels = filters
+                self._widest = max(self._widest, channels * height * width)
             elif letter == "p":
                 height, width, pools = height // 2, width // 2, pools + 1
             else:
@@ -47,6 +49,11 @@ class Conv(Classifier):
                 shapes += [(fan_in, features), (features,)]
                 fan_ins += [fan_in, fan_in]
         super().__init__(minibatches, Layout(shapes, fan_ins), spec.init)
+
+    @property
+    def widest(self) -> int:
+        """See `Classifier`."""
+        return self._widest
 
     def logits(self, params_CP: Tensor, inputs_SMD: Tensor) -> Tensor:
         """See `Classifier`."""

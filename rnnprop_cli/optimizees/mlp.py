@@ -42,6 +42,11 @@ class MLP(Classifier):
         self.passes = passes
         self.perceptron = Perceptron(tuple(widths), spec.activation, *minibatches.stored)
 
+    @property
+    def widest(self) -> int:
+        """See `Classifier`."""
+        return max(shape[-1] for shape in self.layout.shapes)
+
     def logits(self, params_CP: Tensor, inputs_SMD: Tensor) -> Tensor:
         """See `Classifier`."""
         return self._forward(params_CP, inputs_SMD)[-1]

@@ -205,3 +205,10 @@ def test_the_convex_function_is_clipped_and_starts_at_zero() -> None:
     far = torch.full((1, 4), 100.0, dtype=F64)
     assert quadratic.loss(far, 0).item() == 10.0
     assert quadratic.loss_and_grad(far, 0)[1].abs().max() == 0
+
+
+def test_evaluation_takes_fewer_examples_at_once_where_layers_are_wide() -> None:
+    narrow, wide = build("mlp"), build("conv")
+    assert narrow.evaluation_chunk(20) == 2000  # type: ignore[attr-defined]
+    assert wide.evaluation_chunk(10) * 10 * 16 * 28 * 28 <= 2**25  # type: ignore[attr-defined]
+    assert wide.evaluation_chunk(10**9) == 1  # type: ignore[attr-defined]
