@@ -1,6 +1,5 @@
 """From the store to what the screens show, reading only what is new. Runs in the watcher's thread."""
 
-import json
 import socket
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from rnnprop_cli.tui.holder import Holder, find_holder
 from rnnprop_cli.view.curves import Band, Curve
 from rnnprop_cli.view.seed_groups import Grouping, SeedGroup
 from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.training import planned_meta_iterations
 
 DEFAULT_STYLE = LineStyle()
 _ENDED: tuple[Status, ...] = ("done", "diverged", "failed", "interrupted")
@@ -187,14 +187,6 @@ def _newest(experiments: Sequence[ExperimentInfo], kind: str, wanted: int | None
     if wanted in ids:
         return wanted
     return ids[-1] if ids else None
-
-
-def planned_meta_iterations(experiment: ExperimentInfo) -> int | None:
-    """How long a meta-training is to be; None if its stored spec does not say."""
-    try:
-        return int(json.loads(experiment.facts.spec_json)["spec"]["meta_iterations"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def stalled(experiment: ExperimentInfo, holder: Holder | None) -> bool:

@@ -204,7 +204,7 @@ def problem_order(problem: Problem) -> tuple[object, ...]:
 
 
 def short_title(problem: Problem) -> str:
-    """A problem in few words, e.g. "mnist mlp sigmoid d2 ×100"."""
+    """A problem in few words, as `rnnprop bench` names them: "mnist mlp sigmoid d2 x100"."""
     depth = "" if problem.depth is None else f"d{problem.depth}"
-    parts = (problem.dataset or "", problem.optimizee, depth, f"×{problem.horizon:,}")
+    parts = (problem.dataset or "", problem.optimizee, depth, f"x{problem.horizon}")
     return " ".join(part for part in parts if part)

@@ -26,7 +26,7 @@ def test_runs_come_with_their_difference_to_the_best_tuned_baseline(bench):
         assert "deep_mlp" in text
         assert "★adam" in text
         assert "best" in text
-        assert "digits mlp sigmoid d1 ×100" in text
+        assert "digits mlp sigmoid d1 x100" in text
         learned = next(
             line for line in text.splitlines() if "rnnprop" in line and "▶" not in line and "-" in line
         )

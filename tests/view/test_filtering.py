@@ -3,7 +3,7 @@ import pytest
 from rnnprop_cli.view.filtering import Subject, parse_filter
 
 ADAM = Subject(
-    "adam mnist mlp sigmoid d2 ×100 done", {"optimizer": "adam", "depth": 2.0, "lr": 0.03125, "loss": None}
+    "adam mnist mlp sigmoid d2 x100 done", {"optimizer": "adam", "depth": 2.0, "lr": 0.03125, "loss": None}
 )
 KEYS = ("optimizer", "depth", "lr", "loss")
 

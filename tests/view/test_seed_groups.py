@@ -97,7 +97,7 @@ def test_only_problems_in_which_something_happened_are_compared_anew():
 
 def test_titles_are_short():
     (group,) = groups_of(runs_of("adam", [0.2], horizon=10_000))
-    assert short_title(group.problem) == "mnist mlp sigmoid d1 ×10,000"
+    assert short_title(group.problem) == "mnist mlp sigmoid d1 x10000"
 
 
 def test_a_pivot_puts_every_varied_axis_in_rows_or_columns():

@@ -1,12 +1,10 @@
 """Train: a meta-training's losses, its rate and its checkpoints."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar
 
-import numpy as np
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -18,8 +16,6 @@ from rnnprop_cli.records import (
     RATE,
     TRAIN_LOSS,
     VALIDATION_LOSS,
-    CheckpointInfo,
-    ExperimentInfo,
     Status,
 )
 from rnnprop_cli.tui.lines import smoothing_note
@@ -32,11 +28,10 @@ from rnnprop_cli.tui.widgets.detail import duration
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
 from rnnprop_cli.tui.widgets.values import value_lines
-from rnnprop_cli.view.curves import Curve, smooth
+from rnnprop_cli.view.curves import smooth
 from rnnprop_cli.view.safe_text import safe_text
 from rnnprop_cli.view.seed_lines import decay_over
-
-_RECENT = 50  # meta-iterations that the rate is averaged over
+from rnnprop_cli.view.training import chosen_checkpoint, recent_rate, selection_rule
 
 
 class TrainScreen(BaseScreen):
@@ -284,35 +279,6 @@ class TrainScreen(BaseScreen):
 
     def copy_text(self) -> str:
         return self.query_one("#about", Lines).text
-
-
-def recent_rate(curve: Curve | None) -> float | None:
-    """Meta-iterations a second of late; None if that is not known."""
-    if curve is None or not len(curve):
-        return None
-    late = curve.values[-_RECENT:]
-    late = late[np.isfinite(late) & (late > 0)]
-    return float(np.median(late)) if late.size else None
-
-
-def selection_rule(experiment: ExperimentInfo) -> str:
-    """By which of its losses a checkpoint is chosen: moving_average or validation."""
-    try:
-        rule = json.loads(experiment.facts.spec_json)["spec"]["checkpoint"]["select"]
-    except (ValueError, KeyError, TypeError):
-        return "moving_average"
-    return "validation" if rule == "validation" else "moving_average"
-
-
-def chosen_checkpoint(checkpoints: Iterable[CheckpointInfo], rule: str) -> CheckpointInfo | None:
-    """The checkpoint with the lowest finite loss of that kind."""
-    rated = [
-        (loss, one)
-        for one in checkpoints
-        for loss in (one.validation_loss if rule == "validation" else one.moving_average,)
-        if loss is not None and math.isfinite(loss)
-    ]
-    return min(rated, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def _loss(loss: float | None) -> str:

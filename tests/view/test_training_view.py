@@ -1,0 +1,41 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+from bench_samples import EXPERIMENT
+
+from rnnprop_cli.records import CheckpointInfo
+from rnnprop_cli.view.curves import Curve
+from rnnprop_cli.view.training import chosen_checkpoint, planned_meta_iterations, recent_rate, selection_rule
+
+
+def with_spec(text):
+    return replace(EXPERIMENT, facts=replace(EXPERIMENT.facts, spec_json=text))
+
+
+def test_the_checkpoint_with_the_lowest_finite_loss_of_the_rule_is_chosen():
+    kept = [
+        CheckpointInfo(100, "a", "", 0.5, 0.2),
+        CheckpointInfo(200, "b", "", 0.4, 0.3),
+        CheckpointInfo(300, "c", "", math.nan, None),
+    ]
+    assert chosen_checkpoint(kept, "moving_average") is kept[1]
+    assert chosen_checkpoint(kept, "validation") is kept[0]
+    assert chosen_checkpoint(kept[2:], "validation") is None
+
+
+def test_the_spec_names_the_rule_and_the_length():
+    spec = {"spec": {"meta_iterations": 15_000, "checkpoint": {"select": "validation"}}}
+    assert selection_rule(with_spec(json.dumps(spec))) == "validation"
+    assert planned_meta_iterations(with_spec(json.dumps(spec))) == 15_000
+    for broken in ("", "[]", "{}", '{"spec": 3}'):
+        assert selection_rule(with_spec(broken)) == "moving_average"
+        assert planned_meta_iterations(with_spec(broken)) is None
+
+
+def test_the_rate_is_that_of_late_and_leaves_out_what_is_not_finite():
+    values = np.r_[np.full(100, 1.0), np.full(49, 6.0), np.nan]
+    assert recent_rate(Curve.of(values)) == 6.0
+    assert recent_rate(None) is None
+    assert recent_rate(Curve.of([np.nan])) is None
