@@ -57,7 +57,7 @@ class Work:
         if self.is_running:
             self._app.notify("one is running already: i interrupts it", severity="warning")
             return
-        specs = {str(spec.path): spec for spec in find_specs(Path.cwd())}
+        specs = {str(spec.path): spec for spec in find_specs(Path())}
         rows = [Row(path, (spec.kind, spec.name, path)) for path, spec in specs.items()]
 
         def about(key: object) -> list[Line]:
@@ -104,6 +104,8 @@ class Work:
             return
         self._app.notify(safe_text(f"started {spec.kind} {spec.name}"), markup=False)
         self._app.state.look_at_newest(spec.kind)
+        # Once the question has left the screen: a tab is shown from another tab only.
+        self._app.call_after_refresh(self._app.action_show_tab, "runs" if spec.kind == "bench" else "train")
         self._timer = self._app.set_interval(_POLL_S, self._look)
         self._app.show_front()
 

@@ -61,6 +61,7 @@ class LogScreen(BaseScreen):
                 )
                 if run.result.error:
                     lines.append(LogLine(run.started_utc, "failed", run.result.error))
+            lines.sort(key=lambda line: line.time_utc, reverse=True)
             lines += [
                 LogLine("", "checkpoint", f"meta-iteration {one.meta_step:,}: {one.path}")
                 for one in reversed(training.checkpoints)
