@@ -14,10 +14,9 @@ The product is the library's, not the processor's best: where the library leaves
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
+from measuring import MATRIX_SIZE, Timings, floor_flops
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Kernel, Network
@@ -27,44 +26,8 @@ from rnnprop_cli.kernels.select import select_kernel
 COORDINATES = 15_910 + 20  # the base MLP and the auxiliary coordinates of convex tricks
 STEPS = 20
 WINDOWS = 5
-MATRIX_SIZE = 1536
 # Input weights of blank pixels: 784 x 20 of the coordinates are input weights, a third of the pixels are blank.
 ZERO_SHARE = 784 * 20 / 3 / COORDINATES
-
-
-def floor_flops(network: Network) -> float:
-    """Multiplications and additions of a meta-iteration: each weight once forward and twice backward."""
-    products = sum(
-        torch.Size(shape).numel() for name, shape in network.named_shapes() if not name.endswith("bias")
-    )
-    return 2 * 3 * products * COORDINATES * STEPS * WINDOWS
-
-
-class Timings:
-    """Seconds of named pieces of work, measured in turns."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.work: dict[str, Callable[[], object]] = {}
-        self.seconds: dict[str, list[float]] = {}
-
-    def add(self, name: str, work: Callable[[], object]) -> None:
-        self.work[name] = work
-        self.seconds[name] = []
-        work()  # compile, allocate, warm up
-
-    def _synchronize(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    def measure(self, rounds: int) -> None:
-        for _ in range(rounds):
-            for name, work in self.work.items():
-                self._synchronize()
-                start = time.perf_counter()
-                work()
-                self._synchronize()
-                self.seconds[name].append(time.perf_counter() - start)
 
 
 def blank_rows(steps: int, generator: torch.Generator) -> torch.Tensor:
@@ -103,9 +66,7 @@ def main() -> None:
     start = network.zero_hidden(COORDINATES, torch.float32, device)
 
     timings = Timings(device)
-    left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE, device=device)
-    product = torch.empty_like(left)
-    timings.add("matrix product", lambda: torch.mm(left, right, out=product))
+    timings.add_matrix_product()
     for body in bodies:
         state = Hidden(start.h_LHN.clone(), start.c_LHN.clone())
 
@@ -123,7 +84,7 @@ def main() -> None:
 
     rows = {name: (min(s), statistics.median(s)) for name, s in timings.seconds.items()}
     rate = 2 * MATRIX_SIZE**3 / rows["matrix product"][0]
-    floor_s = floor_flops(network) / rate
+    floor_s = floor_flops(network, COORDINATES, STEPS * WINDOWS) / rate
     ratios = {}
     for body in bodies:
         for case in ("", ", blank pixels"):

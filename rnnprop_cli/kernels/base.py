@@ -186,6 +186,10 @@ class FusedPasses(Protocol):
         """[C] mean cross-entropy and its gradient [C, P] on the images `index_SM`; None where this does not pay."""
         ...
 
+    def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
+        """The loss alone, [C]; None where this does not pay."""
+        ...
+
     def rule_step(
         self,
         rule: str,

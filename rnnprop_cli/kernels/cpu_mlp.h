@@ -92,7 +92,7 @@ struct MLPInputs {
     const int64_t *index, *labels;        // [S, M] of the minibatch, [images]
     float scale, shift;                   // a pixel x stands for x * scale + shift
     const float* params;                  // [C, P]
-    float *losses, *grads;                // [C], [C, P]
+    float *losses, *grads;                // [C], [C, P] or null where only the losses are wanted
     int64_t P;
 };
 
@@ -165,7 +165,6 @@ class MLPWorker {
     void operator()(int64_t cell) {
         const MLPMinibatch& batch = *minibatches_[cell * in_.seeds / in_.cells];
         const float* params = in_.params + cell * in_.P;
-        float* grads = in_.grads + cell * in_.P;
         const int64_t layers = in_.widths.size() - 1;
         std::vector<int64_t> starts{0};
         for (int64_t l = 0; l < layers; ++l) starts.push_back(starts[l] + (in_.widths[l] + 1) * in_.widths[l + 1]);
@@ -183,6 +182,8 @@ class MLPWorker {
         }
         float *delta = deltas_[0], *next = deltas_[1];
         in_.losses[cell] = cross_entropy(batch, values_[layers - 1], delta);
+        if (!in_.grads) return;
+        float* grads = in_.grads + cell * in_.P;
         for (int64_t l = layers - 1; l > 0; --l) {
             const int64_t I = in_.widths[l], O = in_.widths[l + 1];
             hidden_gradient(values_[l - 1], I, delta, O, grads + starts[l]);

@@ -94,6 +94,17 @@ class CpuPasses:
         self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
     ) -> tuple[Tensor, Tensor] | None:
         """See `FusedPasses`."""
+        grads_CP = torch.empty_like(params_CP)
+        loss_C = self._perceptron(perceptron, index_SM, params_CP, grads_CP)
+        return None if loss_C is None else (loss_C, grads_CP)
+
+    def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
+        """See `FusedPasses`."""
+        return self._perceptron(perceptron, index_SM, params_CP, None)
+
+    def _perceptron(
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor, grads_CP: Tensor | None
+    ) -> Tensor | None:
         widths = perceptron.widths
         if max(widths[1:]) > WIDEST_LAYER or not self.fits(params_CP):
             return None
@@ -104,7 +115,7 @@ class CpuPasses:
         if n_cells % n_seeds or perceptron.pixels_ND.shape[1] != widths[0]:
             raise ValueError(f"{n_cells} cells on {n_seeds} seeds, images of {perceptron.pixels_ND.shape}")
         index_SM = index_SM.contiguous()
-        grads_CP, loss_C = torch.empty_like(params_CP), params_CP.new_empty(n_cells)
+        loss_C = params_CP.new_empty(n_cells)
         check(
             self._library.rnnprop_mlp_gradient(
                 n_cells,
@@ -117,10 +128,11 @@ class CpuPasses:
                 *pointers(perceptron.pixels_ND, index_SM, perceptron.labels_N),
                 perceptron.scale,
                 perceptron.shift,
-                *pointers(params_CP, loss_C, grads_CP),
+                *pointers(params_CP, loss_C),
+                None if grads_CP is None else grads_CP.data_ptr(),
             )
         )
-        return loss_C, grads_CP
+        return loss_C
 
     def rule_step(
         self,

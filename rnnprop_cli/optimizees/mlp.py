@@ -63,6 +63,15 @@ class MLP(Classifier):
             z_CMH = torch.baddbmm(bias[:, None], a_CMH, weight)
         return [*outputs, z_CMH]
 
+    def loss(self, params_CP: Tensor, step: int) -> Tensor:
+        """See `Optimizee`."""
+        wants_graph = torch.is_grad_enabled() and params_CP.requires_grad
+        if self.passes is not None and self.passes.fits(params_CP) and not wants_graph:
+            found = self.passes.perceptron_loss(self.perceptron, self.minibatches.indices(step), params_CP)
+            if found is not None:
+                return found
+        return super().loss(params_CP, step)
+
     @torch.no_grad()
     def loss_and_grad(self, params_CP: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """See `Optimizee`."""

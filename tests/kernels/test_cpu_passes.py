@@ -67,6 +67,7 @@ def test_gradient_of_a_perceptron_is_that_of_pytorch(
     fast_loss_C, fast_grad_CP = fast.loss_and_grad(params_CP.float(), 2)
     # float32 rounding of sums of some hundred terms
     torch.testing.assert_close(fast_loss_C.double(), loss_C, rtol=1e-5, atol=1e-6)
+    assert torch.equal(fast.loss(params_CP.float(), 2), fast_loss_C) or name == "too wide"
     for cell in range(len(params_CP)):
         assert (fast_grad_CP[cell] - grad_CP[cell]).norm() < 1e-5 * grad_CP[cell].norm()
 

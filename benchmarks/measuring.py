@@ -1,0 +1,174 @@
+"""What the benchmarks share: timings in turns, the machine's floor, the base MLP and its data, peer implementations.
+
+Shared machines change from minute to minute: everything that is compared is measured in turns within one run, and
+minima of one run are compared, never numbers of two runs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.errors import DataError
+from rnnprop_cli.execute.device import PeakMemory
+from rnnprop_cli.kernels.base import Network
+
+MATRIX_SIZE = 1536
+
+
+class Timings:
+    """Seconds of named pieces of work, measured in turns."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+        self.work: dict[str, Callable[[], object]] = {}
+        self.seconds: dict[str, list[float]] = {}
+
+    def add(self, name: str, work: Callable[[], object]) -> None:
+        """Registers a piece of work and runs it once, so that what is done only once is not measured."""
+        self.work[name] = work
+        self.seconds[name] = []
+        work()
+
+    def add_matrix_product(self) -> None:
+        """The library's large float32 matrix product, by whose rate a floor is told."""
+        left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE, device=self.device)
+        product = torch.empty_like(left)
+        self.add("matrix product", lambda: torch.mm(left, right, out=product))
+
+    def measure(self, rounds: int) -> None:
+        """Runs everything `rounds` times in turns; the short matrix product several times a turn."""
+        for _ in range(rounds):
+            for name, work in self.work.items():
+                for _ in range(5 if name == "matrix product" else 1):
+                    self._synchronize()
+                    start = time.perf_counter()
+                    work()
+                    self._synchronize()
+                    self.seconds[name].append(time.perf_counter() - start)
+
+    def best(self, name: str) -> float:
+        """The shortest time, in seconds."""
+        return min(self.seconds[name])
+
+    @property
+    def flops(self) -> float:
+        """The matrix product's rate, in operations a second."""
+        return 2 * MATRIX_SIZE**3 / self.best("matrix product")
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def floor_flops(network: Network, coordinates: int, steps: int) -> float:
+    """Multiplications and additions of meta-training: each weight once forward and twice backward."""
+    products = sum(
+        torch.Size(shape).numel() for name, shape in network.named_shapes() if not name.endswith("bias")
+    )
+    return 2.0 * 3 * products * coordinates * steps
+
+
+def mnist(synthetic: bool = False) -> Dataset:
+    """MNIST where it is found (RNNPROP_DATA_DIR), else noise of its shape with a third of the pixels blank."""
+    if not synthetic:
+        try:
+            return load_dataset("mnist")
+        except DataError:
+            pass
+    generator = torch.Generator().manual_seed(0)
+    n_train, n_test = 20_000, 2_000
+    images = torch.randint(0, 256, (n_train + n_test, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    blank = torch.rand(28, 28, generator=generator) < 1 / 3
+    images[:, 0, blank] = 0
+    labels = torch.randint(0, 10, (n_train + n_test,), generator=generator)
+    return Dataset(
+        "mnist",
+        images[:n_train],
+        labels[:n_train],
+        images[n_train:],
+        labels[n_train:],
+        1 / 255,
+        note="synthetic",
+    )
+
+
+class EagerNetwork(torch.nn.Module):
+    """RNNprop's network as one writes it in PyTorch: two LSTM cells, coordinates as rows. The eager reference."""
+
+    def __init__(self, hidden: int = 20) -> None:
+        super().__init__()
+        self.embed = torch.nn.Linear(2, hidden)
+        self.cells = torch.nn.ModuleList(torch.nn.LSTMCell(hidden, hidden) for _ in range(2))
+        self.out = torch.nn.Linear(hidden, 1)
+        self.hidden = hidden
+
+    def zero_state(self, n: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+        """h and c of both cells."""
+        return [
+            (torch.zeros(n, self.hidden, device=device), torch.zeros(n, self.hidden, device=device))
+            for _ in "01"
+        ]
+
+    def forward(
+        self, features: Tensor, state: list[tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Steps of all coordinates, [N], and the next state."""
+        x = torch.nn.functional.elu(self.embed(features))
+        new = []
+        for cell, pair in zip(self.cells, state, strict=True):
+            pair = cell(x, pair)
+            new.append(pair)
+            x = pair[0]
+        return torch.tanh(self.out(x)).squeeze(1), new
+
+
+class EagerFeatures:
+    """Equations 8 and 9, coordinates as rows."""
+
+    def __init__(self, n: int, device: torch.device, beta: float = 0.95, eps: float = 1e-8) -> None:
+        self.m, self.v = torch.zeros(n, device=device), torch.zeros(n, device=device)
+        self.t, self.beta, self.eps = 0, beta, eps
+
+    def __call__(self, grad: Tensor) -> Tensor:
+        """[N, 2]."""
+        self.t += 1
+        self.m = self.beta * self.m + (1 - self.beta) * grad
+        self.v = self.beta * self.v + (1 - self.beta) * grad * grad
+        correction = 1 - self.beta**self.t
+        root = (self.v / correction).sqrt() + self.eps
+        return torch.stack([grad / root, self.m / correction / root], dim=1)
+
+
+def fresh_peak_bytes(script: str, *arguments: str) -> int:
+    """Peak memory of `script` run with these arguments in a process of its own; it prints JSON with `peak_bytes`."""
+    result = subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    return int(json.loads(result.stdout.strip().splitlines()[-1])["peak_bytes"])
+
+
+def print_peak(device: torch.device, work: Callable[[], object]) -> None:
+    """Runs the work and prints the peak memory of the process (of the device, on CUDA)."""
+    memory = PeakMemory(device)
+    work()
+    print(json.dumps({"peak_bytes": memory.bytes()}))
+
+
+def conditions(device: torch.device) -> dict[str, Any]:
+    """What a reader of numbers must know."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "load_average": load,
+    }
