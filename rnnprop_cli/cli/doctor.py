@@ -20,6 +20,7 @@ from rnnprop_cli.errors import DeviceError, StoreError
 from rnnprop_cli.view.safe_text import safe_text
 
 SAFE_SQLITE: Final = (3, 51, 3)
+LITTLE_ROOM_BYTES: Final = 1 << 30
 _STYLES: Final = {"ok": "green", "note": "yellow", "broken": "bold red"}
 
 
@@ -58,6 +59,8 @@ def examine(db: Path, data_dir: Path | None) -> Iterator[Finding]:
     yield _sqlite()
     yield from _data(data_dir)
     yield _database(db)
+    yield _writing(db)
+    yield _room(db)
     yield _terminal()
 
 
@@ -126,6 +129,33 @@ def _database(db: Path) -> Finding:
     runs = sum(sum(of_one.values()) for of_one in counts.values())
     size = where.stat().st_size / 2**20
     return Finding("database", "ok", f"{where}: {experiments:,} experiments, {runs:,} runs, {size:.1f} MiB")
+
+
+def _writing(db: Path) -> Finding:
+    """Whether a run could record its results."""
+    from rnnprop_cli.store.lock import find_holder
+
+    where = db.expanduser().resolve()
+    holder = find_holder(where)
+    if holder is not None:
+        return Finding("writing", "note", f"process {holder.pid} is writing here: {holder.command}")
+    folder = _existing(where.parent)
+    if not os.access(folder, os.W_OK | os.X_OK) or (where.exists() and not os.access(where, os.W_OK)):
+        return Finding("writing", "broken", f"{where}: not permitted; choose another place with --db")
+    return Finding("writing", "ok", "nobody is writing; runs can be recorded")
+
+
+def _room(db: Path) -> Finding:
+    folder = _existing(db.expanduser().resolve().parent)
+    free = shutil.disk_usage(folder).free
+    low = free < LITTLE_ROOM_BYTES
+    text = f"{free / 2**30:.1f} GiB free where results go" + (", which is little" if low else "")
+    return Finding("disk", "note" if low else "ok", text)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
 
 
 def _terminal() -> Finding:

@@ -22,7 +22,8 @@ from rnnprop_cli.records import CellResult
 WINDOW_PER_SLOT: Final = 4
 TRIES: Final = 4  # of a batch, or of a cell that is a batch of its own
 TRIES_ALONE: Final = 2  # of a cell whose batch has used up its tries
-FAILED_STARTS: Final = 3  # in a row: then it is not the job that kills the worker
+FAILED_STARTS: Final = 3  # in a row: then no worker will ever start here
+KILLED_STARTS: Final = 20  # in a row: somebody kills faster than we can start
 SECONDS_PER_POLL: Final = 0.2
 
 
@@ -160,7 +161,7 @@ class LocalSlots:
         self._running.remove(slot)
         if not slot.ready:
             self._failed_starts += 1
-            if self._failed_starts == FAILED_STARTS:
+            if self._failed_starts >= (FAILED_STARTS if status >= 0 else KILLED_STARTS):
                 raise RunError(
                     f"worker processes do not start ({_how(status)}); --slots 1 works without them"
                 )

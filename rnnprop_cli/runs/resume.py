@@ -1,15 +1,19 @@
 """Which experiment a meta-training belongs to: a new one, its own, or one of another environment if that is allowed."""
 
 import json
+import re
 from dataclasses import dataclass, replace
+from typing import Final
 
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import StoreError, UsageError
 from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts
+from rnnprop_cli.store.database import REPLACE
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
-INEXACT = "inexact"  # kind of the event that marks a run which went on under another environment
-_OTHER_QUESTION = ("dataset_sha256",)  # what no flag may change
+_KEY: Final = re.compile(r"[0-9a-f]{64}")
+INEXACT: Final = "inexact"  # kind of the event that marks a run which went on under another environment
+_OTHER_QUESTION: Final = ("dataset_sha256",)  # what no flag may change
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,14 @@ class Resumption:
 
         Raises:
             UsageError: `must_exist`, and the bits would be others than those of an uninterrupted run.
+            StoreError: what is recorded of it is damaged.
         """
         changed = None
         if must_exist and (found := _same_name(reader, facts)) is not None:
             changed = _changes(found, facts, allow_inexact)
             (earlier,) = reader.runs(found.id)
+            if not _KEY.fullmatch(earlier.facts.key):  # it becomes the name of a folder
+                raise StoreError(f"{writer.path}: the key of run {earlier.id} is damaged. {REPLACE}")
             facts, run = replace(facts, spec_sha256=found.facts.spec_sha256), earlier.facts
         experiment_id = writer.begin_experiment(facts, fresh=fresh)
         writer.add_runs(experiment_id, [run])

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from rnnprop_cli.data.datasets import load_dataset
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import StoreError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -40,9 +40,11 @@ from rnnprop_cli.runs.snapshots import (
 from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
 from rnnprop_cli.spec.train import TrainSpec
+from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
+KEY_IN_NAME: Final = 16  # characters of a run's key in the name of its checkpoint folder
 SECONDS_PER_FLUSH: Final = 1.0  # how long measurements wait before the store has them
 
 
@@ -66,6 +68,7 @@ def find_resumable(database: Path, name: str) -> tuple[TrainSpec, str]:
 
     Raises:
         UsageError: there is no such meta-training.
+        StoreError: what is recorded of it is damaged.
     """
     with Reader.open(database) as reader:
         experiment: ExperimentInfo
@@ -78,9 +81,14 @@ def find_resumable(database: Path, name: str) -> tuple[TrainSpec, str]:
             experiment = every[-1]
         else:
             experiment = reader.find_experiment(name, kind="train")
-    return TrainSpec.model_validate_json(
-        json.dumps(json.loads(experiment.facts.spec_json)["spec"])
-    ), experiment.facts.spec_toml
+    try:
+        recipe = json.dumps(json.loads(experiment.facts.spec_json)["spec"])
+        return TrainSpec.model_validate_json(recipe), experiment.facts.spec_toml
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{database}: the recipe of '{experiment.facts.name}' is damaged or of another version. "
+            "Start anew with --spec FILE --fresh."
+        ) from error
 
 
 def run_train(
@@ -123,7 +131,9 @@ def run_train(
             writer, reader, facts, run, fresh=fresh, must_exist=must_exist, allow_inexact=allow_inexact
         )
         experiment_id, key = place.experiment_id, place.run.key
-        folder = database.expanduser().resolve().parent / "checkpoints" / f"{experiment_id}-{key[:16]}"
+        folder = inside(
+            database.expanduser().resolve().parent, f"checkpoints/{experiment_id}-{key[:KEY_IN_NAME]}"
+        )
         if reader.keys_with_status(experiment_id)[key] == "done":
             chosen = _chosen(reader, experiment_id, spec)
             return TrainOutcome(spec.name, spec.meta_iterations, chosen, already_done=True, stopped_by=None)

@@ -118,7 +118,11 @@ def inside(folder: Path, relative: str) -> Path:
     """
     root = folder.resolve()
     path = root / relative
-    if not path.resolve().is_relative_to(root) or path.resolve() != path:
+    try:
+        resolved = path.resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of symlinks, a zero byte
+        resolved = None
+    if resolved is None or not resolved.is_relative_to(root) or resolved != path:
         raise CheckpointError(
             f"{relative}: leads out of {folder}. Checkpoints are only read from the database's own folder."
         )

@@ -86,3 +86,36 @@ def test_a_sound_database_is_counted(tmp_path: Path) -> None:
     status, text = _findings(_doctor(db, "--json"))["database"]
     assert status == "ok"
     assert "0 experiments, 0 runs" in text
+
+
+def test_who_is_writing_and_how_much_room_there_is_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import shutil
+
+    from rnnprop_cli.store.writer import Writer
+
+    db = tmp_path / "x.db"
+    before = _findings(_doctor(db, "--json"))
+    assert before["writing"] == ("ok", "nobody is writing; runs can be recorded")
+    assert before["disk"][1].endswith("free where results go") or before["disk"][0] == "note"
+    assert list(tmp_path.iterdir()) == []
+    with Writer.open(db):
+        status, text = _findings(_doctor(db, "--json"))["writing"]
+        assert (status, text.split(":")[0]) == ("note", f"process {os.getpid()} is writing here")
+    assert _findings(_doctor(db, "--json"))["writing"][0] == "ok"
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5_000_000))
+    status, text = _findings(_doctor(db, "--json"))["disk"]
+    assert (status, text) == ("note", "0.0 GiB free where results go, which is little")
+
+
+def test_a_place_that_cannot_be_written_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: real(path, mode) and not mode & os.W_OK)
+    result = _doctor(tmp_path / "x.db", "--json")
+    assert result.exit_code == 1
+    assert _findings(result)["writing"][0] == "broken"

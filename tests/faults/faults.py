@@ -17,7 +17,7 @@ def jumping_clock() -> None:
 
 
 def no_room_from(number: int) -> Callable[[], None]:
-    """The number-th write of a checkpoint, and every one after it, finds no room. Writes come in halves."""
+    """The number-th write of a checkpoint, and every one after it, finds no room."""
 
     def patch() -> None:
         real, calls = os.write, iter(range(1, 10**9))
@@ -25,11 +25,28 @@ def no_room_from(number: int) -> Callable[[], None]:
         def write(descriptor: int, data: bytes) -> int:
             if next(calls) >= number:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return real(descriptor, data[: max(1, len(data) // 2)])
+            return real(descriptor, data)
 
         os.write = write  # type: ignore[assignment]
 
     return patch
+
+
+def other_version() -> None:
+    """The program's numerics have changed."""
+    from rnnprop_cli.runs import environment
+
+    environment.NUMERICS_VERSION = 99  # type: ignore[misc]
+
+
+def other_data() -> None:
+    """The dataset holds other images than before."""
+    from dataclasses import replace
+
+    from rnnprop_cli.runs import train
+
+    real = train.load_dataset
+    train.load_dataset = lambda *arguments: replace(real(*arguments), sha256="0" * 64)
 
 
 def slow() -> None:
@@ -94,11 +111,13 @@ def _before_batches(condition: Callable[[Any], bool], action: Callable[[], None]
 
 FAULTS: dict[str, Callable[[], None]] = {
     "jumping_clock": jumping_clock,
+    "other_version": other_version,
+    "other_data": other_data,
     "slow": slow,
     "poison": poison,
     "no_memory_for_several": no_memory_for_several,
     "no_memory_for_seed_0": no_memory_for_seed_0,
-    **{f"no_room_from_{number}": no_room_from(number) for number in range(1, 60)},
+    **{f"no_room_from_{number}": no_room_from(number) for number in range(1, 20)},
 }
 
 

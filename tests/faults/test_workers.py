@@ -69,6 +69,11 @@ def run_all(slots: LocalSlots, jobs: list[BatchJob]) -> dict[tuple[str, ...], Ba
     return done
 
 
+def poll_for_ever(slots: LocalSlots) -> None:
+    while True:
+        slots.poll()
+
+
 @pytest.fixture
 def one_slot() -> Iterator[LocalSlots]:
     slots = LocalSlots(1)
@@ -199,8 +204,7 @@ def test_workers_that_do_not_start_end_the_benchmark_with_the_way_out(
     monkeypatch.setattr(worker, "_BOOT", "raise SystemExit(7)")
     one_slot.submit(job())
     with pytest.raises(RunError, match=r"exit status 7.*--slots 1"):
-        while True:
-            one_slot.poll()
+        poll_for_ever(one_slot)
 
 
 def test_an_error_in_a_worker_reaches_the_driver_as_what_it_is(one_slot: LocalSlots) -> None:
@@ -213,8 +217,7 @@ def test_an_error_in_a_worker_reaches_the_driver_as_what_it_is(one_slot: LocalSl
     engine = Engine("cpu", 1, Path("/nowhere"), "reference")
     one_slot.submit(replace(asked, batch=replace(asked.batch, problem=mnist), engine=engine))
     with pytest.raises(DataError, match="rnnprop data fetch mnist"):
-        while True:
-            one_slot.poll()
+        poll_for_ever(one_slot)
 
 
 def test_closing_leaves_no_process(one_slot: LocalSlots) -> None:
