@@ -10,6 +10,7 @@ block, N images.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 import torch
@@ -89,8 +90,7 @@ class ImageMinibatches:
         self.n_inputs = channels * height * width
         self.n_classes = dataset.classes
         self._dataset = dataset
-        self._pixels_ND = dataset.train_images.to(device).flatten(1)
-        self._labels_N = dataset.train_labels.to(device)
+        self._pixels_ND, self._labels_N = _on_device(dataset, device)
         self._block = -1
         self._indices_SBM = torch.empty(0)
 
@@ -201,6 +201,12 @@ class SineMinibatches:
         inputs, targets = values[..., :-1], values[..., -1]
         noise = torch.randn(inputs.shape, generator=generator, dtype=torch.float64)
         return (inputs + self.noise * noise).to(self.dtype), targets.to(self.dtype)
+
+
+@lru_cache(maxsize=2)
+def _on_device(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Training images [N, D] and labels [N]. They go to the device once, not for every set of seeds."""
+    return dataset.train_images.to(device).flatten(1), dataset.train_labels.to(device)
 
 
 def _generator(seed: int, purpose: str, block: int) -> torch.Generator:

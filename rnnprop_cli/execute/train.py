@@ -21,6 +21,8 @@ from rnnprop_cli.errors import CheckpointError
 from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.meta.graphed import RecordedWindows
+from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
@@ -89,6 +91,8 @@ class MetaTraining:
         self.rule: LearnedRule = build_learned_rule(spec.optimizer)
         self.kernel: Kernel
         self.kernel, self.kernel_notice = select_kernel(engine.kernel, self.device, self.dtype)
+        # launches are what a window costs on CUDA; elsewhere there is nothing to record
+        self.estimator: Estimator = RecordedWindows() if self.kernel.name == "cuda" else known_output_gradient
         name = dataset_of(spec.optimizee)
         self.dataset: Dataset | None = None if name is None else load_dataset(name, engine.data_dir)
         if snapshot is None:
@@ -107,7 +111,9 @@ class MetaTraining:
         while self.meta_iteration < spec.meta_iterations:
             started = time.monotonic()
             optimizee = self.draw_optimizee(self.meta_iteration)
-            self.state, loss = meta_iteration(spec, self.state, optimizee, self.rule, self.kernel)
+            self.state, loss = meta_iteration(
+                spec, self.state, optimizee, self.rule, self.kernel, self.estimator
+            )
             self.meta_iteration += 1
             train_loss = float(loss)
             average = self.average.add(train_loss)
