@@ -79,6 +79,8 @@ class Child:
                     env={**os.environ, "NO_COLOR": "1"},
                 )
         except OSError as error:
+            if hasattr(self, "log_path"):
+                self.log_path.unlink(missing_ok=True)
             raise RunError(f"could not start: {error.strerror or error}") from error
 
     @property
