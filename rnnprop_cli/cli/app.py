@@ -16,6 +16,7 @@ from rnnprop_cli.cli.console import DEFAULT_DB, Color, ReportingGroup, Settings,
 from rnnprop_cli.cli.doctor import doctor
 from rnnprop_cli.cli.report import report
 from rnnprop_cli.cli.train import train
+from rnnprop_cli.cli.tui import tui
 
 app = typer.Typer(
     cls=ReportingGroup,
@@ -34,6 +35,7 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[..., None] | typer.Typer], ...]] 
     ("train", MEASURE, train),
     ("bench", MEASURE, bench),
     ("report", LOOK, report),
+    ("tui", LOOK, tui),
     ("runs", LOOK, runs.app),
     ("spec", PREPARE, spec.app),
     ("data", PREPARE, data.app),

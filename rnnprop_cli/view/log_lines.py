@@ -51,7 +51,7 @@ def log_lines(
         for group in members:
             at = "" if group.facts.lr is None else f" at {group.facts.lr:.3g}"
             lines += _group_lines(group, label + at, None)
-    return sorted(reversed(lines), key=lambda line: line.time_utc, reverse=True)
+    return sorted(lines, key=lambda line: line.time_utc, reverse=True)
 
 
 def _group_lines(group: SeedGroup, label: str, begun: str | None) -> list[LogLine]:
