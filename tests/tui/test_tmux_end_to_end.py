@@ -28,7 +28,6 @@ seeds = 1
 points = 3
 max_rounds = 1
 """
-TUI = "import typer; from rnnprop_cli.cli.tui import tui; typer.run(tui)"
 _PATIENCE_S = 90.0
 
 
@@ -70,7 +69,7 @@ def test_a_bench_beside_it_moves_on_the_screen_and_q_leaves_the_terminal_clean(t
     (tmp_path / "results").mkdir()
     (tmp_path / "spec.toml").write_text(SPEC)
     terminal = Terminal(
-        tmp_path / "socket", f"{sys.executable} -c '{TUI}'; echo ended with $?; cat", tmp_path
+        tmp_path / "socket", f"{sys.executable} -m rnnprop_cli tui; echo ended with $?; cat", tmp_path
     )
     bench = None
     try:
