@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -32,6 +33,7 @@ from rnnprop_cli.store.migrations import NEWEST_VERSION
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]  # steps, values
 _SHORTEST_KEY_PREFIX = 4
+_WORD = re.compile(r"[A-Za-z0-9:_.+-]{1,40}")
 _EXPERIMENT_COLUMNS = ", ".join(("id", "created_utc", *ExperimentFacts.__dataclass_fields__))
 
 
@@ -239,7 +241,15 @@ class Reader:
 
 
 def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
-    return ExperimentInfo(id=row.pop("id"), created_utc=row.pop("created_utc"), facts=ExperimentFacts(**row))
+    row["kind"] = _word(row["kind"])
+    return ExperimentInfo(
+        id=row.pop("id"), created_utc=_word(row.pop("created_utc")), facts=ExperimentFacts(**row)
+    )
+
+
+def _word(value: Any) -> Any:
+    """A status, a kind or a time: words of our own, which nobody expects to hold anything else."""
+    return value if value is None or _WORD.fullmatch(str(value)) else "?"
 
 
 def _run_info(row: dict[str, Any]) -> RunInfo:
@@ -247,9 +257,9 @@ def _run_info(row: dict[str, Any]) -> RunInfo:
     return RunInfo(
         id=row["id"],
         experiment_id=row["experiment_id"],
-        facts=RunFacts(**{**facts, "is_baseline": bool(row["is_baseline"])}),
+        facts=RunFacts(**{**facts, "phase": _word(row["phase"]), "is_baseline": bool(row["is_baseline"])}),
         result=_cell_result(row),
-        started_utc=row["started_utc"],
+        started_utc=_word(row["started_utc"]),
     )
 
 
@@ -257,4 +267,5 @@ def _cell_result(row: dict[str, Any]) -> CellResult:
     result = {name: row[name] for name in CellResult.__dataclass_fields__}
     if row["status"] == "diverged" and row["final_loss"] is None:
         result["final_loss"] = math.nan  # SQLite keeps NaN as NULL
+    result["status"] = _word(result["status"])
     return CellResult(**result)

@@ -61,6 +61,13 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
+    def drain(self) -> None:
+        """Waits until nothing more comes."""
+        length = -1
+        while length != len(self.shown):
+            length = len(self.shown)
+            time.sleep(0.06)
+
     def close(self) -> None:
         self._open = False
         self._thread.join()
