@@ -43,15 +43,21 @@ from rnnprop_cli.spec.train import ConvexSpec, TrainSpec
 
 F32 = torch.float32
 EAGER = "eager"
+BASE_MLP = MLPSpec()
 SPEC = TrainSpec(name="speed", optimizer=RNNpropSpec(), random_scaling=3.0, convex=ConvexSpec())
 
 
 def draw(
-    dataset: Dataset, number: int, device: torch.device, passes: FusedPasses | None, tasks: int = 1
+    dataset: Dataset,
+    number: int,
+    device: torch.device,
+    passes: FusedPasses | None,
+    tasks: int = 1,
+    mlp: MLPSpec = BASE_MLP,
 ) -> Optimizee:
     """The optimizee of one meta-iteration."""
     seeds = [number * tasks + task for task in range(tasks)]
-    f = build_optimizee(MLPSpec(), dataset, seeds, SPEC.minibatch, F32, device, passes)
+    f = build_optimizee(mlp, dataset, seeds, SPEC.minibatch, F32, device, passes)
     scaled = RandomScaling(f, 3.0, seeds, "f")
     return Combined(scaled, RandomScaling(Quadratic(20, seeds, F32, device), 1.0, seeds, "g"))
 
@@ -76,7 +82,9 @@ def body_work(
     return work
 
 
-def eager_work(dataset: Dataset, device: torch.device, spec: TrainSpec = SPEC) -> Callable[[], object]:
+def eager_work(
+    dataset: Dataset, device: torch.device, spec: TrainSpec = SPEC, mlp: MLPSpec = BASE_MLP
+) -> Callable[[], object]:
     """One meta-iteration as one writes it in PyTorch."""
     network = EagerNetwork().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=spec.meta_optimizer.lr)
@@ -84,7 +92,7 @@ def eager_work(dataset: Dataset, device: torch.device, spec: TrainSpec = SPEC) -
 
     def work() -> None:
         nonlocal number
-        optimizee = draw(dataset, number, device, None)
+        optimizee = draw(dataset, number, device, None, 1, mlp)
         number += 1
         theta = optimizee.init_params()
         features, state = EagerFeatures(theta.numel(), device), network.zero_state(theta.numel(), device)

@@ -1,0 +1,359 @@
+"""Everything that needs a GPU, in one call within ten minutes.
+
+1. Correctness: the CUDA body against the reference in float64, and recorded windows against plain ones.
+2. Timings with CUDA events, all in turns: a meta-iteration of the base MLP by eager PyTorch, the reference body, the
+   CUDA body launch by launch and as CUDA graphs, and of 8 tasks at once; an inner step; a matrix of 112 cells against
+   a loop over torch.optim.
+3. The paper's recipe, trained for the time that is left.
+
+Writes results.json, tables.md, curve.csv and the trained weights. A part that fails is told and the others go on.
+
+    python benchmarks/gpu_suite.py --out gpu_results
+    python benchmarks/gpu_suite.py --out /tmp/dry --dry-run     # the whole way on a CPU, in small: times mean nothing
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DRY_RUN = "--dry-run" in sys.argv
+if DRY_RUN:
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, which torch may do
+
+import torch  # noqa: E402
+from matrix import OPTIMIZERS, BatchedMatrix, LoopedCells  # noqa: E402
+from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
+from meta_training import SPEC, draw, eager_work  # noqa: E402
+
+from rnnprop_cli.data.datasets import Dataset  # noqa: E402
+from rnnprop_cli.execute.device import Engine  # noqa: E402
+from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
+from rnnprop_cli.kernels.base import Hidden, Kernel, Network  # noqa: E402
+from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
+from rnnprop_cli.meta.graphed import RecordedWindows, record_cuda_graph, record_nothing  # noqa: E402
+from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
+from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
+from rnnprop_cli.optimizers.build import build_learned, build_learned_rule  # noqa: E402
+from rnnprop_cli.optimizers.learned import init_meta_params  # noqa: E402
+from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
+from rnnprop_cli.spec.train import CheckpointSpec, TrainSpec, TruncationSpec, ValidationSpec  # noqa: E402
+from rnnprop_cli.store.checkpoints import save_checkpoint  # noqa: E402
+
+F32 = torch.float32
+GATE = 1e-4  # relative error of a meta-gradient in float32
+TIME_FOR_MEASURING_S = 240.0  # training gets the rest
+
+
+class Suite:
+    """The parts, and what they found."""
+
+    def __init__(self, out: Path, seconds: float, dry_run: bool) -> None:
+        self.out, self.dry_run = out, dry_run
+        self.deadline = time.monotonic() + seconds
+        self.device = torch.device("cpu" if dry_run else "cuda")
+        self.dataset: Dataset = mnist(synthetic=dry_run)
+        self.record = record_nothing if dry_run else record_cuda_graph
+        self.kernel = cuda_kernel()
+        self.mlp = MLPSpec(hidden=1) if dry_run else MLPSpec()
+        short = {"truncation": TruncationSpec(horizon=4, unroll=2)} if dry_run else {}
+        self.spec: TrainSpec = SPEC.model_copy(update=short)
+        self.results: dict[str, Any] = {
+            **conditions(self.device),
+            "dry_run": dry_run,
+            "data": self.dataset.note,
+            "failed": {},
+        }
+
+    def run(self) -> None:
+        """All parts; results are written after each."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        for part in (self.correctness, self.recorded, self.timings, self.train):
+            start = time.monotonic()
+            try:
+                self.results[part.__name__] = part()
+            except Exception as error:
+                self.results["failed"][part.__name__] = f"{type(error).__name__}: {error}"
+                traceback.print_exc()
+            print(f"{part.__name__}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+            self._write()
+
+    def correctness(self) -> dict[str, Any]:
+        """Relative errors of the CUDA body's step and window gradient to the reference in float64."""
+        errors: dict[str, Any] = {}
+        networks = {"rnnprop": Network(), "dm": Network(embedding=0, bounded=False)}
+        for name, network in networks.items():
+            for n in (1, 7) if self.dry_run else (1, 33, 4097, 15_930, 127_440):
+                step, window = kernel_errors(self.kernel, network, n, 2 if self.dry_run else 20, self.device)
+                errors[f"{name} {n}"] = {"step": step, "window": window, "ok": max(step, window) < GATE}
+        errors["ok"] = all(case["ok"] for case in errors.values())
+        return errors
+
+    def recorded(self) -> dict[str, Any]:
+        """Whether recorded windows train as plain ones do: train losses of both, and why if not recorded."""
+        iterations = 1 if self.dry_run else 10
+        estimator = RecordedWindows(self.record)
+        curves = [self._losses(estimator, iterations), self._losses(known_output_gradient, iterations)]
+        worst = max(abs(a - b) / abs(b) for a, b in zip(*curves, strict=True))
+        return {
+            "notice": estimator.notice,
+            "worst_difference": worst,
+            "ok": worst < 1e-3 and not estimator.notice,
+        }
+
+    def _losses(self, estimator: Estimator, iterations: int) -> list[float]:
+        work = self.meta_work(self.kernel, estimator)
+        return [float(work()) for _ in range(iterations)]
+
+    def meta_work(self, kernel: Kernel, estimator: Estimator, tasks: int = 1) -> Callable[[], torch.Tensor]:
+        """One meta-iteration of the base MLP after the other; returns its train loss."""
+        rule = build_learned_rule(self.spec.optimizer)
+        meta_params_Q = init_meta_params(rule.network, 0, F32, self.device)
+        optimizer = build_meta_optimizer(self.spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
+        state = MetaState(meta_params_Q, optimizer)
+        number = 0
+
+        def work() -> torch.Tensor:
+            nonlocal state, number
+            optimizee = draw(self.small, number, self.device, None, tasks, self.mlp)
+            number += 1
+            state, loss = meta_iteration(self.spec, state, optimizee, rule, kernel, estimator)
+            return loss
+
+        return work
+
+    @property
+    def small(self) -> Dataset:
+        """The dataset of meta-iterations; in a dry run of four pixels, which the interpreter can take."""
+        if not self.dry_run:
+            return self.dataset
+        images = self.dataset.train_images[:, :, ::14, ::14]
+        return Dataset("small", images, self.dataset.train_labels, None, None, 1 / 255)
+
+    def timings(self) -> dict[str, Any]:
+        """Seconds by CUDA events, best of the rounds, everything in turns."""
+        tasks = 2 if self.dry_run else 8
+        device = self.device
+        clock = EventTimings(device)
+        clock.add_matrix_product()
+        plain = known_output_gradient
+        clock.add("meta-iteration, eager", eager_work(self.small, device, self.spec, self.mlp))
+        clock.add("meta-iteration, reference body", self.meta_work(ReferenceKernel(), plain))
+        clock.add("meta-iteration, cuda body", self.meta_work(self.kernel, plain))
+        clock.add(
+            "meta-iteration, cuda body recorded", self.meta_work(self.kernel, RecordedWindows(self.record))
+        )
+        many = self.meta_work(self.kernel, RecordedWindows(self.record), tasks)
+        clock.add(f"meta-iteration of {tasks} tasks, recorded", many)
+        clock.add("inner step of 15,910 coordinates, cuda body", self.step_work())
+        spec, make = OPTIMIZERS["adam"]
+        engine = Engine(device.type, torch.get_num_threads(), None, "reference")
+        seeds, rates, steps = (2, 2, 3) if self.dry_run else (8, 14, 100)
+        batched = BatchedMatrix(spec, seeds, rates, steps, engine, self.dataset)
+        looped = LoopedCells(make, 1 if self.dry_run else 4, steps, self.dataset, device)
+        clock.add("matrix, batched", batched)
+        clock.add("matrix, loop", looped)
+        started, rounds = time.monotonic(), 0
+        while rounds < (1 if self.dry_run else 20) and time.monotonic() - started < TIME_FOR_MEASURING_S:
+            clock.measure(1)
+            rounds += 1
+
+        seconds = {name: clock.best(name) for name in clock.work}
+        coordinates = draw(self.small, 0, device, None, 1, self.mlp).n_coordinates
+        network = build_learned_rule(self.spec.optimizer).network
+        floor_s = floor_flops(network, coordinates, self.spec.truncation.horizon) / clock.flops
+        one, eager = seconds["meta-iteration, cuda body recorded"], seconds["meta-iteration, eager"]
+        return {
+            "rounds": rounds,
+            "gflops": clock.flops / 1e9,
+            "floor_s": floor_s,
+            "seconds": seconds,
+            "ratio_to_floor": one / floor_s,
+            "speedup_vs_reference": eager / one,
+            "many_tasks_vs_one": seconds[f"meta-iteration of {tasks} tasks, recorded"] / one,
+            "matrix_speedup_vs_loop": (min(looped.steps_s[1:]) / looped.cells)
+            / (min(batched.steps_s[1:]) / batched.cells),
+            "peak_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        }
+
+    def step_work(self) -> Callable[[], object]:
+        """One step of RNNprop with the gradient given."""
+        spec = self.spec.optimizer
+        meta_params_Q = init_meta_params(build_learned_rule(spec).network, 0, F32, self.device)
+        optimizer = build_learned(spec, meta_params_Q, torch.tensor([0.1], device=self.device), self.kernel)
+        params_CP = torch.zeros(1, 50 if self.dry_run else 15_910, device=self.device)
+        grads_CP = torch.randn_like(params_CP)
+        state = optimizer.init(params_CP)
+
+        def work() -> None:
+            nonlocal state
+            state = optimizer.advance(grads_CP, state, params_CP)
+
+        return work
+
+    def train(self) -> dict[str, Any]:
+        """The paper's recipe until the time is up; weights and curve are written."""
+        small = {
+            "optimizee": MLPSpec(dataset="digits", hidden=1),
+            "truncation": TruncationSpec(horizon=4, unroll=2),
+            "minibatch": 4,
+            "meta_iterations": 2,
+        }
+        spec = self.spec.model_copy(
+            update={
+                "name": "rnnprop_gpu",
+                "validation": ValidationSpec(every=500),
+                "checkpoint": CheckpointSpec(every=15_000, rolling=100),
+                **(small if self.dry_run else {}),
+            }
+        )
+        kernel_name = "reference" if self.dry_run else "cuda"
+        training = MetaTraining(spec, Engine(self.device.type, torch.get_num_threads(), None, kernel_name))
+        started = time.monotonic()
+        rows = []
+        for event in training.run():
+            rows.append((*vars_of(event.result),))
+            if time.monotonic() > self.deadline:
+                break
+        elapsed_s = time.monotonic() - started
+        validation_loss = training.validate()
+        snapshot = training.snapshot(validation_loss)
+        names = [name for name in snapshot.tensors if not name.startswith(("adam.", "average"))]
+        save_checkpoint(
+            self.out,
+            "rnnprop_gpu",
+            {name: snapshot.tensors[name] for name in names},
+            {
+                "optimizer": spec.optimizer.model_dump(mode="json"),
+                "made": self._made(spec, snapshot.meta_iteration),
+            },
+        )
+        with (self.out / "curve.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(
+                [("meta_iteration", "train_loss", "average", "validation_loss"), *rows]
+            )
+        return {
+            "meta_iterations": snapshot.meta_iteration,
+            "elapsed_s": elapsed_s,
+            "ms_a_meta_iteration": 1e3 * elapsed_s / len(rows),
+            "moving_average": snapshot.moving_average,
+            "validation_loss": validation_loss,
+            "notice": getattr(training.estimator, "notice", None),
+        }
+
+    def _made(self, spec: TrainSpec, meta_iterations: int) -> dict[str, Any]:
+        recipe = spec.model_dump(mode="json")
+        return {"recipe": recipe, "meta_iterations": meta_iterations, **conditions(self.device)}
+
+    def _write(self) -> None:
+        (self.out / "results.json").write_text(json.dumps(self.results, indent=1) + "\n")
+        (self.out / "tables.md").write_text(tables(self.results))
+
+
+def vars_of(result: Any) -> tuple[Any, ...]:
+    """The columns of curve.csv."""
+    return result.meta_iteration, result.train_loss, result.moving_average, result.validation_loss
+
+
+class EventTimings(Timings):
+    """Timings by CUDA events; by the clock where there is no CUDA."""
+
+    def measure(self, rounds: int) -> None:
+        """See `Timings`."""
+        if self.device.type != "cuda":
+            super().measure(rounds)
+            return
+        for _ in range(rounds):
+            for name, work in self.work.items():
+                before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                torch.cuda.synchronize(self.device)
+                before.record()
+                work()
+                after.record()
+                after.synchronize()
+                self.seconds[name].append(before.elapsed_time(after) / 1e3)
+
+
+def cuda_kernel() -> Kernel:
+    """The Triton body, interpreted in a dry run."""
+    from rnnprop_cli.kernels.cuda import CudaKernel
+
+    return CudaKernel()
+
+
+def kernel_errors(
+    kernel: Kernel, network: Network, n: int, steps: int, device: torch.device
+) -> tuple[float, float]:
+    """Relative errors of a step's output and of a window's gradient."""
+    generator = torch.Generator().manual_seed(n)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
+
+    state = (network.layers, network.hidden, n)
+    meta_params_Q, features_TFN = 0.2 * normal(network.n_meta_params), normal(steps, network.features, n)
+    hidden, output_grad_TN = Hidden(0.3 * normal(*state), 0.5 * normal(*state)), normal(steps, n)
+    truth_N, _ = ReferenceKernel().step(network, meta_params_Q, features_TFN[0], hidden)
+    truth_Q = autograd_window_gradient(network, meta_params_Q, features_TFN, hidden, output_grad_TN)
+    single = Hidden(hidden.h_LHN.float(), hidden.c_LHN.float())
+    output_N, _ = kernel.step(network, meta_params_Q.float(), features_TFN[0].float(), single)
+    grad_Q = kernel.window_gradient(
+        network, meta_params_Q.float(), features_TFN.float(), single, output_grad_TN.float()
+    )
+    return tuple(
+        float((found.double() - truth).norm() / truth.norm())
+        for found, truth in ((output_N, truth_N), (grad_Q, truth_Q))
+    )  # type: ignore[return-value]
+
+
+def tables(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = [f"# GPU suite: {results['device']}, torch {results['torch']}", ""]
+    if results["dry_run"]:
+        lines += ["A dry run on a CPU, in small: the times mean nothing.", ""]
+    if "correctness" in results:
+        lines += ["| network, coordinates | step | window gradient | within 1e-4 |", "|---|---|---|---|"]
+        for name, case in results["correctness"].items():
+            if name != "ok":
+                lines.append(f"| {name} | {case['step']:.1e} | {case['window']:.1e} | {case['ok']} |")
+        lines.append("")
+    if "timings" in results:
+        timings = results["timings"]
+        lines += [f"Best of {timings['rounds']} rounds, floor {1e3 * timings['floor_s']:.2f} ms.", ""]
+        lines += ["| work | ms |", "|---|---|"]
+        lines += [f"| {name} | {1e3 * s:.3f} |" for name, s in timings["seconds"].items()]
+        keys = ("ratio_to_floor", "speedup_vs_reference", "many_tasks_vs_one", "matrix_speedup_vs_loop")
+        lines += ["", *(f"- {key}: {timings[key]:.2f}" for key in keys), ""]
+    for part in ("recorded", "train", "failed"):
+        if results.get(part):
+            lines += [f"## {part}", "", *(f"- {key}: {value}" for key, value in results[part].items()), ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for results, tables and weights")
+    parser.add_argument(
+        "--seconds", type=float, default=540.0, help="for everything; training takes what is left"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="on a CPU, in small, Triton interpreted")
+    args = parser.parse_args()
+    if not args.dry_run and not torch.cuda.is_available():
+        parser.error("PyTorch sees no CUDA device; try --dry-run")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    suite = Suite(args.out, args.seconds, args.dry_run)
+    suite.run()
+    print((args.out / "tables.md").read_text())
+    if suite.results["failed"]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
