@@ -8,7 +8,7 @@ up is generality: x never falls, and there are lines and bands, nothing else.
 
 from rnnprop_cli.tui.plot.palette import PALETTES, Palette
 from rnnprop_cli.tui.plot.raster import Charset
-from rnnprop_cli.tui.plot.series import PlotSeries
-from rnnprop_cli.tui.plot.widget import Plot, Reading
+from rnnprop_cli.tui.plot.series import PlotSeries, Reading
+from rnnprop_cli.tui.plot.widget import Plot
 
 __all__ = ["PALETTES", "Charset", "Palette", "Plot", "PlotSeries", "Reading"]

@@ -13,6 +13,18 @@ from rnnprop_cli.view.curves import Band, Curve, FloatArray, bin_width, envelope
 _POINTS_PER_DOT = 4  # with no more points than this to a dot column there is nothing to thin
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One series at the crosshair; NaN where it has no value (or no band)."""
+
+    label: str
+    letter: str
+    color_index: int
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, eq=False)
 class PlotSeries:
     """One line of a plot.

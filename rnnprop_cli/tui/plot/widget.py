@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
 from textual.actions import SkipAction
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
@@ -22,25 +21,14 @@ from rnnprop_cli.tui.plot.frame import (
     with_crosshair,
     x_at,
 )
+from rnnprop_cli.tui.plot.keys import PLOT_KEYS
 from rnnprop_cli.tui.plot.paint import Painter
 from rnnprop_cli.tui.plot.palette import PALETTES, Palette
 from rnnprop_cli.tui.plot.raster import Charset
 from rnnprop_cli.tui.plot.scale import Axis
-from rnnprop_cli.tui.plot.series import PlotSeries, nearest_x, next_x
+from rnnprop_cli.tui.plot.series import PlotSeries, Reading, nearest_x, next_x
 from rnnprop_cli.tui.plot.view import View
 from rnnprop_cli.view.safe_text import safe_text
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One series at the crosshair; NaN where it has no value (or no band)."""
-
-    label: str
-    letter: str
-    color_index: int
-    value: float
-    low: float
-    high: float
 
 
 class Plot(Widget, can_focus=True):
@@ -61,23 +49,7 @@ class Plot(Widget, can_focus=True):
     }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "toggle_log_y", "log y"),
-        Binding("x", "toggle_log_x", "log x", show=False),
-        Binding("left,h", "move(-1)", "crosshair", show=False),
-        Binding("right,l", "move(1)", "crosshair", show=False),
-        Binding("shift+left,H", "move(-10)", "crosshair x10", show=False),
-        Binding("shift+right,L", "move(10)", "crosshair x10", show=False),
-        Binding("g,home", "move_to_end(-1)", "first step", show=False),
-        Binding("G,end", "move_to_end(1)", "last step", show=False),
-        Binding("escape", "hide_crosshair", "hide crosshair", show=False),
-        Binding("plus,equals_sign", "zoom(2.0)", "zoom in", show=False),
-        Binding("minus", "zoom(0.5)", "zoom out", show=False),
-        Binding("0", "reset_view", "reset zoom", show=False),
-        Binding("less_than_sign,comma,ctrl+left", "pan(-0.25)", "pan left", show=False),
-        Binding("greater_than_sign,full_stop,ctrl+right", "pan(0.25)", "pan right", show=False),
-        Binding("f", "toggle_follow", "follow"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = PLOT_KEYS
 
     plot_title: reactive[str] = reactive("")
     x_label: reactive[str] = reactive("")
