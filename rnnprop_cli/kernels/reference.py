@@ -1,7 +1,7 @@
 """The plain body: PyTorch operations on any device and in any dtype, and the definition of what is right.
 
 `network_step` is the network as the paper draws it, differentiable; `autograd_window_gradient` leaves its derivative to
-autograd. `ReferenceKernel` computes the same with the derivative written out (`backpropagation.py`), which spares most
+autograd. `ReferenceKernel` computes the same with the derivative written out (`written_out.py`), which spares most
 of autograd's thousands of small operations; tests hold it to the autograd form.
 """
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
-from rnnprop_cli.kernels.backpropagation import window_gradient
 from rnnprop_cli.kernels.base import FusedPasses, Hidden, LSTMWeights, Network, NetworkWeights
+from rnnprop_cli.kernels.written_out import step_in_place, window_gradient
 
 # What a window keeps is about 1 KB a coordinate and step in float32: blocks bound the memory. Every operation on a
 # block is a rendezvous of all threads, so that small blocks cost more than the cache gives back.
@@ -75,12 +75,9 @@ class ReferenceKernel:
         donate: bool = False,
     ) -> tuple[Tensor, Hidden]:
         """See `Kernel.step`."""
-        output, new = network_step(network, network.weights(meta_params_Q), features_FN, hidden)
-        if donate:
-            hidden.h_LHN.copy_(new.h_LHN)
-            hidden.c_LHN.copy_(new.c_LHN)
-            new = hidden
-        return output, new
+        if not donate:
+            hidden = Hidden(hidden.h_LHN.clone(), hidden.c_LHN.clone())
+        return step_in_place(network, meta_params_Q, features_FN, hidden), hidden
 
     @torch.no_grad()
     def window_gradient(

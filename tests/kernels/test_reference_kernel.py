@@ -51,6 +51,15 @@ def test_written_out_gradient_is_autograds(problem, relative_error, network, zer
     assert relative_error(ReferenceKernel().window_gradient(*p.window), truth) < 1e-13
 
 
+def test_written_out_step_is_the_networks(problem, relative_error, network):
+    p = problem(network, 70).double()
+    output, new = ReferenceKernel().step(network, p.meta_params_Q, p.features_TFN[0], p.hidden)
+    truth, true_new = network_step(network, network.weights(p.meta_params_Q), p.features_TFN[0], p.hidden)
+    assert relative_error(output, truth) < 1e-13
+    assert relative_error(new.h_LHN, true_new.h_LHN) < 1e-14
+    assert relative_error(new.c_LHN, true_new.c_LHN) < 1e-14
+
+
 def test_nan_in_the_output_gradient_is_not_hidden(problem, network):
     p = problem(network, 10)
     p.output_grad_TN.zero_()
