@@ -83,7 +83,8 @@ class LocalSlots:
 
     def finished(self) -> list[Dispatched]:
         """See `Dispatcher`."""
-        self._receive(0)
+        while self._receive(0):
+            continue
         done = [each for each in self._told if isinstance(each.event, BatchDone)]
         self._told.clear()
         return done
@@ -116,10 +117,11 @@ class LocalSlots:
         except OSError:
             return  # it died while it was idle; `_receive` sees the end of its socket
 
-    def _receive(self, timeout_s: float) -> None:
-        """Takes what the workers have sent within a moment."""
+    def _receive(self, timeout_s: float) -> bool:
+        """Takes what the workers have sent within a moment; whether there was anything."""
         by_socket = {slot.socket: slot for slot in self._running}
-        for socket in wait(list(by_socket), timeout_s) if by_socket else ():
+        sent = wait(list(by_socket), timeout_s) if by_socket else []
+        for socket in sent:
             assert isinstance(socket, worker.Socket)
             slot = by_socket[socket]
             try:
@@ -133,6 +135,7 @@ class LocalSlots:
                 raise message
             elif slot.task is not None:
                 self._tell(slot, message)
+        return bool(sent)
 
     def _tell(self, slot: _Slot, event: BatchProgress | BatchDone) -> None:
         assert slot.task is not None

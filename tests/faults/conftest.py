@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_tools import BENCH_COMMAND, TRAIN_COMMAND, Nursery, fingerprint, prepare, table
+from fault_tools import BENCH_COMMAND, TALLY, TRAIN_COMMAND, Nursery, fingerprint, prepare, table
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +37,9 @@ def undisturbed_training(nursery: Nursery, tmp_path_factory: pytest.TempPathFact
     command = nursery.run(folder, *TRAIN_COMMAND)
     assert command.code == 0, command.said
     return fingerprint(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much was injected."""
+    for what, count in sorted(TALLY.items()):
+        terminalreporter.write_line(f"injected: {count:>6,} {what}")

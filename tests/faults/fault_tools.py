@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.snapshots import latest_snapshot
 from rnnprop_cli.store.reader import Reader
 
+TALLY: Counter[str] = Counter()  # what was injected, told at the end; a test that fails tells what was lost
 ROOT = Path(rnnprop_cli.__file__).parents[1]
 DB = "a.db"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fault_tools import (
     BENCH_COMMAND,
+    TALLY,
     TRAIN_COMMAND,
     Nursery,
     checkpoint_folder,
@@ -44,7 +45,13 @@ def temporary_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("command", [BENCH_COMMAND, TRAIN_COMMAND], ids=["bench", "train"])
-@pytest.mark.parametrize("room", [4_000, 60_000, 120_000, 150_000, 200_000, 500_000])
+@pytest.mark.parametrize(
+    "room",
+    [
+        pytest.param(room, marks=() if room in (4_000, 150_000, 500_000) else pytest.mark.slow)
+        for room in (4_000, 60_000, 100_000, 120_000, 150_000, 200_000, 300_000, 500_000)
+    ],
+)
 def test_a_full_disk_is_exit_3_and_with_room_again_it_ends_as_ever(
     nursery: Nursery,
     small_disk: Path,
@@ -61,8 +68,9 @@ def test_a_full_disk_is_exit_3_and_with_room_again_it_ends_as_ever(
         assert stopped.code == 3, stopped.said
         assert str(small_disk) in stopped.said.replace("\n", "")
         assert "bytes are free" in stopped.said
-    assert room > 300_000 or stopped.code == 3
+    assert room >= 300_000 or stopped.code == 3  # the whole run fits
     assert not temporary_files(small_disk)
+    TALLY["full disks"] += stopped.code == 3
     if (small_disk / "checkpoints").exists():
         latest_snapshot(checkpoint_folder(small_disk))  # what is there is whole
     ballast.unlink()
@@ -87,6 +95,7 @@ def test_whichever_write_of_a_checkpoint_fails_the_last_one_is_intact(
     assert "No space left on device" in command.said
     assert "bytes are free" in command.said
     assert not temporary_files(folder)
+    TALLY["failing writes of a checkpoint"] += 1
     place = checkpoint_folder(folder)
     assert all(side_path(path).exists() for path in place.glob("*.safetensors"))
     for path in checkpoint_files(place):

@@ -10,6 +10,7 @@ import pytest
 from fault_tools import (
     BENCH,
     BENCH_COMMAND,
+    TALLY,
     Nursery,
     children_of,
     committed,
@@ -115,6 +116,7 @@ def test_a_poison_cell_fails_alone_with_the_reason(
     assert "this cell alone" in (done[poisoned.keys].results[0].error or "")
     assert done["harmless",].results[0].status == "done"
     assert one_slot.restarts == tries + local.TRIES_ALONE  # no more restarts than deaths
+    TALLY["workers that a poison cell killed"] += one_slot.restarts
 
 
 def test_a_killed_worker_costs_its_own_batch_a_second_try_and_nothing_else(
@@ -132,6 +134,7 @@ def test_a_killed_worker_costs_its_own_batch_a_second_try_and_nothing_else(
             killed += 1
     assert command.wait() == 0, command.said
     assert killed == 2
+    TALLY["kill -9 of a worker"] += killed
     now = committed(folder)
     assert {key: now[key] for key in before} == before
     assert table(folder) == undisturbed_table
@@ -146,6 +149,7 @@ def test_no_process_is_left_after_a_kill_of_the_driver_and_the_table_is_the_same
     workers = children_of(command.pid)
     command.send(signal.SIGKILL)
     assert command.wait() == -signal.SIGKILL
+    TALLY["kill -9 of a driver of two slots"] += 1
     wait_until(lambda: not any(map(is_alive, workers)), seconds=5)
     before = committed(folder)
     assert statuses(folder).count("running") <= 2 * 6  # a batch a slot
@@ -169,7 +173,7 @@ def test_drivers_of_two_slots_killed_at_seeded_moments_lose_and_repeat_nothing(
             time.sleep(draw.uniform(0.5, 9))
             workers = children_of(command.pid)
             command.send(signal.SIGKILL)
-            command.wait()
+            TALLY["kill -9 of a driver of two slots"] += command.wait() == -signal.SIGKILL
             wait_until(lambda workers=workers: not any(map(is_alive, workers)), seconds=5)
             now = committed(folder)
             assert {key: now[key] for key in before} == before
@@ -195,6 +199,7 @@ def test_workers_killed_at_seeded_moments_change_nothing(
             killed += 1
     assert command.wait() == 0, command.said
     assert killed >= 5
+    TALLY["kill -9 of a worker"] += killed
     assert table(folder) == undisturbed_table
 
 

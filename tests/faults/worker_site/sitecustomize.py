@@ -5,7 +5,17 @@ import sys
 from pathlib import Path
 
 if names := os.environ.get("RNNPROP_TEST_FAULTS"):
-    sys.path.append(str(Path(__file__).parents[1]))
-    from faults import inject
+    from rnnprop_cli.execute import worker
 
-    inject(names)
+    carry_out = worker._carry_out
+
+    def with_faults(pickled: bytes, socket: worker.Socket) -> None:
+        """Before the first job: here would be too early, for what is imported here a worker is not yet watched."""
+        sys.path.append(str(Path(__file__).parents[1]))
+        from faults import inject
+
+        worker._carry_out = carry_out
+        inject(names)
+        carry_out(pickled, socket)
+
+    worker._carry_out = with_faults
