@@ -32,6 +32,13 @@ def no_room_from(number: int) -> Callable[[], None]:
     return patch
 
 
+def patient() -> None:
+    """A batch may kill any number of workers: who kills them here is not the batch."""
+    from rnnprop_cli.execute import local
+
+    local.TRIES = 1000  # type: ignore[misc]
+
+
 def other_version() -> None:
     """The program's numerics have changed."""
     from rnnprop_cli.runs import environment
@@ -112,6 +119,7 @@ def _before_batches(condition: Callable[[Any], bool], action: Callable[[], None]
 FAULTS: dict[str, Callable[[], None]] = {
     "jumping_clock": jumping_clock,
     "other_version": other_version,
+    "patient": patient,
     "other_data": other_data,
     "slow": slow,
     "poison": poison,

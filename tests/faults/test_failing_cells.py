@@ -97,6 +97,34 @@ def test_the_cpu_allocators_own_error_splits_the_batch(monkeypatch: pytest.Monke
     assert {result.status for result in last.results} == {"done"}
 
 
+@pytest.mark.gpu
+def test_a_batch_that_does_not_fit_the_device_runs_in_halves_there() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    problem = Problem(MLPSpec(dataset="digits", hidden=4000), 3, 2000, "float32")
+    batch = CellBatch(problem, SGDSpec(), (0.1,), tuple(range(16)), "final")
+    job = BatchJob(batch, tuple(map(str, batch.seeds)), None, Engine("cuda", 1, None, "reference"), 100)
+
+    def results(of: BatchJob) -> tuple[CellResult, ...]:
+        torch.cuda.empty_cache()
+        *_, last = run_job(of)
+        assert isinstance(last, BatchDone)
+        return last.results
+
+    whole, half = (results(of)[0].peak_bytes or 0 for of in (job, dispatch.halves(job)[0]))
+    total = torch.cuda.get_device_properties(0).total_memory
+    try:
+        torch.cuda.set_per_process_memory_fraction((0.4 * whole + 0.6 * half) / total)
+        assert {result.status for result in results(job)} == {"done"}
+        torch.cuda.set_per_process_memory_fraction(0.5 * half / total)
+        assert {result.status for result in results(job)} == {"failed"}
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert {result.status for result in results(job)} == {"done"}
+
+
 @pytest.mark.parametrize("wild", [1e30, 3e38])
 def test_a_cell_that_blows_up_changes_no_bit_of_its_neighbours(wild: float) -> None:
     def outcome(rates: tuple[float, ...]) -> dict[str, tuple[object, ...]]:
