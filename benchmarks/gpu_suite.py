@@ -28,6 +28,7 @@ if DRY_RUN:
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, which torch may do
 
 import torch  # noqa: E402
+from gpu_tables import tables  # noqa: E402
 from matrix import OPTIMIZERS, BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
@@ -140,7 +141,7 @@ class Suite:
         """Seconds by CUDA events, best of the rounds, everything in turns."""
         tasks = 2 if self.dry_run else 8
         device = self.device
-        clock = EventTimings(device)
+        clock = Timings(device)
         clock.add_matrix_product()
         plain = known_output_gradient
         clock.add("meta-iteration, eager", eager_work(self.small, device, self.spec, self.mlp))
@@ -261,25 +262,6 @@ def vars_of(result: Any) -> tuple[Any, ...]:
     return result.meta_iteration, result.train_loss, result.moving_average, result.validation_loss
 
 
-class EventTimings(Timings):
-    """Timings by CUDA events; by the clock where there is no CUDA."""
-
-    def measure(self, rounds: int) -> None:
-        """See `Timings`."""
-        if self.device.type != "cuda":
-            super().measure(rounds)
-            return
-        for _ in range(rounds):
-            for name, work in self.work.items():
-                before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                torch.cuda.synchronize(self.device)
-                before.record()
-                work()
-                after.record()
-                after.synchronize()
-                self.seconds[name].append(before.elapsed_time(after) / 1e3)
-
-
 def cuda_kernel() -> Kernel:
     """The Triton body, interpreted in a dry run."""
     from rnnprop_cli.kernels.cuda import CudaKernel
@@ -310,30 +292,6 @@ def kernel_errors(
         float((found.double() - truth).norm() / truth.norm())
         for found, truth in ((output_N, truth_N), (grad_Q, truth_Q))
     )  # type: ignore[return-value]
-
-
-def tables(results: dict[str, Any]) -> str:
-    """The results as Markdown."""
-    lines = [f"# GPU suite: {results['device']}, torch {results['torch']}", ""]
-    if results["dry_run"]:
-        lines += ["A dry run on a CPU, in small: the times mean nothing.", ""]
-    if "correctness" in results:
-        lines += ["| network, coordinates | step | window gradient | within 1e-4 |", "|---|---|---|---|"]
-        for name, case in results["correctness"].items():
-            if name != "ok":
-                lines.append(f"| {name} | {case['step']:.1e} | {case['window']:.1e} | {case['ok']} |")
-        lines.append("")
-    if "timings" in results:
-        timings = results["timings"]
-        lines += [f"Best of {timings['rounds']} rounds, floor {1e3 * timings['floor_s']:.2f} ms.", ""]
-        lines += ["| work | ms |", "|---|---|"]
-        lines += [f"| {name} | {1e3 * s:.3f} |" for name, s in timings["seconds"].items()]
-        keys = ("ratio_to_floor", "speedup_vs_reference", "many_tasks_vs_one", "matrix_speedup_vs_loop")
-        lines += ["", *(f"- {key}: {timings[key]:.2f}" for key in keys), ""]
-    for part in ("recorded", "train", "failed"):
-        if results.get(part):
-            lines += [f"## {part}", "", *(f"- {key}: {value}" for key, value in results[part].items()), ""]
-    return "\n".join(lines)
 
 
 def main() -> None:
