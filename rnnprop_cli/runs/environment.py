@@ -10,23 +10,25 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli import __version__
-from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.execute.device import DTYPES, Engine
+from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import ExperimentFacts, Kind
 from rnnprop_cli.spec.base import Spec
 
 # Raised whenever a change of the code moves any number, so that old results are never mixed with new ones.
-NUMERICS_VERSION: Final = 1
+NUMERICS_VERSION: Final = 2
 _PACKAGES: Final = ("torch", "numpy", "rnnprop")
 
 
 def identity_facts(engine: Engine, dtype: str) -> dict[str, str | int]:
     """What the bits of a result depend on besides the spec and the data."""
+    kernel, _ = select_kernel(engine.kernel, engine.torch_device, DTYPES[dtype])
     return {
         "device": engine.device,
         "threads": engine.threads,
         "dtype": dtype,
-        "kernel": engine.kernel,
+        "kernel": kernel.name,  # the body that was found: bodies differ in the last bits
         "torch": version("torch"),
         "numerics": NUMERICS_VERSION,
     }

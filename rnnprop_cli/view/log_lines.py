@@ -51,6 +51,7 @@ def log_lines(
         for group in members:
             at = "" if group.facts.lr is None else f" at {group.facts.lr:.3g}"
             lines += _group_lines(group, label + at, None)
+    lines.reverse()  # of lines of one second the one written last comes first
     return sorted(lines, key=lambda line: line.time_utc, reverse=True)
 
 
