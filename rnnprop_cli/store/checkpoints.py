@@ -84,6 +84,8 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> tuple[dict[str, ND
     Raises:
         CheckpointError: a file is absent, a symlink or damaged; says which one and what to do.
     """
+    if path.name.endswith(SUFFIX) and not path.exists():
+        raise CheckpointError(f"{path}: there is no such file (seen from {Path.cwd()}).")
     side = _read_side_file(path)
     content = _read(path)
     found = hashlib.sha256(content).hexdigest()

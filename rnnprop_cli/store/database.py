@@ -19,6 +19,7 @@ APPLICATION_ID: Final = 0x524E4E50  # "RNNP"
 BUSY_TIMEOUT_S: Final = 30.0
 _SMALLEST_PAGE: Final = 512
 REPLACE: Final = "Put a backup in its place, or move the file away to start afresh."
+_HOT_JOURNAL: Final = "SQLITE_READONLY_ROLLBACK"
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
 
@@ -41,6 +42,8 @@ def _remedy(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorname", "") or ""
     if code.startswith("SQLITE_FULL"):
         return _make_room(path)
+    if code == _HOT_JOURNAL:
+        return "Whoever wrote last was killed amid it; the next run repairs that, and so does `rnnprop db migrate`."
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"Another program held the database for {BUSY_TIMEOUT_S:g} s; close it and try again."
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -178,17 +181,37 @@ def open_writer(path: Path, newest_version: int) -> sqlite3.Connection:
     Raises:
         StoreError: as `open_reader`, or WAL is not possible where the database lies.
     """
-    open_reader(path, newest_version)[0].close()  # looks first: a writable opening may replay a WAL
+    look_before_writing(path, newest_version)
     with storage_errors(path):
         connection = sqlite3.connect(
             path.resolve().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
         )
         try:
+            _check_version(path, connection.execute("PRAGMA user_version").fetchone()[0], newest_version)
             _set_pragmas(connection, path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def look_before_writing(path: Path, newest_version: int) -> int | None:
+    """Refuse what a writer must not touch, before a writable opening replays a log or a journal.
+
+    Returns:
+        The schema version; None where only a writer can tell, because the last one was killed amid a transaction.
+
+    Raises:
+        StoreError: as `open_reader`.
+    """
+    try:
+        connection, version = open_reader(path, newest_version)
+    except StoreError as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") != _HOT_JOURNAL:
+            raise
+        return None  # its first page has been checked
+    connection.close()
+    return version
 
 
 def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
@@ -222,9 +245,10 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                # No write-ahead log yet: closing would have to copy it into the file, and does not say so when a full
-                # disk prevents that. `open_writer` switches it on.
+                # The write-ahead log comes last and stays empty: closing would have to copy it into the file, and does
+                # not say so when a full disk prevents that.
                 yield connection
+                _set_pragmas(connection, new)
             new.replace(path)
             sync_folder(path.parent)
         except BaseException:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from rnnprop_cli.errors import CheckpointError, StoreError
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
-from rnnprop_cli.store.database import REPLACE, open_reader, storage_errors, sync_folder
+from rnnprop_cli.store.database import (
+    REPLACE,
+    look_before_writing,
+    open_reader,
+    storage_errors,
+    sync_folder,
+)
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.writer import Writer
 
@@ -113,8 +119,7 @@ def migrate_database(path: Path) -> int:
     Raises:
         StoreError: there is none, it is not ours, or another process writes to it.
     """
-    connection, version = open_reader(path, NEWEST_VERSION)
-    connection.close()
+    version = look_before_writing(path, NEWEST_VERSION)
     with Writer.open(path):
         pass
-    return version
+    return NEWEST_VERSION if version is None else version

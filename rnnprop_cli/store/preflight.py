@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnnprop_cli.store.database import open_reader
+from rnnprop_cli.store.database import look_before_writing
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.writer import prepare_folder
@@ -17,4 +17,4 @@ def check_writable(database: Path) -> None:
     path = prepare_folder(database)
     with writer_lock(path):
         if path.exists():
-            open_reader(path, NEWEST_VERSION)[0].close()
+            look_before_writing(path, NEWEST_VERSION)

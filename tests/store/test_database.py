@@ -12,8 +12,9 @@ from store_samples import EXPERIMENT, block, writer_with_runs
 
 from rnnprop_cli.errors import StoreError
 from rnnprop_cli.records import CellResult
-from rnnprop_cli.store.database import APPLICATION_ID
-from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.database import APPLICATION_ID, creating
+from rnnprop_cli.store.maintenance import migrate_database
+from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
@@ -235,3 +236,33 @@ def test_opening_a_reader_beside_the_writer_drops_none_of_its_locks(database):
         writer.log_event(1, "note", "after")
     with Reader.open(database) as reader:
         assert [event.text for event in reader.events(1)] == ["before", "after"]
+
+
+DIE_AMID_A_TRANSACTION = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode = DELETE")
+connection.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the end
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE run SET error = hex(zeroblob(5000))")
+os._exit(0)
+"""
+
+
+def test_a_journal_that_a_killed_writer_left_is_rolled_back_by_the_next_one(database):
+    # As after a kill while a database from `db backup` is switched back to the write-ahead log.
+    subprocess.run([sys.executable, "-c", DIE_AMID_A_TRANSACTION, str(database)], check=True)
+    assert database.with_name("rnnprop.db-journal").exists()
+    with pytest.raises(StoreError, match="rnnprop db migrate"), Reader.open(database):
+        pass
+    assert migrate_database(database) == NEWEST_VERSION
+    with Reader.open(database) as reader:
+        assert {run.result.error for run in reader.runs(1)} == {None}
+        assert len(reader.curve(1, "loss")[0]) == 3000
+
+
+def test_a_new_database_has_its_write_ahead_log_from_the_start(tmp_path):
+    with creating(tmp_path / "x.db") as connection:
+        migrate(connection)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db"]
+    assert (tmp_path / "x.db").read_bytes()[18:20] == b"\x02\x02"  # the file format's numbers for WAL
