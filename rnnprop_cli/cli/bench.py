@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnnprop_cli.cli.console import EXIT_FAILED, settings, stderr, stdout
+from rnnprop_cli.cli.console import EXIT_FAILED, settings, stderr, stdout, this_command
 from rnnprop_cli.cli.options import (
     DataDirOption,
     Device,
@@ -106,9 +106,7 @@ def bench(
         text += f", {outcome.failed} failed" if outcome.failed else ""
         stderr().print(text)
         if outcome.stopped_by is not None:
-            stderr().print(
-                f"stopped; the same command goes on: rnnprop {database}bench --spec {shlex.quote(str(spec))}"
-            )
+            stderr().print(f"stopped; the same command goes on: {this_command()}", soft_wrap=True)
         else:
             stderr().print(f"see it with: rnnprop {database}report {asked.name}", soft_wrap=True)
     if outcome.stopped_by is not None:
@@ -158,6 +156,8 @@ class _Watcher:
                 self.display.line(event.text)
             case observer.BenchPlanned():
                 self.display.begin(event.name, event.cells, 0)
+                if event.done:
+                    self.display.line(f"{event.done:,} cells are in the store already")
             case observer.CellsAdded():
                 self.display.grow(event.cells)
             case observer.BatchStep():

@@ -6,6 +6,7 @@ or an exception goes through `safe_text` before it reaches a terminal.
 
 import contextlib
 import os
+import shlex
 import sys
 import traceback
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ def use_color(color: Color) -> None:
     _color = color
     if color is Color.NEVER:
         os.environ["NO_COLOR"] = "1"  # Typer's help and child processes read it
+
+
+def this_command() -> str:
+    """The command line of this process, as a shell takes it."""
+    return shlex.join(["rnnprop", *sys.argv[1:]])
 
 
 def stdout() -> Console:

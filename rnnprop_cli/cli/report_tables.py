@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnprop_cli.view.export import DISPENSABLE, LEGEND, WIDE_LEGEND, cells, used_columns
-from rnnprop_cli.view.paper import paper_sentence
 from rnnprop_cli.view.problem_groups import IN_DISTRIBUTION
 from rnnprop_cli.view.profiles import FACTORS, profiles
+from rnnprop_cli.view.remarks import remarks
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
 
@@ -32,7 +32,7 @@ def print_tables(out: Console, summary: Summary) -> None:
         table = problem_table(rows, out.width)
         explained |= {str(column.header) for column in table.columns}
         out.print(table)
-        for sentence in filter(None, map(paper_sentence, rows)):
+        for sentence in (each for row in rows for each in remarks(row)):
             out.print(safe_text(sentence), style="dim")
         out.print()
     for title, table in _profile_tables(summary):

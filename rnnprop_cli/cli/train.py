@@ -102,6 +102,15 @@ def train(
             must_exist=resume is not None,
             allow_inexact=allow_inexact,
         )
+    given = {
+        "--threads": threads,
+        "--data-dir": data_dir,
+        "--kernel": None if kernel is Kernel.AUTO else kernel.value,
+    }
+    given["--device"] = None if device is Device.AUTO else device.value
+    same_engine = "".join(
+        f" {flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None
+    )
     database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
     chosen = outcome.chosen
     if as_json:
@@ -120,7 +129,7 @@ def train(
         if outcome.stopped_by is not None:
             stderr().print(
                 f"stopped after {outcome.meta_iterations} meta-iterations; go on with:"
-                f" rnnprop {database}train --resume {outcome.name}",
+                f" rnnprop {database}train --resume {outcome.name}{same_engine}",
                 soft_wrap=True,
             )
     if outcome.stopped_by is not None:

@@ -90,6 +90,8 @@ def run_bench(
     facts = experiment_facts("bench", spec.name, spec, spec_toml, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
         experiment_id = writer.begin_experiment(facts, fresh=fresh)
+        for name, found in cell_facts.weights.items():
+            observe(Notice(f"weights {name}: {found.source}"))
         ledger = _Ledger(writer, reader, experiment_id, retry_failed)
         dispatcher: Dispatcher = InProcess() if slots == 1 else LocalSlots(slots)
         driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)

@@ -45,6 +45,7 @@ from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
 KEY_IN_NAME: Final = 16  # characters of a run's key in the name of its checkpoint folder
+OWNER_IN_NAME: Final = 8
 SECONDS_PER_FLUSH: Final = 1.0  # how long measurements wait before the store has them
 
 
@@ -132,7 +133,7 @@ def run_train(
         )
         experiment_id, key = place.experiment_id, place.run.key
         folder = inside(
-            database.expanduser().resolve().parent, f"checkpoints/{experiment_id}-{key[:KEY_IN_NAME]}"
+            database.expanduser().resolve().parent, f"checkpoints/{_folder_name(reader, place, database)}"
         )
         if reader.keys_with_status(experiment_id)[key] == "done":
             chosen = _chosen(reader, experiment_id, spec)
@@ -147,7 +148,9 @@ def run_train(
         if place.inexact:
             observe(Notice(place.inexact))
         observe(TrainPlanned(spec.name, spec.meta_iterations, training.meta_iteration, training.kernel.name))
-        recorder = _Recorder(spec, writer, place, folder, database, observe)
+        recorder = _Recorder(
+            spec, writer, place, folder, database, observe, _seconds_so_far(reader, experiment_id)
+        )
         recorder.run(training, stop)
         chosen = _chosen(reader, experiment_id, spec)
         if not stop:
@@ -169,6 +172,21 @@ def run_train(
         already_done=False,
         stopped_by=stop.exit_code if stop else None,
     )
+
+
+def _folder_name(reader: Reader, place: Resumption, database: Path) -> str:
+    """Where the checkpoints of an experiment lie. Other databases in the same folder, and one that was deleted and
+    made anew, have experiments of the same id and recipe: their checkpoints must never be taken for ours."""
+    created = reader.experiment(place.experiment_id).created_utc
+    owner = content_hash([database.expanduser().resolve().name, place.experiment_id, created])
+    return f"{place.run.key[:KEY_IN_NAME]}-{owner[:OWNER_IN_NAME]}"
+
+
+def _seconds_so_far(reader: Reader, experiment_id: int) -> float:
+    """What the meta-iterations that the store has took, before an interruption."""
+    (info,) = reader.runs(experiment_id)
+    _, rates = reader.curve(info.id, RATE)
+    return float(np.sum(1 / rates[rates > 0]))
 
 
 def _chosen(reader: Reader, experiment_id: int, spec: TrainSpec) -> CheckpointInfo | None:

@@ -40,8 +40,8 @@ def find_weights(name: str, database: Path) -> Weights:
     """The weights that a spec calls `name`.
 
     Args:
-        name: a path that ends in .safetensors; else the name of shipped weights; else the name or id of a
-            meta-training in the database, optionally with `@N` for its checkpoint after N meta-iterations.
+        name: a path that ends in .safetensors; else the name or id of a meta-training in the database, optionally with
+            `@N` for its checkpoint after N meta-iterations; else the name of shipped weights.
         database: where to look for meta-trainings.
 
     Raises:
@@ -50,12 +50,13 @@ def find_weights(name: str, database: Path) -> Weights:
     """
     if name.endswith(SUFFIX):
         return _load(Path(name).expanduser())
-    if name in shipped_names():
-        return _load(shipped_folder() / f"{name}{SUFFIX}")
+    shipped = name in shipped_names()
     if database.expanduser().exists():
-        found = _from_store(name, database.expanduser())
+        found = _from_store(name, database.expanduser(), must_have_checkpoint=not shipped)
         if found is not None:
             return found
+    if shipped:
+        return _load(shipped_folder() / f"{name}{SUFFIX}")
     raise UsageError(
         f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
         f"nor a meta-training in {database}. `rnnprop train --spec FILE --name {name.split('@')[0]}` makes them."
@@ -76,7 +77,7 @@ def choose_checkpoint(
     return min(finite, key=lambda pair: pair[0], default=(None, None))[1]
 
 
-def _from_store(name: str, database: Path) -> Weights | None:
+def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Weights | None:
     base, _, step = name.partition("@")
     with Reader.open(database) as reader:
         try:
@@ -94,6 +95,8 @@ def _from_store(name: str, database: Path) -> Weights | None:
     else:
         rule = json.loads(experiment.facts.spec_json)["spec"]["checkpoint"]["select"]
         chosen = choose_checkpoint(kept, rule)
+        if chosen is None and not must_have_checkpoint:
+            return None
         if chosen is None:
             raise CheckpointError(
                 f"meta-training '{base}' has kept no checkpoint yet. `rnnprop train --resume {base}` goes on with it."

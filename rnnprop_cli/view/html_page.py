@@ -21,8 +21,8 @@ from rnnprop_cli.view.export import (
 from rnnprop_cli.view.figures import Figure, optimizer_styles
 from rnnprop_cli.view.html_figure import figure_svg, swatch_svg
 from rnnprop_cli.view.html_style import style_sheet
-from rnnprop_cli.view.paper import paper_sentence
 from rnnprop_cli.view.profiles import FACTORS, profiles
+from rnnprop_cli.view.remarks import remarks
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
 
@@ -133,7 +133,7 @@ def _problem(
         ([values[name] for name in columns], _row_class(row)) for row, values in zip(rows, shown, strict=True)
     ]
     yield _table(columns, lines)
-    for sentence in filter(None, map(paper_sentence, rows)):
+    for sentence in (each for row in rows for each in remarks(row)):
         yield f'<p class="note">{_text(sentence)}</p>'
     yield from _figures(figures, colours, titled=False)
     yield from _search(rows)

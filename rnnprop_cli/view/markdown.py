@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rnnprop_cli.view.export import LEGEND, WIDE_LEGEND, cells, used_columns
-from rnnprop_cli.view.paper import paper_sentence
 from rnnprop_cli.view.profiles import FACTORS, profiles
+from rnnprop_cli.view.remarks import remarks
 from rnnprop_cli.view.rows import Summary
 from rnnprop_cli.view.safe_text import safe_text
 
@@ -23,7 +23,7 @@ def to_markdown(summary: Summary) -> str:
         for row, values in zip(rows, shown, strict=True):
             texts = [_escape(values[name]) for name in columns]
             lines.append(_line([f"**{text}**" if row.rank == 1 and text else text for text in texts]))
-        sentences = [sentence for row in rows if (sentence := paper_sentence(row))]
+        sentences = [sentence for row in rows for sentence in remarks(row)]
         lines += ["", *(f"- {_escape(safe_text(sentence))}" for sentence in sentences)] if sentences else []
         lines.append("")
     lines += _profile_lines(summary)

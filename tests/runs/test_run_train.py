@@ -18,7 +18,7 @@ import torch
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
-from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo
+from rnnprop_cli.records import MOVING_AVERAGE, RATE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.runs.observer import Event, MetaStepDone
 from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
@@ -267,3 +267,33 @@ def test_a_signal_ends_a_training_cleanly_and_says_how_to_go_on(tmp_path: Path, 
     with Reader.open(database) as reader:
         (info,) = reader.runs(reader.find_experiment("long").id)
     assert info.result.status == "interrupted"
+
+
+def test_a_database_made_anew_never_takes_the_checkpoints_that_lie_there(tmp_path: Path) -> None:
+    run(tmp_path / "a.db")
+    run(tmp_path / "b.db")
+    with Reader.open(tmp_path / "b.db") as reader:
+        (info,) = reader.runs(reader.find_experiment("tiny").id)
+        assert len(reader.curve(info.id, TRAIN_LOSS)[0]) == 12
+        assert len(reader.checkpoints(info.id)) == 2
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_weights_meta_trained_here_go_before_shipped_ones_of_that_name(tmp_path: Path) -> None:
+    shipped = find_weights("quick", tmp_path / "a.db")
+    run(tmp_path / "a.db", SPEC.model_copy(update={"name": "quick"}))
+    assert find_weights("quick", tmp_path / "a.db").sha256 != shipped.sha256
+
+
+def test_the_time_of_a_resumed_training_counts_what_was_done_before(tmp_path: Path) -> None:
+    def die(event: Event) -> None:
+        if isinstance(event, MetaStepDone) and event.result.meta_iteration == 11:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(tmp_path / "a.db", observe=die)
+    run(tmp_path / "a.db")
+    with Reader.open(tmp_path / "a.db") as reader:
+        (info,) = reader.runs(reader.find_experiment("tiny").id)
+        _, rates = reader.curve(info.id, RATE)
+    assert info.result.elapsed_s == pytest.approx((1 / rates).sum(), rel=1e-3)
