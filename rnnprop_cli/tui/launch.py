@@ -76,6 +76,9 @@ class Child:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    # A program started in the background of a shell inherits that Ctrl+C is ignored; the child must
+                    # be interruptible all the same.
+                    preexec_fn=_listen_to_interrupts,
                     env={**os.environ, "NO_COLOR": "1"},
                 )
         except OSError as error:
@@ -113,3 +116,7 @@ class Child:
             self.log_path.unlink(missing_ok=True)
         else:
             self._process.returncode = 0  # it outlives us on purpose: no ResourceWarning
+
+
+def _listen_to_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

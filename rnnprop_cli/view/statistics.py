@@ -4,6 +4,7 @@ Everything here is deterministic: the bootstrap draws from a generator of its ow
 always give the same table. Infinity is a value (a run that diverged is worse than any other); NaN is not accepted.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -49,7 +50,7 @@ def mean_with_interval(values: Sequence[float]) -> Estimate:
     x = np.asarray(values, dtype=np.float64)
     if not x.size:
         return Estimate(None, None, None)
-    mean = float(x.mean())
+    mean = math.fsum(x) / x.size  # exactly rounded, so that equal rows stay equal in any order of their runs
     if x.size == 1:
         return Estimate(mean, None, None)
     from scipy.special import stdtrit  # scipy.stats would take ten times as long to import
