@@ -9,7 +9,7 @@
 Writes results.json, tables.md, curve.csv and the trained weights. A part that fails is told and the others go on.
 
     python benchmarks/gpu_suite.py --out gpu_results
-    python benchmarks/gpu_suite.py --out /tmp/dry --dry-run     # the whole way on a CPU, in small: times mean nothing
+    python benchmarks/gpu_suite.py --out dry --dry-run     # the whole way on a CPU, in small: times mean nothing
 """
 
 import argparse
