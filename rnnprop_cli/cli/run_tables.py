@@ -138,3 +138,14 @@ def _pairs(versions: str) -> str:
         return ", ".join(f"{name} {number}" for name, number in json.loads(versions).items())
     except (ValueError, AttributeError):
         return versions
+
+
+def run_json(info: RunInfo) -> str:
+    """A run on one line of JSON: its id, its facts and its result; numbers that are not finite are null."""
+    facts = {name: value for name, value in vars(info.facts).items() if name != "config_json"}
+    values = {"id": info.id, **facts, **vars(info.result), "started_utc": info.started_utc}
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+    return json.dumps(plain, allow_nan=False)

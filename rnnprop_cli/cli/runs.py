@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnprop_cli.cli import console
+from rnnprop_cli.cli.options import JsonOption
 from rnnprop_cli.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -64,8 +65,12 @@ def list_runs(
     status: StatusOption = None,
     kind: Annotated[KindChoice | None, typer.Option("--kind", help="Only experiments of this kind.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many runs.")] = 100,
+    as_json: JsonOption = False,
 ) -> None:
-    """List experiments, or the runs of one; with --status alone, such runs of all experiments."""
+    """List experiments, or the runs of one; with --status alone, such runs of all experiments.
+
+    --json gives every run with its facts and its result, one object a line and no limit: the numbers per seed.
+    """
     from rnnprop_cli.cli import run_tables
     from rnnprop_cli.store.reader import Reader
 
@@ -76,6 +81,10 @@ def list_runs(
             out.print(run_tables.experiments_table(reader.experiments(_kind(kind)), counts))
             return
         runs = _select(reader, [], experiment, status, kind)
+    if as_json:
+        for info in runs:
+            out.print(run_tables.run_json(info), soft_wrap=True)
+        return
     shown = runs[-limit:]
     out.print(run_tables.runs_table(shown))
     for line in run_tables.error_lines(shown):

@@ -158,3 +158,11 @@ def test_long_exports_can_be_cut_short_by_their_reader(run):
         assert process.stdout.readline().startswith(b"run,")
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_the_runs_of_an_experiment_come_as_json_one_a_line_with_their_final_losses(run):
+    rows = [json.loads(line) for line in run("list", "demo", "--json").stdout.splitlines()]
+    assert len(rows) == len(ids(run.path))
+    assert all(
+        {"seed", "optimizer", "lr", "phase", "status", "final_loss", "horizon"} <= row.keys() for row in rows
+    )
