@@ -4,12 +4,13 @@ Shape legend: S seeds, C cells (C = S K, seed-major), P coordinates, M minibatch
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.numerics.layout import MatrixBlock
+from rnnprop_cli.numerics.layout import Layout, MatrixBlock
 
 
 class Heldout(NamedTuple):
@@ -87,3 +88,27 @@ class Base(ABC):
     def heldout(self, params_CP: Tensor) -> Heldout | None:
         """See `Optimizee`."""
         return None
+
+
+class Layered(Base):
+    """A network: its tensors lie in one flat vector, theta_0 follows from the seeds."""
+
+    def __init__(
+        self, layout: Layout, seeds: Sequence[int], init: str, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.layout = layout
+        self._theta_0 = seeds, init, dtype, device
+
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        return self.layout.n_coordinates
+
+    @property
+    def matrices(self) -> tuple[MatrixBlock, ...]:
+        """See `Optimizee`."""
+        return self.layout.matrices()
+
+    def init_params(self) -> Tensor:
+        """See `Optimizee`."""
+        return self.layout.init_params(*self._theta_0)

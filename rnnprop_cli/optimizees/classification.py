@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from rnnprop_cli.data.minibatches import ImageMinibatches
-from rnnprop_cli.numerics.layout import Layout, MatrixBlock
-from rnnprop_cli.optimizees.base import Base, Heldout
+from rnnprop_cli.numerics.layout import Layout
+from rnnprop_cli.optimizees.base import Heldout, Layered
 
 # Where the number of examples per forward pass is ours to choose (final loss, held-out data): at most this many, and
 # at most so many activations of all cells together that a pass stays below some hundred MB.
@@ -20,28 +20,12 @@ EVALUATION_EXAMPLES: Final = 2000
 EVALUATION_NUMBERS: Final = 2**25
 
 
-class Classifier(Base):
+class Classifier(Layered):
     """Mean cross-entropy over a minibatch; subclasses give `logits`."""
 
     def __init__(self, minibatches: ImageMinibatches, layout: Layout, init: str) -> None:
+        super().__init__(layout, minibatches.seeds, init, minibatches.dtype, minibatches.device)
         self.minibatches = minibatches
-        self.layout = layout
-        self.init = init
-
-    @property
-    def n_coordinates(self) -> int:
-        """P."""
-        return self.layout.n_coordinates
-
-    @property
-    def matrices(self) -> tuple[MatrixBlock, ...]:
-        """See `Optimizee`."""
-        return self.layout.matrices()
-
-    def init_params(self) -> Tensor:
-        """See `Optimizee`."""
-        source = self.minibatches
-        return self.layout.init_params(source.seeds, self.init, source.dtype, source.device)
 
     @abstractmethod
     def logits(self, params_CP: Tensor, inputs_SMD: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.data.minibatches import SineMinibatches
-from rnnprop_cli.numerics.layout import Layout, MatrixBlock
-from rnnprop_cli.optimizees.base import Base
+from rnnprop_cli.numerics.layout import Layout
+from rnnprop_cli.optimizees.base import Layered
 from rnnprop_cli.optimizees.classification import per_cell
 from rnnprop_cli.spec.optimizees import LSTMSpec
 
 
-class LSTM(Base):
+class LSTM(Layered):
     """Mean squared error of the prediction of f(length), read linearly from the last output of the LSTM.
 
     Coordinates per layer: [x, h] → gates (i, f, g, o) as one matrix [D + H, 4H] and its bias; then [H, 1] and [1].
@@ -23,7 +23,6 @@ class LSTM(Base):
         self.minibatches = minibatches
         self.hidden = spec.hidden
         self.layers = spec.layers
-        self.init = spec.init
         shapes: list[tuple[int, ...]] = []
         fan_ins: list[int] = []
         width = 1
@@ -33,22 +32,8 @@ class LSTM(Base):
             width = spec.hidden
         shapes += [(spec.hidden, 1), (1,)]
         fan_ins += [spec.hidden] * 2
-        self.layout = Layout(shapes, fan_ins)
-
-    @property
-    def n_coordinates(self) -> int:
-        """P."""
-        return self.layout.n_coordinates
-
-    @property
-    def matrices(self) -> tuple[MatrixBlock, ...]:
-        """See `Optimizee`."""
-        return self.layout.matrices()
-
-    def init_params(self) -> Tensor:
-        """See `Optimizee`."""
-        source = self.minibatches
-        return self.layout.init_params(source.seeds, self.init, source.dtype, source.device)
+        layout = Layout(shapes, fan_ins)
+        super().__init__(layout, minibatches.seeds, spec.init, minibatches.dtype, minibatches.device)
 
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""
