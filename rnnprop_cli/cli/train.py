@@ -30,7 +30,12 @@ def train(
         Path | None, typer.Option("--spec", help="Recipe, e.g. bench_specs/train_rnnprop.toml.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one setting of the recipe; with --resume, meta_iterations: train on.",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the result (default: the recipe's).")
@@ -66,15 +71,20 @@ def train(
 
     shared = settings(ctx)
     if resume is not None:
-        if overrides or name or seed is not None or fresh:
+        if name or seed is not None or fresh:
             raise UsageError(
-                "--resume goes on with the recipe as it was; --set, --name, --seed and --fresh need --spec"
+                "--resume goes on with the recipe as it was; --name, --seed and --fresh need --spec"
             )
         if not dry_run and shared.db.expanduser().exists():
             check_writable(shared.db)  # before torch, which takes seconds to load
         from rnnprop_cli.runs.train import find_resumable
 
-        asked, text = find_resumable(shared.db, resume)
+        found, text = find_resumable(shared.db, resume)
+        asked = found
+        if overrides:
+            from rnnprop_cli.spec.load import with_overrides
+
+            asked = with_overrides(found, overrides)
     else:
         from rnnprop_cli.spec.load import load_train
 
@@ -88,9 +98,12 @@ def train(
     check_writable(shared.db)
     from rnnprop_cli.cli.progress import progress_display
     from rnnprop_cli.execute.device import find_engine
+    from rnnprop_cli.runs.lengthen import lengthen
     from rnnprop_cli.runs.train import run_train
 
     engine = find_engine(device.value, data_dir, kernel.value, threads)
+    if resume is not None:
+        lengthen(shared.db, found, asked)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_train(
             asked,

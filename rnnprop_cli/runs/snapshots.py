@@ -5,12 +5,35 @@ from typing import Any, Final
 
 from rnnprop_cli.errors import CheckpointError
 from rnnprop_cli.execute.train import Snapshot
+from rnnprop_cli.plan.identity import content_hash
+from rnnprop_cli.records import ExperimentInfo
 from rnnprop_cli.spec.train import TrainSpec
-from rnnprop_cli.store.checkpoints import SUFFIX, SavedCheckpoint, load_checkpoint, save_checkpoint, side_path
+from rnnprop_cli.store.checkpoints import (
+    SUFFIX,
+    SavedCheckpoint,
+    inside,
+    load_checkpoint,
+    save_checkpoint,
+    side_path,
+)
 from rnnprop_cli.store.database import storage_errors
 
 ROLLING_KEPT: Final = 2
+KEY_IN_NAME: Final = 16  # characters of a run's key in the name of its checkpoint folder
+OWNER_IN_NAME: Final = 8
 _PREFIX: Final = "meta"  # a checkpoint is called meta-000001000
+
+
+def checkpoint_folder(database: Path, experiment: ExperimentInfo, key: str) -> Path:
+    """Where the checkpoints of a meta-training lie. Other databases in the same folder, and one that was deleted and
+    made anew, have experiments of the same id and recipe: their checkpoints must never be taken for ours.
+
+    Raises:
+        CheckpointError: the folder would lie elsewhere than beside the database.
+    """
+    path = database.expanduser().resolve()
+    owner = content_hash([path.name, experiment.id, experiment.created_utc])
+    return inside(path.parent, f"checkpoints/{key[:KEY_IN_NAME]}-{owner[:OWNER_IN_NAME]}")
 
 
 def save_snapshot(folder: Path, spec: TrainSpec, snapshot: Snapshot) -> SavedCheckpoint:
@@ -69,12 +92,12 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
     if not files:
         return None
     try:
-        return _load(files[-1])
+        return load_snapshot(files[-1])
     except CheckpointError as error:
         bad, good = [files[-1]], None
         for path in reversed(files[:-1]):
             try:
-                _load(path)
+                load_snapshot(path)
             except CheckpointError:
                 bad.append(path)
             else:
@@ -85,8 +108,17 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
         raise CheckpointError(f"{error}\nTo go on without it, delete {names}; {last}.") from error
 
 
-def _load(path: Path) -> Snapshot:
-    tensors, metadata = load_checkpoint(path)
+def load_snapshot(path: Path, sha256: str | None = None) -> Snapshot:
+    """One checkpoint.
+
+    Args:
+        path: its tensor file.
+        sha256: what that must hash to, where the database has it.
+
+    Raises:
+        CheckpointError: it is absent, damaged, or not the checkpoint of a meta-training.
+    """
+    tensors, metadata = load_checkpoint(path, sha256)
     try:
         average = metadata["moving_average"]
         return Snapshot(

@@ -31,6 +31,7 @@ from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
 from rnnprop_cli.runs.observer import CheckpointKept, MetaStepDone, Notice, Observer, TrainPlanned
 from rnnprop_cli.runs.resume import Resumption
 from rnnprop_cli.runs.snapshots import (
+    checkpoint_folder,
     is_kept,
     latest_snapshot,
     remove_rolled,
@@ -40,12 +41,9 @@ from rnnprop_cli.runs.snapshots import (
 from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
 from rnnprop_cli.spec.train import TrainSpec
-from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
-KEY_IN_NAME: Final = 16  # characters of a run's key in the name of its checkpoint folder
-OWNER_IN_NAME: Final = 8
 SECONDS_PER_FLUSH: Final = 1.0  # how long measurements wait before the store has them
 
 
@@ -132,9 +130,7 @@ def run_train(
             writer, reader, facts, run, fresh=fresh, must_exist=must_exist, allow_inexact=allow_inexact
         )
         experiment_id, key = place.experiment_id, place.run.key
-        folder = inside(
-            database.expanduser().resolve().parent, f"checkpoints/{_folder_name(reader, place, database)}"
-        )
+        folder = checkpoint_folder(database, reader.experiment(experiment_id), key)
         if reader.keys_with_status(experiment_id)[key] == "done":
             chosen = _chosen(reader, experiment_id, spec)
             return TrainOutcome(spec.name, spec.meta_iterations, chosen, already_done=True, stopped_by=None)
@@ -172,14 +168,6 @@ def run_train(
         already_done=False,
         stopped_by=stop.exit_code if stop else None,
     )
-
-
-def _folder_name(reader: Reader, place: Resumption, database: Path) -> str:
-    """Where the checkpoints of an experiment lie. Other databases in the same folder, and one that was deleted and
-    made anew, have experiments of the same id and recipe: their checkpoints must never be taken for ours."""
-    created = reader.experiment(place.experiment_id).created_utc
-    owner = content_hash([database.expanduser().resolve().name, place.experiment_id, created])
-    return f"{place.run.key[:KEY_IN_NAME]}-{owner[:OWNER_IN_NAME]}"
 
 
 def _seconds_so_far(reader: Reader, experiment_id: int) -> float:

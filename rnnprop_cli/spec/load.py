@@ -8,6 +8,7 @@ A problem reads `file:line:col: path.to.key: what is wrong - did you mean 'x'?`,
 caret.
 """
 
+import json
 import re
 import stat
 import tomllib
@@ -99,6 +100,26 @@ def load_train(path: FilePath, overrides: Sequence[str] = ()) -> TrainSpec:
     source = read(path)
     _expect(source, "train")
     return _train(source, overrides)
+
+
+def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
+    """A meta-training that was loaded before, with `a.b=value` overrides laid over it.
+
+    Raises:
+        SpecError: one of them is not of that form, or its value is out of range.
+    """
+    data = spec.model_dump(mode="json")
+    for typed in overrides:
+        data = apply_override(data, parse_override(typed))
+    try:
+        return TrainSpec.model_validate_json(json.dumps(data))
+    except ValidationError as invalid:
+        raise SpecError(
+            [
+                f"--set: {dotted(path_of(error))}: {describe(error, TrainSpec)}"
+                for error in invalid.errors(include_url=False)
+            ]
+        ) from None
 
 
 def read(path: FilePath) -> Source:

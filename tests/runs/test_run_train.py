@@ -20,6 +20,7 @@ from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
 from rnnprop_cli.records import MOVING_AVERAGE, RATE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo
 from rnnprop_cli.runs.bench import run_bench
+from rnnprop_cli.runs.lengthen import lengthen
 from rnnprop_cli.runs.observer import Event, MetaStepDone
 from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
 from rnnprop_cli.runs.train import TrainOutcome, find_resumable, run_train
@@ -64,9 +65,9 @@ def run(
 def fingerprint(path: Path) -> str:
     """SHA-256 over the last checkpoint's tensors and every logged loss, as raw bytes."""
     digest = hashlib.sha256()
-    (folder,) = (path.parent / "checkpoints").iterdir()
-    snapshot = latest_snapshot(folder)
-    assert snapshot is not None
+    folders = (path.parent / "checkpoints").iterdir()
+    snapshots = [snapshot for folder in folders if (snapshot := latest_snapshot(folder)) is not None]
+    snapshot = max(snapshots, key=lambda each: each.meta_iteration)
     for name in sorted(snapshot.tensors):
         digest.update(snapshot.tensors[name].tobytes())
     with Reader.open(path) as reader:
@@ -101,6 +102,64 @@ def test_a_killed_meta_training_resumes_to_the_same_bits(tmp_path: Path, uninter
     outcome = run(path)
     assert outcome.meta_iterations == 12
     assert fingerprint(path) == uninterrupted
+
+
+@pytest.mark.parametrize(
+    "first", [6, 7]
+)  # with and without a checkpoint and a validation that only the end makes
+def test_a_lengthened_meta_training_has_the_bits_of_one_that_ran_through(
+    tmp_path: Path, uninterrupted: str, first: int
+) -> None:
+    path = tmp_path / "a.db"
+    short = SPEC.model_copy(update={"meta_iterations": first})
+    run(path, short)
+    lengthen(path, short, SPEC)
+    outcome = run(path, must_exist=True)
+    assert (outcome.meta_iterations, outcome.stopped_by) == (12, None)
+    assert fingerprint(path) == uninterrupted
+    with Reader.open(path) as reader:
+        assert [each.meta_step for each in reader.checkpoints(2)] == [6, 12]
+        assert reader.runs(1)[0].result.status == "done"
+    lengthen(path, short, SPEC)  # the longer one is the newest of this name now, and finished
+    assert run(path, must_exist=True).already_done
+
+
+def test_a_lengthened_meta_training_computes_only_what_is_new(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    short = SPEC.model_copy(update={"meta_iterations": 6})
+    run(path, short)
+    lengthen(path, short, SPEC)
+    done: list[int] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, MetaStepDone):
+            done.append(event.result.meta_iteration)
+
+    run(path, observe=watch, must_exist=True)
+    assert done == list(range(7, 13))
+
+
+def test_what_cannot_be_lengthened_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    run(path)
+    for other, reason in (
+        (SPEC.model_copy(update={"meta_iterations": 24, "seed": 1}), "only meta_iterations"),
+        (SPEC.model_copy(update={"meta_iterations": 3}), "only be made longer"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            lengthen(path, SPEC, other)
+    unfinished = SPEC.model_copy(update={"name": "cut"})
+
+    def die(event: Event) -> None:
+        if isinstance(event, MetaStepDone) and event.result.meta_iteration == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(path, unfinished, observe=die)
+    with pytest.raises(UsageError, match="not finished"):
+        lengthen(path, unfinished, unfinished.model_copy(update={"meta_iterations": 24}))
+    with Reader.open(path) as reader:
+        assert len(reader.experiments()) == 2
 
 
 def test_measurements_are_kept_for_every_meta_iteration(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""A finished meta-training that is asked for more meta-iterations: nothing is computed twice.
+
+Everything random in a meta-training depends on the seed and on the number of the meta-iteration, never on how many
+there will be. So a training of 15,000 meta-iterations that takes over the first 5,000 of a shorter one has the bits of
+one that ran through.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rnnprop_cli.errors import UsageError
+from rnnprop_cli.plan.identity import canonical_json, content_hash
+from rnnprop_cli.records import (
+    MOVING_AVERAGE,
+    RATE,
+    TRAIN_LOSS,
+    VALIDATION_LOSS,
+    CurveBlock,
+    ExperimentInfo,
+    RunInfo,
+)
+from rnnprop_cli.runs.environment import experiment_facts
+from rnnprop_cli.runs.resume import INEXACT
+from rnnprop_cli.runs.snapshots import checkpoint_folder, is_kept, load_snapshot, save_snapshot
+from rnnprop_cli.spec.train import TrainSpec
+from rnnprop_cli.store.checkpoints import inside
+from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.writer import Writer
+
+LENGTHENED: Final = "lengthened"  # kind of the event that says where the first meta-iterations came from
+
+
+def lengthen(database: Path, shorter: TrainSpec, longer: TrainSpec) -> None:
+    """Makes the longer meta-training, with the curves and checkpoints of the finished shorter one.
+
+    It stands in the store as interrupted, and `run_train` goes on with it as with any other. The shorter one stays as
+    it is, and so does the longer one if it is there already.
+
+    Args:
+        database: where the shorter one is recorded.
+        shorter: its recipe.
+        longer: the same recipe with more meta-iterations.
+
+    Raises:
+        UsageError: other settings differ, there are fewer meta-iterations, or the shorter one is not finished.
+        CheckpointError: a checkpoint of it is damaged.
+        StoreError: the database cannot be used, or another process writes to it.
+    """
+    if longer.model_copy(update={"meta_iterations": shorter.meta_iterations}) != shorter:
+        raise UsageError(
+            "--resume goes on with the recipe as it was: of its settings only meta_iterations can be changed. "
+            "Start another recipe with --spec FILE."
+        )
+    if longer.meta_iterations < shorter.meta_iterations:
+        raise UsageError(
+            f"meta_iterations={longer.meta_iterations}: '{shorter.name}' was asked for {shorter.meta_iterations} "
+            "already, and a meta-training can only be made longer. "
+            f'A benchmark takes an earlier checkpoint as weights = "{shorter.name}@N".'
+        )
+    if longer == shorter:
+        return
+    with Writer.open(database) as writer, Reader.open(database) as reader:
+        experiment = reader.find_experiment(shorter.name, "train")
+        (run,) = reader.runs(experiment.id)
+        if run.result.status != "done":
+            raise UsageError(
+                f"'{shorter.name}' is not finished ({run.result.status}): first `train --resume {shorter.name}`"
+            )
+        environment = json.loads(experiment.facts.spec_json)["environment"]
+        facts = experiment_facts("train", longer.name, longer, experiment.facts.spec_toml, environment)
+        same = (
+            each.facts.spec_sha256 == facts.spec_sha256 for each in reader.experiments("train", longer.name)
+        )
+        if any(same):
+            return
+        config = {"spec": longer.model_dump(mode="json"), "environment": environment}
+        key = content_hash(config)
+        longer_id = writer.begin_experiment(facts)
+        writer.add_runs(longer_id, [replace(run.facts, key=key, config_json=canonical_json(config))])
+        _take_over(writer, reader, experiment, run, reader.experiment(longer_id), key, longer, database)
+        writer.mark(longer_id, [key], "interrupted")
+
+
+def _take_over(
+    writer: Writer,
+    reader: Reader,
+    shorter: ExperimentInfo,
+    run: RunInfo,
+    longer: ExperimentInfo,
+    key: str,
+    spec: TrainSpec,
+    database: Path,
+) -> None:
+    """Marks, curves and checkpoints of the shorter meta-training, each as the longer one would have made it."""
+    for event in reader.events(shorter.id):
+        if event.kind == INEXACT:
+            writer.log_event(longer.id, INEXACT, event.text)
+    start = {name: getattr(shorter.facts, name) for name in ("git_sha", "versions", "argv", "host")}
+    writer.log_event(longer.id, LENGTHENED, json.dumps({"created_utc": shorter.created_utc, **start}))
+    for metric in (TRAIN_LOSS, MOVING_AVERAGE, RATE):
+        steps, values = reader.curve(run.id, metric)
+        if len(steps):
+            writer.append_curves(
+                longer.id, [CurveBlock(key, metric, int(steps[0]), values.astype(np.float32))]
+            )
+    steps, values = reader.curve(run.id, VALIDATION_LOSS)
+    validations = [
+        CurveBlock(key, VALIDATION_LOSS, int(step), values[index : index + 1].astype(np.float32))
+        for index, step in enumerate(steps)
+        if step % spec.validation.every == 0
+        or is_kept(spec, int(step))  # not the extra one at the shorter's end
+    ]
+    writer.append_curves(longer.id, validations)
+    root = database.expanduser().resolve().parent
+    folder = checkpoint_folder(database, longer, key)
+    for info in reader.checkpoints(run.id):
+        snapshot = load_snapshot(inside(root, info.path), info.sha256)
+        saved = save_snapshot(folder, spec, snapshot)
+        if is_kept(spec, info.meta_step):
+            kept = replace(info, path=saved.path.relative_to(root).as_posix(), sha256=saved.sha256)
+            writer.add_checkpoint(longer.id, key, kept)
