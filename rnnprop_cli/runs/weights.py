@@ -36,13 +36,13 @@ def trained_names(database: Path) -> list[str]:
     return list(dict.fromkeys(each.facts.name for each in reversed(every)))
 
 
-def find_weights(name: str, database: Path) -> Weights:
+def find_weights(name: str, database: Path | None) -> Weights:
     """The weights that a spec calls `name`.
 
     Args:
         name: a path that ends in .safetensors; else the name or id of a meta-training in the database, optionally with
             `@N` for its checkpoint after N meta-iterations; else the name of shipped weights.
-        database: where to look for meta-trainings.
+        database: where to look for meta-trainings; None: nowhere.
 
     Raises:
         UsageError: nothing is called so; says what there is and how to make it.
@@ -51,7 +51,7 @@ def find_weights(name: str, database: Path) -> Weights:
     if name.endswith(SUFFIX):
         return _load(Path(name).expanduser())
     shipped = name in shipped_names()
-    if database.expanduser().exists():
+    if database is not None and database.expanduser().exists():
         found = _from_store(name, database.expanduser(), must_have_checkpoint=not shipped)
         if found is not None:
             return found
@@ -59,7 +59,8 @@ def find_weights(name: str, database: Path) -> Weights:
         return _load(shipped_folder() / f"{name}{SUFFIX}")
     raise UsageError(
         f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
-        f"nor a meta-training in {database}. `rnnprop train --spec FILE --name {name.split('@')[0]}` makes them."
+        f"nor a meta-training in {database or 'a database (none was given)'}. "
+        f"`rnnprop train --spec FILE --name {name.split('@')[0]}` makes them."
     )
 
 

@@ -1,0 +1,11 @@
+"""The learned optimizers as `torch.optim.Optimizer`: in a plain loop, under a scheduler, in anybody's trainer.
+
+from rnnprop_cli import RNNprop
+
+optimizer = RNNprop(model.parameters())
+"""
+
+from rnnprop_cli.torch_optim.dm_optimizer import DMOptimizer
+from rnnprop_cli.torch_optim.rnnprop_optimizer import RNNprop
+
+__all__ = ["DMOptimizer", "RNNprop"]

@@ -1,0 +1,102 @@
+"""Parameters that have taken the same steps, their state side by side, so that one pass moves them all.
+
+Shape legend: N coordinates of all parameters of a block, n coordinates of one of them, L LSTM layers, H hidden units.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.kernels.base import Hidden, Network
+
+STEP: Final = "step"
+HIDDEN: Final = "hidden"  # [L, H, n] outputs of the LSTM layers
+CELL: Final = "cell"  # [L, H, n] their cell states
+
+
+def compute_dtype(param: Tensor) -> torch.dtype:
+    """The dtype that a parameter's step is computed in: float64 for float64, else float32."""
+    return torch.float64 if param.dtype == torch.float64 else torch.float32
+
+
+class Block:
+    """State of some parameters in flat buffers; what `optimizer.state` holds for each of them are views of these.
+
+    Args:
+        network: of the learned optimizer.
+        accumulators: names of what the rule accumulates per coordinate, e.g. "exp_avg".
+        params: on one device, of one compute dtype, after the same number of steps.
+        states: of each parameter, from `optimizer.state`; filled with views, and what was there is taken over.
+        state_dtype: of `hidden` and `cell`; None: the compute dtype.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        accumulators: Sequence[str],
+        params: Sequence[Tensor],
+        states: Sequence[dict[str, Any]],
+        state_dtype: torch.dtype | None,
+    ) -> None:
+        self.params = list(params)
+        self.device = params[0].device
+        self.dtype = compute_dtype(params[0])
+        sizes = [param.numel() for param in params]
+        self.n_coordinates = sum(sizes)
+        self.steps = steps_of(states[0])
+        self._step = torch.tensor(float(self.steps))
+        options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
+        self.grads_1N = torch.empty(1, self.n_coordinates, **options)
+        self.updates_1N = torch.zeros(1, self.n_coordinates, **options)
+        self.accumulators_1N = [torch.zeros(1, self.n_coordinates, **options) for _ in accumulators]
+        self.hidden = network.zero_hidden(self.n_coordinates, state_dtype or self.dtype, self.device)
+        self.grads = self._views(self.grads_1N, sizes)
+        self.updates = self._views(self.updates_1N, sizes)
+        names = [*accumulators, HIDDEN, CELL]
+        flat = [self._views(each, sizes) for each in self.accumulators_1N]
+        wide = [torch.split(each, sizes, dim=-1) for each in self.hidden]
+        self._kept: list[dict[str, Tensor]] = []  # what the state of each parameter must still hold
+        for state, *views in zip(states, *flat, *wide, strict=True):
+            named = dict(zip(names, views, strict=True))
+            for name, view in named.items():
+                if name in state:
+                    view.copy_(state[name].reshape(view.shape))
+            state.update(named)
+            state[STEP] = self._step
+            self._kept.append(named)
+
+    def holds(self, index: int, state: dict[str, Any]) -> bool:
+        """Whether the state of a parameter is still this block's: not loaded, moved or cleared since."""
+        kept = self._kept[index]
+        same = state.get(STEP) is self._step and all(state.get(name) is view for name, view in kept.items())
+        param = self.params[index]
+        return same and param.device == self.device and compute_dtype(param) == self.dtype
+
+    def count_step(self) -> None:
+        """One step more."""
+        self.steps += 1
+        self._step += 1
+
+    def chunks(self, size: int) -> list[slice]:
+        """All coordinates, at most `size` at a time."""
+        return [slice(start, start + size) for start in range(0, self.n_coordinates, size)]
+
+    def hidden_part(self, part: slice) -> Hidden:
+        """State of some coordinates in the compute dtype, contiguous."""
+        return Hidden(*(each[..., part].to(self.dtype).contiguous() for each in self.hidden))
+
+    def store_hidden(self, part: slice, hidden: Hidden) -> None:
+        """The inverse of `hidden_part`."""
+        for kept, new in zip(self.hidden, hidden, strict=True):
+            kept[..., part].copy_(new)
+
+    def _views(self, flat_1N: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        parts = torch.split(flat_1N[0], list(sizes))
+        return [part.view(param.shape) for part, param in zip(parts, self.params, strict=True)]
+
+
+def steps_of(state: dict[str, Any]) -> int:
+    """Steps that a parameter has taken, 0 before the first."""
+    return int(state[STEP]) if STEP in state else 0

@@ -1,0 +1,60 @@
+"""RNNprop (section 4.3 of the paper) as `torch.optim.Optimizer`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.execute.weights import Weights
+from rnnprop_cli.kernels.select import KernelName
+from rnnprop_cli.optimizers.rnnprop import Moments
+from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer, Params
+
+
+class RNNprop(LearnedOptimizer):
+    """RNNprop: relative gradients g~ and m~ in, steps of at most `lr` out.
+
+    theta <- theta - lr tanh(x_out), x_out = LSTM(g / sqrt(v), m / sqrt(v)) per coordinate (equations 7 to 9).
+    `state` holds per parameter `exp_avg` and `exp_avg_sq` (its shape), `hidden` and `cell` ([2, 20, n] for n
+    coordinates): 82 numbers a coordinate.
+
+    The shipped weights were trained to lower the loss of a small network within 100 steps. They go on for some
+    thousand steps; beyond a few hundred, lower `lr` by a scheduler.
+
+    Example:
+        >>> model = torch.nn.Linear(4, 2)
+        >>> optimizer = RNNprop(model.parameters(), weights="rnnprop")
+        >>> model(torch.ones(1, 4)).square().sum().backward()
+        >>> optimizer.step()
+
+    See `LearnedOptimizer` for the arguments.
+    """
+
+    kind = "rnnprop"
+    accumulators = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor | None = None,
+        *,
+        weights: str | Path | Weights = "rnnprop",
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        state_dtype: torch.dtype | None = None,
+        kernel: KernelName = "auto",
+        database: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            weights=weights,
+            weight_decay=weight_decay,
+            maximize=maximize,
+            state_dtype=state_dtype,
+            kernel=kernel,
+            database=database,
+        )
+
+    def _features(self, steps: int, accumulators_1N: list[Tensor]) -> Moments:
+        return Moments(steps, *accumulators_1N)
