@@ -57,22 +57,22 @@ class Block:
         names = [*accumulators, HIDDEN, CELL]
         flat = [self._views(each, sizes) for each in self.accumulators_1N]
         wide = [torch.split(each, sizes, dim=-1) for each in self.hidden]
-        self._kept: list[dict[str, Tensor]] = []  # what the state of each parameter must still hold
-        for state, *views in zip(states, *flat, *wide, strict=True):
+        self._seen: list[tuple[list[int], torch.dtype]] = []  # what each parameter and its state were then
+        self._kept: list[list[Tensor]] = []  # alive, so that no other tensor gets the id of one of them
+        for param, state, *views in zip(params, states, *flat, *wide, strict=True):
             named = dict(zip(names, views, strict=True))
             for name, view in named.items():
                 if name in state:
                     view.copy_(state[name].reshape(view.shape))
             state.update(named)
             state[STEP] = self._step
-            self._kept.append(named)
+            self._kept.append(list(state.values()))
+            self._seen.append((list(map(id, state.values())), param.dtype))
 
     def holds(self, index: int, state: dict[str, Any]) -> bool:
-        """Whether the state of a parameter is still this block's: not loaded, moved or cleared since."""
-        kept = self._kept[index]
-        same = state.get(STEP) is self._step and all(state.get(name) is view for name, view in kept.items())
-        param = self.params[index]
-        return same and param.device == self.device and compute_dtype(param) == self.dtype
+        """Whether a parameter and its state are still what they were: not loaded, moved, cast or cleared since."""
+        param, (ids, dtype) = self.params[index], self._seen[index]
+        return list(map(id, state.values())) == ids and param.dtype is dtype and param.device == self.device
 
     def count_step(self) -> None:
         """One step more."""

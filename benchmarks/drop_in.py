@@ -1,0 +1,109 @@
+"""A step of RNNprop through torch.optim's interface, against the fused step that it is made of.
+
+The model's tensors have gradients already; only `step()` is measured. The fused step moves one flat vector of as many
+coordinates. Beside them torch.optim.Adam, and the memory of the optimizers' states.
+
+    python benchmarks/drop_in.py --rounds 300
+    python benchmarks/drop_in.py --model wide --rounds 20
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+
+import torch
+from measuring import Timings, conditions
+from torch import nn
+from torch.optim import Optimizer
+
+from rnnprop_cli import RNNprop
+from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.optimizers.build import build_learned
+
+F32 = torch.float32
+
+
+def model_of(name: str, device: torch.device) -> nn.Module:
+    """A model whose every parameter has a gradient."""
+    torch.manual_seed(0)
+    layers: dict[str, Callable[[], nn.Module]] = {
+        "mlp": lambda: nn.Sequential(nn.Linear(784, 20), nn.Sigmoid(), nn.Linear(20, 10)),
+        "deep": lambda: nn.Sequential(*(nn.Linear(40, 40) for _ in range(40))),
+        "wide": lambda: nn.Sequential(
+            nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.Linear(512, 10)
+        ),
+    }
+    model = layers[name]().to(device)
+    for param in model.parameters():
+        param.grad = torch.randn_like(param)
+    return model
+
+
+def fused(optimizer: RNNprop, n: int, device: torch.device) -> Callable[[], object]:
+    """The step of one flat vector."""
+    kernel, _ = select_kernel("auto", device, F32)
+    weights = optimizer.weights
+    learned = build_learned(
+        weights.architecture, weights.meta_params(F32, device), torch.tensor([0.1], device=device), kernel
+    )
+    params_CP, grads_CP = torch.randn(2, 1, n, device=device)
+    state = learned.init(params_CP)
+
+    def work() -> None:
+        nonlocal state
+        state = learned.advance(grads_CP, state, params_CP)
+
+    return work
+
+
+def state_bytes(optimizer: Optimizer) -> int:
+    """Bytes of all tensors of the state."""
+    return sum(value.nbytes for state in optimizer.state.values() for value in state.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", choices=("mlp", "deep", "wide"), default="mlp")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+
+    ours = RNNprop(model_of(args.model, device).parameters(), weights="rnnprop")
+    narrow = RNNprop(model_of(args.model, device).parameters(), weights="rnnprop", state_dtype=torch.bfloat16)
+    adam = torch.optim.Adam(model_of(args.model, device).parameters())
+    params = ours.param_groups[0]["params"]
+    n = sum(param.numel() for param in params)
+    timings = Timings(device)
+    timings.add("fused step", fused(ours, n, device))
+    timings.add("RNNprop", ours.step)
+    timings.add("RNNprop, bfloat16 state", narrow.step)
+    timings.add("torch.optim.Adam", adam.step)
+    timings.measure(args.rounds)
+
+    optimizers = {"RNNprop": ours, "RNNprop, bfloat16 state": narrow, "torch.optim.Adam": adam}
+    result = {
+        **conditions(device),
+        "model": args.model,
+        "tensors": len(params),
+        "coordinates": n,
+        "seconds": {name: timings.best(name) for name in timings.work},
+        "over_fused": timings.best("RNNprop") / timings.best("fused step") - 1,
+        "bytes_per_coordinate": {name: state_bytes(each) / n for name, each in optimizers.items()},
+    }
+    if args.json:
+        print(json.dumps(result))
+        return
+    print(f"{args.model}: {n:,} coordinates in {len(params)} tensors, {args.threads} threads")
+    for name in timings.work:
+        size = result["bytes_per_coordinate"].get(name)
+        memory = "" if size is None else f"{size:8.1f} bytes of state a coordinate"
+        print(f"{name:26}{1e3 * timings.best(name):9.3f} ms{memory}")
+    print(f"through torch.optim: {100 * result['over_fused']:+.1f} % of the fused step")
+
+
+if __name__ == "__main__":
+    main()

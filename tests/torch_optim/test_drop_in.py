@@ -1,0 +1,574 @@
+"""The learned optimizers as `torch.optim.Optimizer`: steps, param groups, what PyTorch's users do to an optimizer."""
+
+import copy
+import io
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnnprop_cli import DMOptimizer, RNNprop
+from rnnprop_cli.errors import CheckpointError, UsageError
+from rnnprop_cli.execute.weights import Weights
+from rnnprop_cli.kernels.reference import ReferenceKernel
+from rnnprop_cli.optimizers.build import build_learned, build_learned_rule
+from rnnprop_cli.optimizers.learned import init_meta_params
+from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
+from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_weights(architecture: RNNpropSpec | DMSpec, seed: int = 0) -> Weights:
+    network = build_learned_rule(architecture).network
+    named = network.named(init_meta_params(network, seed, torch.float32, CPU))
+    return Weights(
+        architecture, {name: value.numpy() for name, value in named.items()}, f"{seed:064x}", "a test"
+    )
+
+
+RNN = make_weights(RNNpropSpec(embedding=4, hidden=4))
+DM = make_weights(DMSpec(hidden=4))
+Make = Callable[..., LearnedOptimizer]
+
+
+def rnnprop(params: Any, *args: Any, **options: Any) -> RNNprop:
+    return RNNprop(params, *args, **{"weights": RNN, "kernel": "reference"} | options)
+
+
+def dm(params: Any, *args: Any, **options: Any) -> DMOptimizer:
+    return DMOptimizer(params, *args, **{"weights": DM, "kernel": "reference"} | options)
+
+
+both = pytest.mark.parametrize("make", [rnnprop, dm])
+
+
+def params_of(
+    *shapes: tuple[int, ...], dtype: torch.dtype = torch.float64, seed: int = 0
+) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype))
+        for shape in shapes
+    ]
+
+
+def set_grads(params: list[nn.Parameter], step: int) -> None:
+    """Gradients that depend on nothing but the step and the place of the parameter."""
+    for index, param in enumerate(params):
+        generator = torch.Generator().manual_seed(1000 * step + index)
+        grad = torch.randn(param.shape, generator=generator, dtype=torch.float64) * 10.0 ** (-index % 4)
+        param.grad = grad.to(param.dtype)
+
+
+def run(optimizer: LearnedOptimizer, params: list[nn.Parameter], steps: range) -> None:
+    for step in steps:
+        set_grads(params, step)
+        optimizer.step()
+
+
+def values(params: list[nn.Parameter]) -> Tensor:
+    return torch.cat([param.detach().double().reshape(-1) for param in params])
+
+
+SHAPES = ((3, 4), (4,), (2, 1, 3), (), (1,))
+
+
+@both
+def test_the_steps_are_those_of_the_benchmark(make: Make) -> None:
+    params = params_of(*SHAPES)
+    optimizer = make(params)
+    weights = optimizer.weights
+    plain = build_learned(
+        weights.architecture,
+        weights.meta_params(torch.float64, CPU),
+        torch.tensor([0.1], dtype=torch.float64),
+        ReferenceKernel(),
+    )
+    params_CP = values(params)[None].clone()
+    state = plain.init(params_CP)
+    for step in range(20):
+        set_grads(params, step)
+        grads_CP = torch.cat([param.grad.reshape(-1) for param in params if param.grad is not None])[None]
+        optimizer.step()
+        state = plain.advance(grads_CP, state, params_CP)
+        torch.testing.assert_close(values(params)[None], params_CP, rtol=1e-12, atol=1e-13)
+
+
+@both
+def test_the_fast_kernel_takes_the_same_steps(make: Make) -> None:
+    ours, plain = (params_of(*SHAPES, dtype=torch.float32) for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where there is no compiler, auto is the reference and says so
+        fast = make(ours, kernel="auto")
+        run(fast, ours, range(20))
+    run(make(plain), plain, range(20))
+    torch.testing.assert_close(values(ours), values(plain), rtol=1e-4, atol=1e-5)
+
+
+@both
+def test_all_tensors_together_move_as_each_alone(make: Make) -> None:
+    together, alone = params_of(*SHAPES), params_of(*SHAPES)
+    optimizer = make(together)
+    others = [make([param]) for param in alone]
+    for step in range(5):
+        set_grads(together, step)
+        set_grads(alone, step)
+        optimizer.step()
+        for other in others:
+            other.step()
+    assert len(optimizer._blocks) == 1
+    torch.testing.assert_close(values(together), values(alone), rtol=1e-12, atol=1e-13)
+
+
+@both
+def test_a_saved_state_continues_exactly(make: Make) -> None:
+    params = params_of(*SHAPES, dtype=torch.float32)
+    optimizer = make(params)
+    run(optimizer, params, range(6))
+    file = io.BytesIO()
+    torch.save({"params": [param.detach() for param in params], "optimizer": optimizer.state_dict()}, file)
+    run(optimizer, params, range(6, 12))
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    fresh = [nn.Parameter(value.clone()) for value in saved["params"]]
+    other = make(fresh, lr=123.0)
+    other.load_state_dict(saved["optimizer"])
+    assert other.param_groups[0]["lr"] == 0.1
+    run(other, fresh, range(6, 12))
+    assert torch.equal(values(fresh), values(params))
+
+
+@both
+def test_loading_does_not_share_memory_with_what_was_loaded(make: Make) -> None:
+    params, others = params_of((3,)), params_of((3,))
+    optimizer, other = make(params), make(others)
+    run(optimizer, params, range(3))
+    saved = optimizer.state_dict()
+    before = copy.deepcopy(saved)
+    other.load_state_dict(saved)
+    run(other, others, range(3, 6))
+    for name, value in saved["state"][0].items():
+        assert torch.equal(value, before["state"][0][name])
+
+
+@both
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_goes_on_by_itself_with_the_same_steps(make: Make, copied: Any) -> None:
+    params = params_of(*SHAPES)
+    optimizer = make(params)
+    run(optimizer, params, range(4))
+    other_params, other = copied((params, optimizer))
+    at_copy = values(params)
+    run(optimizer, params, range(4, 8))
+    assert torch.equal(values(other_params), at_copy)
+    run(other, other_params, range(4, 8))
+    assert torch.equal(values(other_params), values(params))
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_parameters_keep_a_state_of_float32_also_through_a_saved_state(
+    make: Make, dtype: torch.dtype
+) -> None:
+    params = params_of(*SHAPES, dtype=dtype)
+    optimizer = make(params)
+    run(optimizer, params, range(4))
+    narrow = [value.dtype for state in optimizer.state.values() for value in state.values()]
+    assert set(narrow) == {torch.float32}
+    others = [nn.Parameter(param.detach().clone()) for param in params]
+    other = make(others)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    run(optimizer, params, range(4, 8))
+    run(other, others, range(4, 8))
+    assert torch.equal(values(params), values(others))
+    assert params[0].dtype == dtype
+
+
+@both
+def test_dtypes_may_be_mixed(make: Make) -> None:
+    dtypes = (torch.float32, torch.bfloat16, torch.float64)
+    mixed = [params_of((3, 2), dtype=dtype)[0] for dtype in dtypes]
+    optimizer = make(mixed)
+    run(optimizer, mixed, range(3))
+    assert sorted(str(block.dtype) for block in optimizer._blocks) == ["torch.float32", "torch.float64"]
+    for index, dtype in enumerate(dtypes):
+        alone = params_of((3, 2), dtype=dtype)
+        other = make(alone)
+        for step in range(3):
+            padded = [nn.Parameter(torch.zeros(3, 2, dtype=dtype)) for _ in range(index)] + alone
+            set_grads(padded, step)
+            other.step()
+        torch.testing.assert_close(alone[0], mixed[index])
+
+
+@both
+@pytest.mark.parametrize("state_dtype", [torch.bfloat16, torch.float16])
+def test_a_narrow_state_takes_half_the_memory_and_stays_close(make: Make, state_dtype: torch.dtype) -> None:
+    wide, narrow = (params_of((30, 40), dtype=torch.float32) for _ in range(2))
+    plain, small = make(wide), make(narrow, state_dtype=state_dtype)
+    run(plain, wide, range(30))
+    run(small, narrow, range(30))
+
+    def size(optimizer: LearnedOptimizer, names: tuple[str, ...]) -> int:
+        states = optimizer.state.values()
+        return sum(state[name].nbytes for state in states for name in names)
+
+    assert size(small, ("hidden", "cell")) * 2 == size(plain, ("hidden", "cell"))
+    distance = (values(wide) - values(params_of((30, 40), dtype=torch.float32))).abs().mean()
+    assert (values(narrow) - values(wide)).abs().mean() < 0.02 * distance
+    assert not torch.equal(values(narrow), values(wide))
+
+
+def test_a_narrow_state_is_computed_in_chunks_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = (params_of((7, 5), (3,), dtype=torch.float32) for _ in range(2))
+    run(rnnprop(whole, state_dtype=torch.bfloat16), whole, range(8))
+    monkeypatch.setattr("rnnprop_cli.torch_optim.learned_optimizer.COORDINATES_PER_CHUNK", 4)
+    run(rnnprop(parts, state_dtype=torch.bfloat16), parts, range(8))
+    torch.testing.assert_close(values(parts), values(whole), rtol=1e-2, atol=1e-4)  # one rounding to bfloat16
+
+
+def test_the_state_is_as_large_as_stated() -> None:
+    params = params_of((50, 4), dtype=torch.float32)
+    optimizer = RNNprop(params, weights="rnnprop", kernel="reference")
+    run(optimizer, params, range(1))
+    (state,) = optimizer.state.values()
+    numbers = sum(value.numel() for name, value in state.items() if name != "step")
+    assert numbers == 200 * (2 * 2 * 20 + 2)
+    assert state["hidden"].shape == state["cell"].shape == (2, 20, 200)
+
+
+@both
+def test_param_groups_have_their_own_rate_decay_and_direction(make: Make) -> None:
+    together = params_of((3, 2), (4,), (2,))
+    optimizer = make(
+        [
+            {"params": [together[0]], "lr": 0.02},
+            {"params": [together[1]], "weight_decay": 0.5},
+            {"params": [together[2]], "maximize": True},
+        ]
+    )
+    expected = params_of((3, 2), (4,), (2,))
+    singles = [
+        make([expected[0]], lr=0.02),
+        make([expected[1]], weight_decay=0.5),
+        make([expected[2]], maximize=True),
+    ]
+    for step in range(5):
+        set_grads(together, step)
+        set_grads(expected, step)
+        optimizer.step()
+        for single in singles:
+            single.step()
+    assert len(optimizer._blocks) == 1
+    torch.testing.assert_close(values(together), values(expected), rtol=1e-12, atol=1e-13)
+
+
+@both
+def test_maximize_is_the_step_of_the_negated_gradient(make: Make) -> None:
+    up, down = params_of((5,)), params_of((5,))
+    climbing, descending = make(up, maximize=True), make(down)
+    for step in range(4):
+        set_grads(up, step)
+        given = [param.grad.clone() for param in up if param.grad is not None]
+        set_grads(down, step)
+        for param in down:
+            assert param.grad is not None
+            param.grad.neg_()
+        climbing.step()
+        descending.step()
+        assert all(torch.equal(param.grad, grad) for param, grad in zip(up, given, strict=True))  # type: ignore[arg-type]
+    assert torch.equal(values(up), values(down))
+
+
+def test_weight_decay_is_decoupled_from_the_gradient() -> None:
+    params, plain = params_of((5,)), params_of((5,))
+    decayed, other = rnnprop(params, weight_decay=0.1), rnnprop(plain)
+    start = values(params)
+    run(decayed, params, range(1))
+    run(other, plain, range(1))
+    torch.testing.assert_close(values(params), values(plain) - 0.1 * 0.1 * start)
+
+
+def test_no_step_is_longer_than_the_rate() -> None:
+    params = params_of((200,))
+    optimizer = rnnprop(params, lr=0.03)
+    for step in range(10):
+        before = values(params)
+        run(optimizer, params, range(step, step + 1))
+        assert (values(params) - before).abs().max() <= 0.03
+
+
+@both
+def test_schedulers_change_the_rate(make: Make) -> None:
+    params, plain = params_of((4, 3)), params_of((4, 3))
+    optimizer, other = make(params), make(plain)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    for step in range(6):
+        run(optimizer, params, range(step, step + 1))
+        other.param_groups[0]["lr"] = 0.1 * 0.5 ** (step // 2)
+        run(other, plain, range(step, step + 1))
+        scheduler.step()
+    torch.testing.assert_close(values(params), values(plain), rtol=1e-12, atol=1e-13)
+    warm = torch.optim.lr_scheduler.OneCycleLR(
+        rnnprop(params_of((2,)), lr=0.1), max_lr=0.2, total_steps=5, cycle_momentum=False
+    )
+    assert warm.get_last_lr()[0] < 0.1
+
+
+def test_the_rate_may_be_a_tensor() -> None:
+    params, plain = params_of((3,)), params_of((3,))
+    run(rnnprop(params, lr=torch.tensor(0.05, dtype=torch.float64)), params, range(3))
+    run(rnnprop(plain, lr=0.05), plain, range(3))
+    assert torch.equal(values(params), values(plain))
+
+
+@both
+def test_parameters_without_a_gradient_stay_and_keep_their_state(make: Make) -> None:
+    params, alone = params_of((3,), (2, 2)), params_of((3,), (2, 2))
+    optimizer = make(params)
+    others = [make([param]) for param in alone]
+    rests = {2: 0, 3: 0, 5: 1}
+    for step in range(8):
+        set_grads(params, step)
+        set_grads(alone, step)
+        if step in rests:
+            params[rests[step]].grad = None
+        optimizer.step()
+        for index, other in enumerate(others):
+            if rests.get(step) != index:
+                other.step()
+    torch.testing.assert_close(values(params), values(alone), rtol=1e-12, atol=1e-13)
+
+
+def test_resting_parameters_do_not_keep_the_buffers_of_all_alive() -> None:
+    params = params_of((1000,), (2,))
+    optimizer = rnnprop(params)
+    run(optimizer, params, range(1))
+    set_grads(params, 1)
+    params[1].grad = None
+    optimizer.step()
+    resting = optimizer.state[params[1]]["hidden"]
+    assert resting.untyped_storage().nbytes() == 2 * 4 * 2 * 8
+
+
+def test_a_step_without_any_gradient_changes_nothing() -> None:
+    params = params_of((3,))
+    optimizer = rnnprop(params)
+    before = values(params)
+    optimizer.step()
+    assert torch.equal(values(params), before)
+    assert not optimizer.state
+
+
+@both
+def test_a_param_group_that_comes_later_starts_its_own_trajectory(make: Make) -> None:
+    params, late = params_of((3,)), params_of((2,), seed=1)
+    expected, expected_late = params_of((3,)), params_of((2,), seed=1)
+    optimizer, first, second = make(params), make(expected), make(expected_late)
+    run(optimizer, params, range(3))
+    run(first, expected, range(3))
+    optimizer.add_param_group({"params": late, "lr": 0.01})
+    second.param_groups[0]["lr"] = 0.01
+    for step in range(3, 6):
+        for these in (params, late, expected, expected_late):
+            set_grads(these, step)
+        optimizer.step()
+        first.step()
+        second.step()
+    torch.testing.assert_close(values(params), values(expected), rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(values(late), values(expected_late), rtol=1e-12, atol=1e-13)
+
+
+def test_a_closure_is_called_once_with_gradients_and_its_loss_comes_back() -> None:
+    params = params_of((3,))
+    optimizer = rnnprop(params)
+    calls = []
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = params[0].square().sum()
+        loss.backward()
+        calls.append(float(loss.detach()))
+        return calls[-1]
+
+    before = float(values(params).square().sum())
+    assert optimizer.step(closure) == before == calls[0]
+    assert len(calls) == 1
+    assert optimizer.step() is None
+
+
+@both
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_zero_grad_works_both_ways(make: Make, set_to_none: bool) -> None:
+    params = params_of((3,))
+    optimizer = make(params)
+    set_grads(params, 0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=set_to_none)
+    grad = params[0].grad
+    assert grad is None if set_to_none else grad is not None and not grad.any()
+    optimizer.step()
+    assert optimizer.state[params[0]]["step"] == (1 if set_to_none else 2)
+
+
+def test_layouts_of_memory_do_not_matter() -> None:
+    plain = params_of((2, 3, 4, 5))
+    last = [nn.Parameter(plain[0].detach().clone(memory_format=torch.channels_last))]
+    one, other = rnnprop(plain), rnnprop(last)
+    for step in range(3):
+        set_grads(plain, step)
+        assert plain[0].grad is not None
+        last[0].grad = plain[0].grad.clone(memory_format=torch.channels_last)
+        one.step()
+        other.step()
+    assert torch.equal(plain[0], last[0])
+
+
+def test_a_state_that_somebody_moved_or_replaced_is_used_as_it_is() -> None:
+    params, plain = params_of(*SHAPES), params_of(*SHAPES)
+    optimizer, other = rnnprop(params), rnnprop(plain)
+    run(optimizer, params, range(3))
+    run(other, plain, range(3))
+    for state in optimizer.state.values():  # what trainers do after loading, to move it to a device
+        for name, value in state.items():
+            state[name] = value.clone()
+    run(optimizer, params, range(3, 6))
+    run(other, plain, range(3, 6))
+    assert torch.equal(values(params), values(plain))
+
+
+@both
+def test_reset_starts_anew(make: Make) -> None:
+    params, plain = params_of((3,)), params_of((3,))
+    optimizer = make(params)
+    run(optimizer, params, range(3))
+    optimizer.reset()
+    with torch.no_grad():
+        params[0].copy_(plain[0])
+    run(optimizer, params, range(3))
+    run(make(plain), plain, range(3))
+    assert torch.equal(values(params), values(plain))
+
+
+def test_sparse_gradients_are_refused_before_anything_moves() -> None:
+    table = nn.Embedding(5, 3, sparse=True)
+    dense = nn.Linear(3, 1)
+    optimizer = rnnprop([*dense.parameters(), *table.parameters()])
+    before = values(list(optimizer.param_groups[0]["params"]))
+    dense(table(torch.tensor([1, 2]))).sum().backward()
+    with pytest.raises(RuntimeError, match=r"sparse gradients.*SparseAdam"):
+        optimizer.step()
+    assert torch.equal(values(list(optimizer.param_groups[0]["params"])), before)
+    assert not optimizer.state
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_parameters_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match="view_as_real"):
+        rnnprop([torch.zeros(2, dtype=dtype, requires_grad=True)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": -0.1}, "lr must be 0 or more"),
+        ({"lr": float("nan")}, "lr must be 0 or more"),
+        ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
+        ({"state_dtype": torch.int8}, "state_dtype must be one of"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rnnprop(params_of((2,)), **options)
+
+
+def test_a_refused_group_leaves_the_optimizer_as_it_was() -> None:
+    optimizer = rnnprop(params_of((2,)))
+    with pytest.raises(ValueError, match="lr"):
+        optimizer.add_param_group({"params": params_of((3,)), "lr": -1.0})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_state_of_other_weights_is_refused_and_nothing_changes() -> None:
+    params, others = params_of((2,)), params_of((2,))
+    optimizer = rnnprop(params, weights=make_weights(RNNpropSpec(embedding=4, hidden=4), seed=1))
+    other = rnnprop(others)
+    run(optimizer, params, range(2))
+    run(other, others, range(1))
+    with pytest.raises(ValueError, match="other weights"):
+        other.load_state_dict(optimizer.state_dict())
+    assert other.state[others[0]]["step"] == 1
+
+
+def test_weights_of_the_other_kind_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"weights of DMOptimizer.*use DMOptimizer"):
+        rnnprop(params_of((2,)), weights=DM)
+
+
+def test_unknown_weights_say_what_there_is() -> None:
+    with pytest.raises(UsageError, match=r"no weights 'nothing'.*rnnprop"):
+        rnnprop(params_of((2,)), weights="nothing")
+    with pytest.raises(CheckpointError, match="no such file"):
+        rnnprop(params_of((2,)), weights="nothing.safetensors")
+
+
+def test_the_shipped_weights_train_a_model() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+    inputs = torch.randn(64, 8)
+    targets = inputs.square().sum(1, keepdim=True) / 8
+    optimizer = RNNprop(model.parameters(), kernel="reference")
+    losses = []
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = (model(inputs) - targets).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_hooks_run_around_each_step() -> None:
+    params = params_of((2,))
+    optimizer = rnnprop(params)
+    seen: list[str] = []
+    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
+    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
+    run(optimizer, params, range(2))
+    assert seen == ["before", "after"] * 2
+
+
+def test_named_parameters_are_taken() -> None:
+    model = nn.Linear(2, 1)
+    optimizer = rnnprop(model.named_parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert len(optimizer.state) == 2
+
+
+def test_a_gradient_scaler_steps_and_skips() -> None:
+    params = params_of((3,), dtype=torch.float32)
+    optimizer = rnnprop(params)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    before = values(params)
+    scaler.scale((params[0] * torch.tensor([1.0, float("inf"), 1.0])).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(values(params), before)
+    optimizer.zero_grad()
+    scaler.scale(params[0].sum()).backward()
+    scaler.step(optimizer)
+    assert not torch.equal(values(params), before)
