@@ -32,7 +32,7 @@ def list_weights(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def show(
     ctx: typer.Context, name: Annotated[str, typer.Argument(help="Shipped name, meta-training or file.")]
 ) -> None:
-    """Architecture, tensors and how the weights were made, as JSON."""
+    """Architecture, tensors and how the weights were made, as JSON; their curve is in the file beside the tensors."""
     from rnnprop_cli.runs.weights import find_weights
 
     weights = find_weights(name, settings(ctx).db)
@@ -42,7 +42,7 @@ def show(
         "optimizer": weights.architecture.model_dump(mode="json"),
         "meta_params": weights.network.n_meta_params,
         "tensors": {key: list(value.shape) for key, value in weights.tensors.items()},
-        "made": weights.made,
+        "made": {key: value for key, value in weights.made.items() if key != "curve"},
     }
     stdout().print_json(json.dumps(facts))
 

@@ -8,7 +8,6 @@ one that ran through.
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -24,14 +23,12 @@ from rnnprop_cli.records import (
     RunInfo,
 )
 from rnnprop_cli.runs.environment import experiment_facts
-from rnnprop_cli.runs.resume import INEXACT
+from rnnprop_cli.runs.resume import INEXACT, LENGTHENED
 from rnnprop_cli.runs.snapshots import checkpoint_folder, is_kept, load_snapshot, save_snapshot
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-
-LENGTHENED: Final = "lengthened"  # kind of the event that says where the first meta-iterations came from
 
 
 def lengthen(database: Path, shorter: TrainSpec, longer: TrainSpec) -> None:

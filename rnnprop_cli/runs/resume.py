@@ -12,7 +12,10 @@ from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
-INEXACT: Final = "inexact"  # kind of the event that marks a run which went on under another environment
+# Kinds of events in the log of a meta-training.
+INEXACT: Final = "inexact"  # it went on under another environment
+LENGTHENED: Final = "lengthened"  # how its first meta-iterations were made, under a shorter recipe
+CONTINUED: Final = "continued"  # it was started again; the writer logs this
 _OTHER_QUESTION: Final = ("dataset_sha256",)  # what no flag may change
 
 

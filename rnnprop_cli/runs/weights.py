@@ -2,19 +2,20 @@
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
-from rnnprop_cli.records import CheckpointInfo
-from rnnprop_cli.runs.resume import inexact_mark
+from rnnprop_cli.records import MOVING_AVERAGE, VALIDATION_LOSS, CheckpointInfo
+from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
 from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint
-from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.reader import EventInfo, Reader
 
 
 def shipped_folder() -> Path:
@@ -88,6 +89,8 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
         run = reader.runs(experiment.id)[0]
         kept = reader.checkpoints(run.id)
         inexact = inexact_mark(reader, experiment.id)
+        starts = [event for event in reader.events(experiment.id) if event.kind in (LENGTHENED, CONTINUED)]
+        curve = _curve(reader, run.id)
     if step:
         chosen = next((each for each in kept if str(each.meta_step) == step), None)
         steps = ", ".join(str(each.meta_step) for each in kept) or "none"
@@ -111,10 +114,32 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
         "environment": json.loads(facts.spec_json)["environment"],
         "created_utc": experiment.created_utc,
         "checkpoint_sha256": chosen.sha256,
+        "curve": curve,
     }
+    if starts:
+        origin["starts"] = [_start(event) for event in starts]
     if inexact is not None:
         origin["inexact"] = inexact
     return replace(weights, made=weights.made | origin)
+
+
+def _curve(reader: Reader, run_id: int) -> dict[str, list[float]]:
+    """How the meta-training went, at every validation."""
+    steps, validation = reader.curve(run_id, VALIDATION_LOSS)
+    at, average = reader.curve(run_id, MOVING_AVERAGE)
+    by_step = dict(zip(at.tolist(), average.tolist(), strict=True))
+    return {
+        "meta_iteration": steps.tolist(),
+        MOVING_AVERAGE: [round(by_step.get(step, math.nan), 5) for step in steps.tolist()],
+        VALIDATION_LOSS: [round(value, 5) for value in validation.tolist()],
+    }
+
+
+def _start(event: EventInfo) -> dict[str, Any]:
+    """A further start of a meta-training: after an interruption, or the shorter one that it was made from."""
+    facts = json.loads(event.text)
+    what = {"what": event.kind, "time_utc": facts.get("created_utc", event.time_utc)}
+    return what | {"command": _portable(json.loads(facts["argv"])), "commit": facts["git_sha"]}
 
 
 def _portable(argv: list[str]) -> list[str]:

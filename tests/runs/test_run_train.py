@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from rnnprop_cli.cli.app import app
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
@@ -137,6 +139,47 @@ def test_a_lengthened_meta_training_computes_only_what_is_new(tmp_path: Path) ->
 
     run(path, observe=watch, must_exist=True)
     assert done == list(range(7, 13))
+
+
+def test_weights_tell_their_curve_and_every_start_of_their_making(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    short = SPEC.model_copy(update={"meta_iterations": 6})
+    run(path, short)
+    lengthen(path, short, SPEC)
+    run(path, must_exist=True)
+    made = find_weights("tiny", path).made
+    assert made["curve"]["meta_iteration"] == [4, 6, 8, 12]
+    assert np.isfinite(made["curve"][MOVING_AVERAGE] + made["curve"][VALIDATION_LOSS]).all()
+    assert [start["what"] for start in made["starts"]] == ["lengthened", "continued"]
+    assert all(start["command"][0] == "rnnprop" for start in made["starts"])
+
+
+def test_the_command_line_trains_on_and_refuses_other_changes(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        'name = "tiny"\nmeta_iterations = 2\nminibatch = 8\n[optimizer]\nkind = "dm"\nhidden = 4\n'
+        '[optimizee]\nkind = "quadratic"\n[truncation]\nhorizon = 8\nunroll = 4\n'
+    )
+    base = ["--quiet", "--db", str(tmp_path / "a.db"), "train"]
+
+    def command(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, [*base, *arguments, "--kernel", "reference", "--threads", "1"])
+        return result.exit_code, result.stderr
+
+    assert command("--spec", str(recipe))[0] == 0
+    assert command("--resume", "tiny", "--set", "meta_iterations=4") == (0, "")
+    with Reader.open(tmp_path / "a.db") as reader:
+        (info,) = reader.runs(reader.find_experiment("tiny").id)
+        assert reader.curve(info.id, TRAIN_LOSS)[0].tolist() == [1, 2, 3, 4]
+    for change, reason in (
+        ("meta_iterations=3", "can only be made longer"),
+        ("seed=3", "only meta_iterations can be changed"),
+        ("meta_iterations=0", "meta_iterations: must be at least 1, not 0"),
+        ("meta_iterations", "must be key=value"),
+    ):
+        code, told = command("--resume", "tiny", "--set", change)
+        assert (code, "Traceback" in told) == (2, False)
+        assert reason in " ".join(told.split())
 
 
 def test_what_cannot_be_lengthened_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
