@@ -1,5 +1,6 @@
 """Meta-params as a plain value that can travel to a worker."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,15 @@ class Weights:
     def network(self) -> Network:
         """The architecture of the network."""
         return build_learned_rule(self.architecture).network
+
+    @property
+    def tensors_sha256(self) -> str:
+        """Of the meta-params alone, as little-endian float32 in the order of `Network.named_shapes`: the same for a
+        checkpoint, which holds more, and for what was exported of it."""
+        digest = hashlib.sha256()
+        for name, _ in self.network.named_shapes():
+            digest.update(np.asarray(self.tensors[name], dtype="<f4").tobytes())
+        return digest.hexdigest()
 
     def meta_params(self, dtype: torch.dtype, device: torch.device) -> Tensor:
         """[Q] the flat vector."""

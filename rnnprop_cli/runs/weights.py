@@ -14,7 +14,8 @@ from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
 from rnnprop_cli.records import MOVING_AVERAGE, VALIDATION_LOSS, CheckpointInfo
 from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
-from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint
+from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint, side_path
+from rnnprop_cli.store.database import storage_errors
 from rnnprop_cli.store.reader import EventInfo, Reader
 
 
@@ -168,15 +169,20 @@ def export_weights(name: str, database: Path, target: Path) -> Path:
         target: a `.safetensors` file, its `.json` goes beside it; or `.npz` for numpy alone.
 
     Raises:
-        UsageError: the target has another suffix, or exists.
+        UsageError: the target has another suffix, or it or the `.json` beside it exists.
+        StoreError: it cannot be written.
     """
     if target.suffix not in (SUFFIX, ".npz"):
         raise UsageError(f"{target}: end it in {SUFFIX} or .npz")
-    if target.exists():
-        raise UsageError(f"{target} exists; nothing is overwritten")
+    for path in (target, side_path(target)):
+        if path.exists():
+            raise UsageError(f"{path} exists; nothing is overwritten")
     weights = find_weights(name, database)
     if target.suffix == ".npz":
-        np.savez(target, allow_pickle=False, **weights.tensors)
+        with storage_errors(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            arrays: dict[str, Any] = dict(weights.tensors)
+            np.savez(target, **arrays)
         return target
     metadata = {
         "optimizer": weights.architecture.model_dump(mode="json"),

@@ -46,7 +46,7 @@ class Block:
         sizes = [param.numel() for param in params]
         self.n_coordinates = sum(sizes)
         self.steps = steps_of(states[0])
-        self._step = torch.tensor(float(self.steps))
+        self._step = torch.tensor(self.steps, dtype=torch.float32)  # whatever the default dtype is
         options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
         self.grads_1N = torch.empty(1, self.n_coordinates, **options)
         self.updates_1N = torch.zeros(1, self.n_coordinates, **options)

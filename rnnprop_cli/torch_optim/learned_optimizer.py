@@ -89,7 +89,7 @@ class LearnedOptimizer(Optimizer):
             "lr": alpha if lr is None else lr,
             "weight_decay": weight_decay,
             "maximize": maximize,
-            WEIGHTS_KEY: self.weights.sha256,
+            WEIGHTS_KEY: self.weights.tensors_sha256,
         }
         super().__init__(params, defaults)
 
@@ -126,14 +126,15 @@ class LearnedOptimizer(Optimizer):
         Raises:
             ValueError: it was saved with other weights, or for other parameters.
         """
+        own_sha256 = self.weights.tensors_sha256
         final: dict[str, Any] = {}  # as the hooks of others leave it
 
         def check(_: Optimizer, loaded: dict[str, Any]) -> None:
             for group in loaded["param_groups"]:
-                if group.get(WEIGHTS_KEY) != self.weights.sha256:
+                if group.get(WEIGHTS_KEY) != own_sha256:
                     raise ValueError(
                         f"the state was saved with other weights (SHA-256 {str(group.get(WEIGHTS_KEY))[:12]}, here "
-                        f"{self.weights.sha256[:12]} from {self.weights.source}): it means nothing to these"
+                        f"{own_sha256[:12]} from {self.weights.source}): it means nothing to these"
                     )
             final.update(loaded)
 
@@ -300,6 +301,8 @@ def _gradient(param: Tensor) -> Tensor:
 
 
 def _weights(weights: str | Path | Weights, database: str | Path | None, kind: str) -> Weights:
+    if database is not None and not Path(database).expanduser().exists():
+        raise UsageError(f"database={str(database)!r}: there is no such file")
     if not isinstance(weights, Weights):
         weights = find_weights(str(weights), None if database is None else Path(database))
     if weights.architecture.kind != kind:

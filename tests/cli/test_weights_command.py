@@ -56,6 +56,26 @@ def test_nothing_is_overwritten(tmp_path: Path, file: Path) -> None:
     assert "nothing is overwritten" in told
 
 
+def test_neither_is_the_file_beside_it(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "out.json").write_text("mine")
+    code, _, told = invoke("weights", "export", str(file), str(tmp_path / "out.safetensors"))
+    assert (code, "out.json exists" in " ".join(told.split())) == (2, True)
+    assert (tmp_path / "out.json").read_text() == "mine"
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path, file: Path) -> None:
+    for name in ("a/b.npz", "c/d.safetensors"):
+        assert invoke("weights", "export", str(file), str(tmp_path / name))[0] == 0
+        assert (tmp_path / name).exists()
+
+
+def test_exported_weights_have_the_hash_of_the_checkpoint_they_came_from(tmp_path: Path, file: Path) -> None:
+    invoke("weights", "export", str(file), str(tmp_path / "out.safetensors"))
+    before, after = (find_weights(str(path), None) for path in (file, tmp_path / "out.safetensors"))
+    assert before.sha256 != after.sha256
+    assert before.tensors_sha256 == after.tensors_sha256
+
+
 def test_show_tells_architecture_and_making(file: Path) -> None:
     code, shown, _ = invoke("weights", "show", str(file))
     assert code == 0

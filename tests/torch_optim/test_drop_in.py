@@ -5,6 +5,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -516,6 +517,22 @@ def test_a_state_of_other_weights_is_refused_and_nothing_changes() -> None:
 def test_weights_of_the_other_kind_are_refused() -> None:
     with pytest.raises(UsageError, match=r"weights of DMOptimizer.*use DMOptimizer"):
         rnnprop(params_of((2,)), weights=DM)
+
+
+def test_a_database_that_is_not_there_is_an_error_not_a_reason_to_take_other_weights(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"typo\.db.*no such file"):
+        RNNprop(params_of((2,)), weights="rnnprop", database=tmp_path / "typo.db")
+
+
+def test_steps_are_counted_under_any_default_dtype() -> None:
+    params = params_of((1,))
+    optimizer = rnnprop(params)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        run(optimizer, params, range(300))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert optimizer.state[params[0]]["step"] == 300
 
 
 def test_unknown_weights_say_what_there_is() -> None:
