@@ -1,0 +1,92 @@
+"""Writes the tables of `docs/reproduction.md` and the README from a database, so that no number is copied by hand.
+
+A table stands between two comments, the first of which says what is in it:
+
+    <!-- table BENCH: OPTIMIZER, OPTIMIZER, ... -->
+    <!-- end -->
+
+    python docs/tables.py results/rnnprop.db docs/reproduction.md README.md
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from rnnprop_cli.records import LOSS
+from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.summary import summarize
+
+MARK = re.compile(r"(<!-- table ([\w.-]+): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+BEST = "best tuned"  # a column of its own: the best of all tuned baselines, with its name
+
+
+def table(summary: Summary, columns: list[str]) -> str:
+    """A row for each problem, a column for each optimizer; the lowest mean of a row is bold."""
+    lines = [f"| | {' | '.join(columns)} |", f"| :--- | {' | '.join('---:' for _ in columns)} |"]
+    for problem, rows in summary.problems:
+        found = [_find(rows, column) for column in columns]
+        if not any(found):
+            continue
+        means = [row.final_loss_mean for row in found if row is not None and row.final_loss_mean is not None]
+        texts = [
+            _text(row, column, min(means, default=None)) for row, column in zip(found, columns, strict=True)
+        ]
+        lines.append(f"| {_title(problem, found)} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _find(rows: tuple[SummaryRow, ...], column: str) -> SummaryRow | None:
+    if column == BEST:
+        tuned = [row for row in rows if row.is_baseline and row.lr_source == "tuned" and row.rank is not None]
+        return min(tuned, key=lambda row: row.rank or 0, default=None)
+    return next((row for row in rows if row.optimizer == column and row.phase == "final"), None)
+
+
+def _text(row: SummaryRow | None, column: str, best: float | None) -> str:
+    if row is None:
+        return ""
+    failures = [
+        f"{count} of {row.seeds + row.failed + row.missing} {what}"
+        for count, what in ((row.diverged, "diverged"), (row.stuck, "at chance"), (row.failed, "failed"))
+        if count
+    ]
+    if row.final_loss_mean is None or row.final_loss_high is None:
+        return ", ".join(failures) or "-"
+    digits = 3 if row.final_loss_mean < 10 else 1
+    half = row.final_loss_high - row.final_loss_mean
+    text = f"{row.final_loss_mean:.{digits}f} ±{half:.{digits}f}"
+    if row.final_loss_mean == best:
+        text = f"**{text}**"
+    if column == BEST:
+        text += f" {row.optimizer}"
+    if row.lr_source == "tuned" and row.learning_rate is not None:
+        text += f" @ {row.learning_rate:.3g}"
+    if row.paper_final_loss is not None:
+        text += f" (paper {row.paper_final_loss:g})"
+    return ", ".join([text, *failures])
+
+
+def _title(problem: Problem, rows: list[SummaryRow | None]) -> str:
+    seeds = {row.seeds for row in rows if row is not None}
+    return f"{problem.title} · {min(seeds)} seeds" if len(seeds) == 1 else f"{problem.title}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("database", type=Path)
+    parser.add_argument("documents", type=Path, nargs="+")
+    args = parser.parse_args()
+    with Reader.open(args.database) as reader:
+
+        def fill(match: re.Match[str]) -> str:
+            experiment = reader.find_experiment(match[2], kind="bench")
+            summary = summarize(experiment, reader.runs(experiment.id), lambda ids: reader.curves(ids, LOSS))
+            return match[1] + table(summary, [name.strip() for name in match[3].split(",")]) + match[4]
+
+        for path in args.documents:
+            path.write_text(MARK.sub(fill, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
