@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rnnprop_cli.records import LOSS
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.view.namesakes import tell_apart
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.summary import summarize
 
@@ -81,7 +82,9 @@ def main() -> None:
 
         def fill(match: re.Match[str]) -> str:
             experiment = reader.find_experiment(match[2], kind="bench")
-            summary = summarize(experiment, reader.runs(experiment.id), lambda ids: reader.curves(ids, LOSS))
+            summary = summarize(
+                experiment, tell_apart(reader.runs(experiment.id)), lambda ids: reader.curves(ids, LOSS)
+            )
             return match[1] + table(summary, [name.strip() for name in match[3].split(",")]) + match[4]
 
         for path in args.documents:

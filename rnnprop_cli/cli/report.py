@@ -51,6 +51,7 @@ def report(
     from rnnprop_cli.records import LOSS
     from rnnprop_cli.store.reader import Reader
     from rnnprop_cli.view.loss_figures import loss_figures
+    from rnnprop_cli.view.namesakes import tell_apart
     from rnnprop_cli.view.summary import summarize
     from rnnprop_cli.view.summary_figures import summary_figures
 
@@ -59,7 +60,7 @@ def report(
     shared = console.settings(ctx)
     with Reader.open(shared.db) as reader:
         experiment = reader.find_experiment(bench, kind="bench")
-        runs = reader.runs(experiment.id)
+        runs = tell_apart(reader.runs(experiment.id))
 
         def load_curves(run_ids: "Sequence[int]") -> "dict[int, Curve]":
             return reader.curves(run_ids, LOSS)

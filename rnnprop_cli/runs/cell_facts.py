@@ -57,7 +57,7 @@ class CellFacts:
             facts["dataset_sha256"] = self.datasets[dataset]
         weights = self.weights_of(cell.optimizer)
         if weights is not None:
-            facts["weights_sha256"] = weights.sha256
+            facts["weights_sha256"] = weights.tensors_sha256
         return cell_config(cell, facts)
 
     def run_facts(self, cell: Cell, key: str, config: dict[str, object]) -> RunFacts:

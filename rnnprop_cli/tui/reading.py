@@ -12,6 +12,7 @@ from rnnprop_cli.records import LOSS, CheckpointInfo, ExperimentInfo, RunInfo, S
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.tui.holder import Holder, find_holder
 from rnnprop_cli.view.curves import Band, Curve
+from rnnprop_cli.view.namesakes import tell_apart
 from rnnprop_cli.view.seed_groups import Grouping, SeedGroup
 from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
 from rnnprop_cli.view.training import planned_meta_iterations
@@ -128,7 +129,7 @@ class StoreReading:
         mark = (experiment, dict(counts.get(experiment.id, {})))
         known = self._runs.get(experiment.id)
         if known is None or known[0] != mark:
-            known = (mark, self._reader.runs(experiment.id))
+            known = (mark, tell_apart(self._reader.runs(experiment.id)))
             self._runs[experiment.id] = known
         return known[1]
 
