@@ -9,7 +9,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, overload
+from typing import Any, ClassVar, Final, NamedTuple, get_args, overload
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class LearnedOptimizer(Optimizer):
         maximize: go up instead of down.
         state_dtype: of the LSTM's state, 80 of the 82 numbers that RNNprop keeps per coordinate; torch.bfloat16 halves
             it. None: float32 (float64 for float64 parameters).
-        kernel: "auto" takes the fast body of each device; "reference" is plain PyTorch.
+        kernel: "auto" takes the fast body of each device; "reference" is plain PyTorch. "cpu" and "cuda" insist.
         database: where to look for meta-trainings, e.g. "results/rnnprop.db".
 
     Raises:
@@ -80,6 +80,8 @@ class LearnedOptimizer(Optimizer):
             raise ValueError(
                 f"state_dtype must be one of {', '.join(map(str, STATE_DTYPES))}, not {state_dtype}"
             )
+        if kernel not in get_args(KernelName):
+            raise ValueError(f"kernel must be one of {', '.join(get_args(KernelName))}, not {kernel!r}")
         self.weights = _weights(weights, database, self.kind)
         self._state_dtype = state_dtype
         self._kernel_name: KernelName = kernel
@@ -153,6 +155,10 @@ class LearnedOptimizer(Optimizer):
                     for name, value in final["state"][key].items()
                 }
         self._forget_caches()
+
+    def __repr__(self) -> str:
+        sha256 = self.weights.tensors_sha256
+        return super().__repr__().replace(sha256, f"{sha256[:12]} ({self.weights.source})")
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: self.__dict__[name] for name in ("weights", "_state_dtype", "_kernel_name")}

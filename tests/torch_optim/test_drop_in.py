@@ -488,6 +488,7 @@ def test_complex_parameters_are_refused(dtype: torch.dtype) -> None:
         ({"lr": -0.1}, "lr must be 0 or more"),
         ({"lr": float("nan")}, "lr must be 0 or more"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
+        ({"kernel": "nope"}, "kernel must be one of auto, reference, cpu, cuda, not 'nope'"),
         ({"state_dtype": torch.int8}, "state_dtype must be one of"),
     ],
 )
@@ -566,6 +567,10 @@ def test_hooks_run_around_each_step() -> None:
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
     run(optimizer, params, range(2))
     assert seen == ["before", "after"] * 2
+
+
+def test_the_printed_form_tells_the_weights() -> None:
+    assert f"weights_sha256: {RNN.tensors_sha256[:12]} (a test)" in repr(rnnprop(params_of((2,))))
 
 
 def test_named_parameters_are_taken() -> None:
