@@ -81,6 +81,8 @@ def main() -> None:
     with Reader.open(args.database) as reader:
 
         def fill(match: re.Match[str]) -> str:
+            if not reader.experiments("bench", match[2]):
+                return match[0]  # it lies in another database
             experiment = reader.find_experiment(match[2], kind="bench")
             summary = summarize(
                 experiment, tell_apart(reader.runs(experiment.id)), lambda ids: reader.curves(ids, LOSS)

@@ -18,8 +18,8 @@ class RNNprop(LearnedOptimizer):
     `state` holds per parameter `exp_avg` and `exp_avg_sq` (its shape), `hidden` and `cell` ([2, 20, n] for n
     coordinates): 82 numbers a coordinate.
 
-    The shipped weights were trained to lower the loss of a small network within 100 steps; they go on for some thousand,
-    ever more slowly. There are no betas and no eps to set: they belong to the weights.
+    The shipped weights were trained to lower the loss of a small network within 100 steps; they go on for some
+    thousand, ever more slowly. There are no betas and no eps to set: they belong to the weights.
 
     Example:
         >>> model = torch.nn.Linear(4, 2)
