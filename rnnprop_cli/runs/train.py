@@ -132,7 +132,7 @@ def run_train(
         experiment_id, key = place.experiment_id, place.run.key
         folder = checkpoint_folder(database, reader.experiment(experiment_id), key)
         if reader.keys_with_status(experiment_id)[key] == "done":
-            chosen = _chosen(reader, experiment_id, spec)
+            chosen = _chosen(reader, experiment_id)
             return TrainOutcome(spec.name, spec.meta_iterations, chosen, already_done=True, stopped_by=None)
         remove_unfinished(folder)
         snapshot = latest_snapshot(folder)
@@ -148,7 +148,7 @@ def run_train(
             spec, writer, place, folder, database, observe, _seconds_so_far(reader, experiment_id)
         )
         recorder.run(training, stop)
-        chosen = _chosen(reader, experiment_id, spec)
+        chosen = _chosen(reader, experiment_id)
         if not stop:
             status: Status = "done" if recorder.first_bad is None else "diverged"
             final = None if chosen is None else chosen.validation_loss
@@ -177,9 +177,8 @@ def _seconds_so_far(reader: Reader, experiment_id: int) -> float:
     return float(np.sum(1 / rates[rates > 0]))
 
 
-def _chosen(reader: Reader, experiment_id: int, spec: TrainSpec) -> CheckpointInfo | None:
-    (info,) = reader.runs(experiment_id)
-    return choose_checkpoint(reader.checkpoints(info.id), spec.checkpoint.select)
+def _chosen(reader: Reader, experiment_id: int) -> CheckpointInfo | None:
+    return choose_checkpoint(reader, reader.experiment(experiment_id))
 
 
 @dataclass

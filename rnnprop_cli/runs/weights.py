@@ -6,17 +6,19 @@ import math
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
-from rnnprop_cli.records import MOVING_AVERAGE, VALIDATION_LOSS, CheckpointInfo
+from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo, ExperimentInfo
 from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
 from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint, side_path
 from rnnprop_cli.store.database import storage_errors
 from rnnprop_cli.store.reader import EventInfo, Reader
+from rnnprop_cli.view.curves import Curve
+from rnnprop_cli.view.training import chosen_checkpoint, selection_rule
 
 
 def shipped_folder() -> Path:
@@ -66,18 +68,12 @@ def find_weights(name: str, database: Path | None) -> Weights:
     )
 
 
-def choose_checkpoint(
-    checkpoints: list[CheckpointInfo], rule: Literal["moving_average", "validation"]
-) -> CheckpointInfo | None:
-    """The paper's choice (section 5): lowest moving average of the train loss for RNNprop, best on the validation
-    task for DMoptimizer. Neither looks at a test optimizee. None if there is no checkpoint with a finite value."""
-
-    def value(checkpoint: CheckpointInfo) -> float | None:
-        return checkpoint.moving_average if rule == "moving_average" else checkpoint.validation_loss
-
-    rated = [(value(each), each) for each in checkpoints]
-    finite = [(loss, each) for loss, each in rated if loss is not None and loss == loss]
-    return min(finite, key=lambda pair: pair[0], default=(None, None))[1]
+def choose_checkpoint(reader: Reader, experiment: ExperimentInfo) -> CheckpointInfo | None:
+    """The checkpoint of a meta-training that its recipe's rule prefers; None if there is none with a finite loss."""
+    (run,) = reader.runs(experiment.id)
+    steps, losses = reader.curve(run.id, TRAIN_LOSS)
+    curve = Curve(steps.astype(np.float64), losses)
+    return chosen_checkpoint(reader.checkpoints(run.id), selection_rule(experiment), curve)
 
 
 def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Weights | None:
@@ -92,14 +88,14 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
         inexact = inexact_mark(reader, experiment.id)
         starts = [event for event in reader.events(experiment.id) if event.kind in (LENGTHENED, CONTINUED)]
         curve = _curve(reader, run.id)
+        preferred = choose_checkpoint(reader, experiment)
     if step:
         chosen = next((each for each in kept if str(each.meta_step) == step), None)
         steps = ", ".join(str(each.meta_step) for each in kept) or "none"
         if chosen is None:
             raise UsageError(f"'{base}' has no checkpoint after {step} meta-iterations; it has {steps}.")
     else:
-        rule = json.loads(experiment.facts.spec_json)["spec"]["checkpoint"]["select"]
-        chosen = choose_checkpoint(kept, rule)
+        chosen = preferred
         if chosen is None and not must_have_checkpoint:
             return None
         if chosen is None:

@@ -79,7 +79,7 @@ every = 100           # meta-iterations
 [checkpoint]
 every = 1000          # kept for good
 rolling = 50          # the latest two are kept, for --resume
-select = "moving_average"  # or validation
+select = "moving_average"  # or mean_loss, validation
 """,
 }
 

@@ -58,8 +58,11 @@ class CheckpointSpec(Spec):
 
     every: PositiveInt = 1000  # kept for good, candidates for the final choice
     rolling: PositiveInt = 50  # the latest two are kept, for --resume
-    # which kept checkpoint becomes the result: the paper takes the moving average for RNNprop, validation for DM
-    select: Literal["moving_average", "validation"] = "moving_average"
+    # Which kept checkpoint becomes the result: that with the lowest
+    # - moving_average: of the train loss, decay 0.9, as the paper words it for RNNprop; sees some ten meta-iterations,
+    # - mean_loss: mean train loss since the checkpoint before, which chance decides less,
+    # - validation: loss on the validation task, the paper's choice for DMoptimizer.
+    select: Literal["moving_average", "mean_loss", "validation"] = "moving_average"
 
 
 class TrainSpec(Spec):

@@ -1,7 +1,6 @@
 """A meta-training from recipe to checkpoints: exact resume, choice of checkpoint, use in a benchmark."""
 
 import hashlib
-import math
 import os
 import signal
 import subprocess
@@ -20,13 +19,13 @@ from rnnprop_cli.cli.app import app
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
-from rnnprop_cli.records import MOVING_AVERAGE, RATE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo
+from rnnprop_cli.records import MOVING_AVERAGE, RATE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.runs.lengthen import lengthen
 from rnnprop_cli.runs.observer import Event, MetaStepDone
 from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
 from rnnprop_cli.runs.train import TrainOutcome, find_resumable, run_train
-from rnnprop_cli.runs.weights import choose_checkpoint, find_weights
+from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
 from rnnprop_cli.spec.optimizers import DMSpec, LearnedSpec, RNNpropSpec
@@ -324,15 +323,23 @@ def test_weights_of_an_unknown_checkpoint_name_those_there_are(tmp_path: Path) -
         find_weights("tiny@5", tmp_path / "a.db")
 
 
-def test_the_papers_choice_is_the_lowest_value_of_its_rule() -> None:
-    kept = [
-        CheckpointInfo(1000, "a", "", 0.5, 0.30),
-        CheckpointInfo(2000, "b", "", 0.4, 0.35),
-        CheckpointInfo(3000, "c", "", math.nan, None),
-    ]
-    assert choose_checkpoint(kept, "moving_average") == kept[1]
-    assert choose_checkpoint(kept, "validation") == kept[0]
-    assert choose_checkpoint([], "validation") is None
+@pytest.mark.parametrize("rule", ["moving_average", "mean_loss", "validation"])
+def test_the_rule_of_the_recipe_chooses_the_checkpoint(tmp_path: Path, rule: Any) -> None:
+    spec = SPEC.model_copy(update={"checkpoint": CheckpointSpec(every=4, rolling=4, select=rule)})
+    chosen = run(tmp_path / "a.db", spec).chosen
+    with Reader.open(tmp_path / "a.db") as reader:
+        (info,) = reader.runs(1)
+        losses = reader.curve(info.id, TRAIN_LOSS)[1]
+        kept = {each.meta_step: each for each in reader.checkpoints(info.id)}
+    value = {
+        "moving_average": lambda step: kept[step].moving_average,
+        "mean_loss": lambda step: losses[step - 4 : step].mean(),
+        "validation": lambda step: kept[step].validation_loss,
+    }[rule]
+    assert [*kept] == [4, 8, 12]
+    assert chosen is not None
+    assert chosen.meta_step == min(kept, key=value)
+    assert find_weights("tiny", tmp_path / "a.db").made["meta_iteration"] == chosen.meta_step
 
 
 def test_moving_average_has_no_bias_towards_its_start() -> None:

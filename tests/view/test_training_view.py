@@ -25,9 +25,19 @@ def test_the_checkpoint_with_the_lowest_finite_loss_of_the_rule_is_chosen():
     assert chosen_checkpoint(kept[2:], "validation") is None
 
 
+def test_the_mean_loss_is_that_since_the_checkpoint_before():
+    kept = [CheckpointInfo(n, "", "", average, None) for n, average in ((2, 0.1), (4, 0.2), (6, 0.3))]
+    losses = Curve.of([9, 3, 2, 2, 1, 4])  # steps 0 to 5
+    losses = Curve(losses.steps + 1, losses.values)
+    assert chosen_checkpoint(kept, "moving_average") is kept[0]
+    assert chosen_checkpoint(kept, "mean_loss", losses) is kept[1]
+    assert chosen_checkpoint(kept, "mean_loss") is None
+
+
 def test_the_spec_names_the_rule_and_the_length():
     spec = {"spec": {"meta_iterations": 15_000, "checkpoint": {"select": "validation"}}}
     assert selection_rule(with_spec(json.dumps(spec))) == "validation"
+    assert selection_rule(with_spec(json.dumps(spec).replace("validation", "mean_loss"))) == "mean_loss"
     assert planned_meta_iterations(with_spec(json.dumps(spec))) == 15_000
     for broken in ("", "[]", "{}", '{"spec": 3}'):
         assert selection_rule(with_spec(broken)) == "moving_average"

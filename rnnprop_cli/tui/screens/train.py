@@ -238,7 +238,7 @@ class TrainScreen(BaseScreen):
         if not training.checkpoints:
             return [[], [Part(" no checkpoint kept yet", muted)]]
         rule = selection_rule(training.experiment)
-        chosen = chosen_checkpoint(training.checkpoints, rule)
+        chosen = chosen_checkpoint(training.checkpoints, rule, training.curves.get(TRAIN_LOSS))
         lines: list[Line] = [[], [Part(f" {'checkpoint':<11}{'average':>8}{'validation':>11}", muted)]]
         for one in reversed(training.checkpoints):
             text = f" {one.meta_step:<11,}{_loss(one.moving_average):>8}{_loss(one.validation_loss):>11}"
