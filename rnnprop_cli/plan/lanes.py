@@ -38,12 +38,17 @@ class Lane:
     @property
     def tuned(self) -> bool:
         """Whether its learning rate is searched."""
-        return not isinstance(self.optimizer, LearnedSpec) and self.optimizer.lr == "tuned"
+        return self.optimizer.lr == "tuned"
 
     @property
     def default_rate(self) -> float | None:
         """The library's own learning rate; None for the alpha that a learned optimizer was trained with."""
-        return self.optimizer.lr if isinstance(self.optimizer, LearnedSpec) else self.optimizer.default_lr
+        return None if isinstance(self.optimizer, LearnedSpec) else self.optimizer.default_lr
+
+    @property
+    def untuned(self) -> bool:
+        """Whether it is run at its default rate too. A learned optimizer's own alpha is a lane of its own."""
+        return has_untuned(self.spec, self.optimizer)
 
     @property
     def seeds(self) -> int:
@@ -66,9 +71,7 @@ class Lane:
 
     def first_ks(self) -> tuple[int, ...]:
         """The first round of the search; empty where nothing is searched."""
-        if isinstance(self.optimizer, LearnedSpec) or not self.tuned:
-            return ()
-        return first_round(self.spec.tuning, self.optimizer.centre_k)
+        return first_round(self.spec.tuning, self.optimizer.centre_k) if self.tuned else ()
 
     def tuning_batch(self, ks: tuple[int, ...]) -> CellBatch:
         """One round of the search, on seeds that the final runs never use."""
@@ -86,7 +89,7 @@ class Lane:
         best = best_k(tried)
         fixed = self.default_rate if isinstance(self.optimizer.lr, str | None) else self.optimizer.lr
         batches = [self._fresh(fixed if best is None else grid_rate(best), "final")]
-        if self.tuned and self.spec.untuned:
+        if self.untuned:
             batches.append(self._fresh(self.default_rate, "default"))
         return batches
 
@@ -102,9 +105,14 @@ class Lane:
 
 def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, tuning_seeds: int) -> int:
     """Cells of a lane, by arithmetic alone."""
-    if isinstance(optimizer, LearnedSpec) or optimizer.lr != "tuned":
+    if optimizer.lr != "tuned":
         return seeds
-    return spec.tuning.points * tuning_seeds + seeds * (2 if spec.untuned else 1)
+    return spec.tuning.points * tuning_seeds + seeds * (2 if has_untuned(spec, optimizer) else 1)
+
+
+def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:
+    """Whether an optimizer is run at its default rate beside the one that the search finds."""
+    return spec.untuned and optimizer.lr == "tuned" and not isinstance(optimizer, LearnedSpec)
 
 
 def matches(rule: LaneRule, lane: Lane) -> bool:

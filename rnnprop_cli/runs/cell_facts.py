@@ -87,7 +87,7 @@ class CellFacts:
 def _lr_source(cell: Cell) -> LrSource:
     """Where the cell's learning rate comes from."""
     if isinstance(cell.optimizer, LearnedSpec):
-        return "own"
+        return "tuned" if cell.optimizer.lr == "tuned" else "own"
     if cell.phase == "default" or cell.optimizer.lr == "default":
         return "default"
     return "tuned" if cell.optimizer.lr == "tuned" else "given"

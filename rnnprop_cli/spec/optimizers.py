@@ -148,13 +148,17 @@ class LearnedSpec(Spec):
 
     kind: Literal["learned"] = "learned"
     weights: Annotated[str, Field(min_length=1, max_length=400)]
-    lr: PositiveFloat | None = None  # alpha of equation 7; None: the value it was meta-trained with
+    # alpha of equation 7. None: the value it was meta-trained with; tuned: searched as for the classical rules
+    lr: PositiveFloat | Literal["tuned"] | None = None
     label: Annotated[str, Field(max_length=60)] = ""
+
+    centre_k: ClassVar[int] = 6  # 0.125, beside the paper's 0.1
 
     @property
     def name(self) -> str:
         """Label for tables: the user's, or the weights' name."""
-        return self.label or self.weights.rsplit("/", 1)[-1].removesuffix(".safetensors")
+        name = self.weights.rsplit("/", 1)[-1].removesuffix(".safetensors")
+        return self.label or (f"{name} tuned" if self.lr == "tuned" else name)
 
 
 ClassicalSpec = (

@@ -23,7 +23,7 @@ class RateCurve:
 
 
 def rate_curves(groups: Sequence[SeedGroup]) -> list[RateCurve]:
-    """The search of every baseline of one problem, and each learned optimizer as a level line.
+    """The searches of one problem, and each learned optimizer that brings its own rate as a level line.
 
     The baselines' points are from the tuning seeds, a learned optimizer's level from the seeds of the final runs.
     A rate at which a seed diverged has the final loss infinity there.
@@ -35,7 +35,9 @@ def rate_curves(groups: Sequence[SeedGroup]) -> list[RateCurve]:
         if group.facts.phase == "tuning" and rate is not None and rate > 0 and losses:
             searched.setdefault(group.facts.optimizer, {}).setdefault(rate, []).extend(losses)
     curves = [
-        RateCurve(name, False, finals.get(name), _band(sorted(points.items())))
+        RateCurve(
+            name, name in finals and finals[name].is_learned, finals.get(name), _band(sorted(points.items()))
+        )
         for name, points in searched.items()
     ]
     curves.sort(key=lambda one: one.optimizer)
@@ -44,7 +46,7 @@ def rate_curves(groups: Sequence[SeedGroup]) -> list[RateCurve]:
     learned = [
         RateCurve(name, True, group, _band([(low, group.final_losses), (high, group.final_losses)]))
         for name, group in finals.items()
-        if group.is_learned and group.final_losses
+        if group.is_learned and group.final_losses and name not in searched
     ]
     return learned + curves
 

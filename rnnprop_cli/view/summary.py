@@ -66,7 +66,7 @@ def summarize(
     by_problem: dict[Problem, list[_Member]] = {}
     for (problem, optimizer, *_), members in groups.items():
         row = _row(experiment.facts.name, members, published)
-        if row.is_tuned_baseline:
+        if row.phase == "final" and row.lr_source == "tuned":
             search = searches.get((problem, optimizer, _searched_settings(members[0].facts.config_json)), [])
             row = replace(row, rates=_rate_points(search))
         by_problem.setdefault(problem, []).append(_Member(row, tuple(members), _losses(members)))

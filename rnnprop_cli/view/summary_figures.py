@@ -54,7 +54,9 @@ def _reported_mean(row: SummaryRow) -> float:
 
 def _rate_figure(problem: Problem, rows: Sequence[SummaryRow], styles: dict[str, Style]) -> Figure | None:
     searched = [row for row in rows if len(row.rates) > 1]
-    learned = [row for row in rows if not row.is_baseline and row.phase == "final" and row.seeds]
+    learned = [
+        row for row in rows if not row.is_baseline and row.phase == "final" and row.seeds and not row.rates
+    ]
     if not searched:
         return None
     rates = [point.learning_rate for row in searched for point in row.rates]
@@ -69,8 +71,8 @@ def _rate_figure(problem: Problem, rows: Sequence[SummaryRow], styles: dict[str,
         problem=problem,
         title=problem.title,
         caption="Final loss against learning rate in the search: mean over the tuning seeds, whiskers from the lowest "
-        "to the highest. A learned optimizer needs no rate: its level line is the mean over the final seeds with its "
-        f"95 % interval. {_BEYOND}",
+        "to the highest. A learned optimizer that brings its own rate is a level line: the mean over the final seeds "
+        f"with its 95 % interval. {_BEYOND}",
         x_label="learning rate",
         y_label="final loss",
         x_scale="log",

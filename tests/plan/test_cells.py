@@ -1,3 +1,5 @@
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -5,6 +7,7 @@ from rnnprop_cli.plan.cells import Cell, CellBatch, Problem, cell_config, cell_k
 from rnnprop_cli.plan.lanes import Lane, lanes
 from rnnprop_cli.plan.seeds import FIRST_TUNING_SEED, derive_seed
 from rnnprop_cli.plan.size import bytes_per_cell, n_coordinates
+from rnnprop_cli.plan.tuning import grid_rate
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
 from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec
 from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
@@ -105,6 +108,17 @@ def test_a_learned_lane_runs_with_its_own_alpha_unless_told_otherwise() -> None:
     assert Lane(spec(), PROBLEM, LearnedSpec(weights="w", lr=0.01)).first_batches()[0].learning_rates == (
         0.01,
     )
+
+
+def test_the_alpha_of_a_learned_lane_is_searched_like_any_rate_but_never_run_untuned() -> None:
+    lane = Lane(spec(), PROBLEM, LearnedSpec(weights="w", lr="tuned"))
+    assert grid_rate(6) in lane.tuning_batch(lane.first_ks()).learning_rates
+    assert len(lane.first_ks()) == len(Lane(spec(), PROBLEM, AdamSpec()).first_ks())
+    (final,) = lane.fresh_batches({5: 0.4, 6: 0.3, 7: 0.5})
+    assert (final.phase, final.learning_rates) == ("final", (grid_rate(6),))
+    assert lane.size == sum(len(batch.cells()) for batch in lane.first_batches())
+    (fallback,) = lane.fresh_batches({5: inf, 6: inf})
+    assert fallback.learning_rates == (None,)  # its own
 
 
 def test_only_chooses_lanes_by_a_glob_over_their_labels() -> None:

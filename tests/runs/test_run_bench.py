@@ -19,6 +19,7 @@ from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
 from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
 from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.view.summary import summarize
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +221,19 @@ def test_unknown_weights_are_refused_before_anything_runs_with_the_command_that_
     with pytest.raises(UsageError, match="rnnprop train --spec FILE --name nobody"):
         run(tmp_path / "a.db", spec)
     assert not (tmp_path / "a.db").exists()
+
+
+def test_a_learned_optimizer_gets_the_same_search_when_it_is_asked_for(tmp_path: Path) -> None:
+    learned = (LearnedSpec(weights="quick"), LearnedSpec(weights="quick", lr="tuned"))
+    spec = SPEC.model_copy(update={"optimizers": (*SPEC.optimizers, *learned), "seeds": 2})
+    run(tmp_path / "a.db", spec)
+    runs = stored(tmp_path / "a.db")
+    with Reader.open(tmp_path / "a.db") as reader:
+        rows = summarize(reader.find_experiment("small"), runs).rows
+    own, tuned = (next(row for row in rows if row.optimizer == name) for name in ("quick", "quick tuned"))
+    assert (own.lr_source, own.learning_rate, own.rates) == ("own", 0.1, ())
+    assert (tuned.lr_source, tuned.seeds, tuned.is_tuned_baseline) == ("tuned", 2, False)
+    best = min(tuned.rates, key=lambda point: point.final_loss_mean or float("inf"))
+    assert tuned.learning_rate == best.learning_rate
+    assert len(tuned.rates) >= SPEC.tuning.points
+    assert not [row for row in rows if row.phase == "default" and row.optimizer.startswith("quick")]
