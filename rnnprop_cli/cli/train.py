@@ -79,12 +79,11 @@ def train(
             check_writable(shared.db)  # before torch, which takes seconds to load
         from rnnprop_cli.runs.train import find_resumable
 
-        found, text = find_resumable(shared.db, resume)
-        asked = found
+        earlier, asked, text = find_resumable(shared.db, resume)
         if overrides:
             from rnnprop_cli.spec.load import with_overrides
 
-            asked = with_overrides(found, overrides)
+            asked = with_overrides(asked, overrides)
     else:
         from rnnprop_cli.spec.load import load_train
 
@@ -103,7 +102,7 @@ def train(
 
     engine = find_engine(device.value, data_dir, kernel.value, threads)
     if resume is not None:
-        lengthen(shared.db, found, asked)
+        lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_train(
             asked,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnprop_cli.errors import UsageError
+from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
@@ -23,15 +24,18 @@ from rnnprop_cli.records import (
     RunInfo,
 )
 from rnnprop_cli.runs.environment import experiment_facts
-from rnnprop_cli.runs.resume import INEXACT, LENGTHENED
+from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes
 from rnnprop_cli.runs.snapshots import checkpoint_folder, is_kept, load_snapshot, save_snapshot
+from rnnprop_cli.runs.train import recipe_of, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 
 
-def lengthen(database: Path, shorter: TrainSpec, longer: TrainSpec) -> None:
+def lengthen(
+    database: Path, experiment_id: int, longer: TrainSpec, engine: Engine, *, allow_inexact: bool = False
+) -> None:
     """Makes the longer meta-training, with the curves and checkpoints of the finished shorter one.
 
     It stands in the store as interrupted, and `run_train` goes on with it as with any other. The shorter one stays as
@@ -39,14 +43,48 @@ def lengthen(database: Path, shorter: TrainSpec, longer: TrainSpec) -> None:
 
     Args:
         database: where the shorter one is recorded.
-        shorter: its recipe.
+        experiment_id: the shorter one.
         longer: the same recipe with more meta-iterations.
+        engine: where it will go on.
+        allow_inexact: even if its bits will be others there.
 
     Raises:
-        UsageError: other settings differ, there are fewer meta-iterations, or the shorter one is not finished.
+        UsageError: other settings differ, there are fewer meta-iterations, the shorter one is not finished, or it
+            cannot go on here with the same bits. Nothing was written then.
+        DataError: the dataset is absent.
         CheckpointError: a checkpoint of it is damaged.
         StoreError: the database cannot be used, or another process writes to it.
     """
+    with Reader.open(database) as reader:
+        shorter = recipe_of(reader.experiment(experiment_id))
+    _check_recipes(shorter, longer)
+    if longer == shorter:
+        return
+    here = experiment_facts("train", shorter.name, shorter, "", train_environment(shorter, engine))
+    with Writer.open(database) as writer, Reader.open(database) as reader:
+        experiment = reader.experiment(experiment_id)
+        (run,) = reader.runs(experiment.id)
+        if run.result.status != "done":
+            raise UsageError(
+                f"'{shorter.name}' is not finished ({run.result.status}): first `train --resume {shorter.name}`"
+            )
+        if here.spec_sha256 != experiment.facts.spec_sha256:
+            environment_changes(experiment, here, allow_inexact)
+        environment = json.loads(experiment.facts.spec_json)["environment"]
+        facts = experiment_facts("train", longer.name, longer, experiment.facts.spec_toml, environment)
+        known = [each for each in reader.experiments("train") if each.facts.spec_sha256 == facts.spec_sha256]
+        if any(reader.runs(each.id)[0].result.status != "queued" for each in known):
+            return
+        config = {"spec": longer.model_dump(mode="json"), "environment": environment}
+        key = content_hash(config)
+        longer_id = writer.begin_experiment(facts)
+        # Queued until everything is taken over: a process that is killed on the way leaves one that is begun again.
+        writer.add_runs(longer_id, [replace(run.facts, key=key, config_json=canonical_json(config))])
+        _take_over(writer, reader, experiment, run, reader.experiment(longer_id), key, longer, database)
+        writer.mark(longer_id, [key], "interrupted")
+
+
+def _check_recipes(shorter: TrainSpec, longer: TrainSpec) -> None:
     if longer.model_copy(update={"meta_iterations": shorter.meta_iterations}) != shorter:
         raise UsageError(
             "--resume goes on with the recipe as it was: of its settings only meta_iterations can be changed. "
@@ -58,28 +96,6 @@ def lengthen(database: Path, shorter: TrainSpec, longer: TrainSpec) -> None:
             "already, and a meta-training can only be made longer. "
             f'A benchmark takes an earlier checkpoint as weights = "{shorter.name}@N".'
         )
-    if longer == shorter:
-        return
-    with Writer.open(database) as writer, Reader.open(database) as reader:
-        experiment = reader.find_experiment(shorter.name, "train")
-        (run,) = reader.runs(experiment.id)
-        if run.result.status != "done":
-            raise UsageError(
-                f"'{shorter.name}' is not finished ({run.result.status}): first `train --resume {shorter.name}`"
-            )
-        environment = json.loads(experiment.facts.spec_json)["environment"]
-        facts = experiment_facts("train", longer.name, longer, experiment.facts.spec_toml, environment)
-        same = (
-            each.facts.spec_sha256 == facts.spec_sha256 for each in reader.experiments("train", longer.name)
-        )
-        if any(same):
-            return
-        config = {"spec": longer.model_dump(mode="json"), "environment": environment}
-        key = content_hash(config)
-        longer_id = writer.begin_experiment(facts)
-        writer.add_runs(longer_id, [replace(run.facts, key=key, config_json=canonical_json(config))])
-        _take_over(writer, reader, experiment, run, reader.experiment(longer_id), key, longer, database)
-        writer.mark(longer_id, [key], "interrupted")
 
 
 def _take_over(
@@ -93,11 +109,15 @@ def _take_over(
     database: Path,
 ) -> None:
     """Marks, curves and checkpoints of the shorter meta-training, each as the longer one would have made it."""
-    for event in reader.events(shorter.id):
-        if event.kind == INEXACT:
-            writer.log_event(longer.id, INEXACT, event.text)
     start = {name: getattr(shorter.facts, name) for name in ("git_sha", "versions", "argv", "host")}
-    writer.log_event(longer.id, LENGTHENED, json.dumps({"created_utc": shorter.created_utc, **start}))
+    marks = [(event.kind, event.text) for event in reader.events(shorter.id) if event.kind == INEXACT]
+    marks.append((LENGTHENED, json.dumps({"created_utc": shorter.created_utc, **start})))
+    known = {
+        (event.kind, event.text) for event in reader.events(longer.id)
+    }  # by a process that was killed here
+    for kind, text in marks:
+        if (kind, text) not in known:
+            writer.log_event(longer.id, kind, text)
     for metric in (TRAIN_LOSS, MOVING_AVERAGE, RATE):
         steps, values = reader.curve(run.id, metric)
         if len(steps):

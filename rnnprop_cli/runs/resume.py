@@ -47,7 +47,7 @@ class Resumption:
         """
         changed = None
         if must_exist and (found := _same_name(reader, facts)) is not None:
-            changed = _changes(found, facts, allow_inexact)
+            changed = environment_changes(found, facts, allow_inexact)
             (earlier,) = reader.runs(found.id)
             if not _KEY.fullmatch(earlier.facts.key):  # it becomes the name of a folder
                 raise StoreError(f"{writer.path}: the key of run {earlier.id} is damaged. {REPLACE}")
@@ -73,8 +73,12 @@ def _same_name(reader: Reader, facts: ExperimentFacts) -> ExperimentInfo | None:
     return every[-1]
 
 
-def _changes(found: ExperimentInfo, facts: ExperimentFacts, allowed: bool) -> str:
-    """What has changed since the meta-training was begun, if it may go on."""
+def environment_changes(found: ExperimentInfo, facts: ExperimentFacts, allowed: bool) -> str:
+    """What has changed since the meta-training was begun, if it may go on.
+
+    Raises:
+        UsageError: it may not.
+    """
     before, now = json.loads(found.facts.spec_json), json.loads(facts.spec_json)
     then, here = before["environment"], now["environment"]
     keys = [key for key in sorted(then.keys() | here.keys()) if then.get(key) != here.get(key)]

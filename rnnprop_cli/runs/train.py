@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -58,8 +58,16 @@ class TrainOutcome:
     stopped_by: int | None  # exit code of the signal that stopped it
 
 
-def find_resumable(database: Path, name: str) -> tuple[TrainSpec, str]:
-    """The recipe of an earlier meta-training, and its file's text.
+class Resumable(NamedTuple):
+    """An earlier meta-training."""
+
+    experiment_id: int
+    spec: TrainSpec
+    toml: str
+
+
+def find_resumable(database: Path, name: str) -> Resumable:
+    """An earlier meta-training, with its recipe and that recipe's file.
 
     Args:
         database: where it is recorded.
@@ -80,14 +88,35 @@ def find_resumable(database: Path, name: str) -> tuple[TrainSpec, str]:
             experiment = every[-1]
         else:
             experiment = reader.find_experiment(name, kind="train")
+    return Resumable(experiment.id, recipe_of(experiment), experiment.facts.spec_toml)
+
+
+def recipe_of(experiment: ExperimentInfo) -> TrainSpec:
+    """The recipe of a meta-training in the store.
+
+    Raises:
+        StoreError: it is damaged.
+    """
     try:
-        recipe = json.dumps(json.loads(experiment.facts.spec_json)["spec"])
-        return TrainSpec.model_validate_json(recipe), experiment.facts.spec_toml
+        return TrainSpec.model_validate_json(json.dumps(json.loads(experiment.facts.spec_json)["spec"]))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{database}: the recipe of '{experiment.facts.name}' is damaged or of another version. "
-            "Start anew with --spec FILE --fresh."
+            f"the recipe of meta-training '{experiment.facts.name}' (id {experiment.id}) is damaged or of another "
+            "version. Start anew with --spec FILE --fresh."
         ) from error
+
+
+def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
+    """What the bits of a meta-training depend on besides its recipe.
+
+    Raises:
+        DataError: the dataset is absent.
+    """
+    environment = identity_facts(engine, spec.dtype)
+    name = dataset_of(spec.optimizee)
+    if name is not None:
+        environment["dataset_sha256"] = load_dataset(name, engine.data_dir).sha256
+    return environment
 
 
 def run_train(
@@ -119,10 +148,7 @@ def run_train(
         CheckpointError: the newest checkpoint is damaged.
         StoreError: the database cannot be used, or another process writes to it.
     """
-    environment = identity_facts(engine, spec.dtype)
-    name = dataset_of(spec.optimizee)
-    if name is not None:
-        environment["dataset_sha256"] = load_dataset(name, engine.data_dir).sha256
+    environment = train_environment(spec, engine)
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = _run_facts(spec, engine, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:

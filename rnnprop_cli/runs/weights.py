@@ -12,7 +12,14 @@ import numpy as np
 
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
-from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS, CheckpointInfo, ExperimentInfo
+from rnnprop_cli.records import (
+    MOVING_AVERAGE,
+    TRAIN_LOSS,
+    VALIDATION_LOSS,
+    CheckpointInfo,
+    ExperimentInfo,
+    RunInfo,
+)
 from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
 from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint, side_path
 from rnnprop_cli.store.database import storage_errors
@@ -86,7 +93,7 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
         run = reader.runs(experiment.id)[0]
         kept = reader.checkpoints(run.id)
         inexact = inexact_mark(reader, experiment.id)
-        starts = [event for event in reader.events(experiment.id) if event.kind in (LENGTHENED, CONTINUED)]
+        starts = [event for event in reader.events(experiment.id) if _computed(event, run)]
         curve = _curve(reader, run.id)
         preferred = choose_checkpoint(reader, experiment)
     if step:
@@ -130,6 +137,12 @@ def _curve(reader: Reader, run_id: int) -> dict[str, list[float]]:
         MOVING_AVERAGE: [round(by_step.get(step, math.nan), 5) for step in steps.tolist()],
         VALIDATION_LOSS: [round(value, 5) for value in validation.tolist()],
     }
+
+
+def _computed(event: EventInfo, run: RunInfo) -> bool:
+    """Whether an event is a start after which something was computed: one that finds all done leaves only the event."""
+    again = event.kind == CONTINUED and run.started_utc is not None and event.time_utc <= run.started_utc
+    return again or event.kind == LENGTHENED
 
 
 def _start(event: EventInfo) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class Block:
         param, (ids, dtype) = self.params[index], self._seen[index]
         return list(map(id, state.values())) == ids and param.dtype is dtype and param.device == self.device
 
+    @property
+    def counted(self) -> bool:
+        """Whether the steps are as many as were counted here: nobody has set them since."""
+        return steps_of({STEP: self._step}) == self.steps
+
     def count_step(self) -> None:
         """One step more."""
         self.steps += 1

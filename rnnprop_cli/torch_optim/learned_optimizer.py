@@ -101,16 +101,20 @@ class LearnedOptimizer(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in `torch.optim.Optimizer`; the new parameters start a trajectory of their own."""
+        if param_group.get("lr", 0) is None:
+            param_group["lr"] = self.weights.architecture.alpha
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
             for param in group["params"]:
                 if not param.is_floating_point():
+                    remedy = "; split it by torch.view_as_real" if param.is_complex() else ""
                     raise TypeError(
-                        f"{type(self).__name__} steps real floating-point parameters, not {param.dtype}; "
-                        "split a complex one by torch.view_as_real"
+                        f"{type(self).__name__} steps real floating-point parameters, not {param.dtype}{remedy}"
                     )
             for name in ("lr", "weight_decay"):
+                if not isinstance(group[name], int | float | Tensor):
+                    raise TypeError(f"{name} must be a number, not {group[name]!r}")
                 if not float(group[name]) >= 0:
                     raise ValueError(f"{name} must be 0 or more, not {group[name]}")
         except (TypeError, ValueError):
@@ -133,10 +137,19 @@ class LearnedOptimizer(Optimizer):
 
         def check(_: Optimizer, loaded: dict[str, Any]) -> None:
             for group in loaded["param_groups"]:
-                if group.get(WEIGHTS_KEY) != own_sha256:
+                if WEIGHTS_KEY not in group:
                     raise ValueError(
-                        f"the state was saved with other weights (SHA-256 {str(group.get(WEIGHTS_KEY))[:12]}, here "
+                        f"this is not the state of {type(self).__name__}: its groups name no weights"
+                    )
+                if group[WEIGHTS_KEY] != own_sha256:
+                    raise ValueError(
+                        f"the state was saved with other weights (SHA-256 {str(group[WEIGHTS_KEY])[:12]}, here "
                         f"{own_sha256[:12]} from {self.weights.source}): it means nothing to these"
+                    )
+            for entries in loaded["state"].values():
+                if not all(isinstance(value, Tensor) for value in entries.values()):
+                    raise ValueError(
+                        f"this is not the state of {type(self).__name__}: it holds other than tensors"
                     )
             final.update(loaded)
 
@@ -174,6 +187,7 @@ class LearnedOptimizer(Optimizer):
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One step of every parameter that has a gradient.
@@ -223,9 +237,14 @@ class LearnedOptimizer(Optimizer):
 
     def _find_blocks(self, moving: list[Tensor]) -> None:
         """Blocks of the parameters that move now: those of the last step, unless parameters or states have changed."""
-        if len(moving) == len(self._place) and all(
-            (place := self._place.get(param)) is not None and place[0].holds(place[1], self.state[param])
-            for param in moving
+        counted = all(block.counted for block in self._blocks)
+        if (
+            counted
+            and len(moving) == len(self._place)
+            and all(
+                (place := self._place.get(param)) is not None and place[0].holds(place[1], self.state[param])
+                for param in moving
+            )
         ):
             return
         moves = set(moving)

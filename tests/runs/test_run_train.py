@@ -114,14 +114,14 @@ def test_a_lengthened_meta_training_has_the_bits_of_one_that_ran_through(
     path = tmp_path / "a.db"
     short = SPEC.model_copy(update={"meta_iterations": first})
     run(path, short)
-    lengthen(path, short, SPEC)
+    lengthen(path, 1, SPEC, ENGINE)
     outcome = run(path, must_exist=True)
     assert (outcome.meta_iterations, outcome.stopped_by) == (12, None)
     assert fingerprint(path) == uninterrupted
     with Reader.open(path) as reader:
         assert [each.meta_step for each in reader.checkpoints(2)] == [6, 12]
         assert reader.runs(1)[0].result.status == "done"
-    lengthen(path, short, SPEC)  # the longer one is the newest of this name now, and finished
+    lengthen(path, 1, SPEC, ENGINE)  # the longer one is there already
     assert run(path, must_exist=True).already_done
 
 
@@ -129,7 +129,7 @@ def test_a_lengthened_meta_training_computes_only_what_is_new(tmp_path: Path) ->
     path = tmp_path / "a.db"
     short = SPEC.model_copy(update={"meta_iterations": 6})
     run(path, short)
-    lengthen(path, short, SPEC)
+    lengthen(path, 1, SPEC, ENGINE)
     done: list[int] = []
 
     def watch(event: Event) -> None:
@@ -140,11 +140,70 @@ def test_a_lengthened_meta_training_computes_only_what_is_new(tmp_path: Path) ->
     assert done == list(range(7, 13))
 
 
+def test_an_earlier_one_of_the_same_name_is_lengthened_by_its_id(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    run(path, SPEC.model_copy(update={"meta_iterations": 4}))
+    lengthen(path, 1, SPEC, ENGINE)
+    run(path, must_exist=True)
+    middle = SPEC.model_copy(update={"meta_iterations": 8})
+    lengthen(path, find_resumable(path, "1").experiment_id, middle, ENGINE)
+    assert run(path, middle, must_exist=True).meta_iterations == 8
+    with Reader.open(path) as reader:
+        (info,) = reader.runs(3)
+        assert reader.curve(info.id, TRAIN_LOSS)[0].tolist() == list(range(1, 9))
+
+
+def test_a_take_over_that_was_killed_is_begun_again(
+    tmp_path: Path, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.db"
+    run(path, SPEC.model_copy(update={"meta_iterations": 6}))
+
+    def die(*_: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rnnprop_cli.runs.lengthen.save_snapshot", die)
+        with pytest.raises(Stopped):
+            lengthen(path, 1, SPEC, ENGINE)
+    done: list[int] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, MetaStepDone):
+            done.append(event.result.meta_iteration)
+
+    lengthen(path, 1, SPEC, ENGINE)
+    run(path, observe=watch, must_exist=True)
+    assert done == list(range(7, 13))
+    assert fingerprint(path) == uninterrupted
+    assert [start["what"] for start in find_weights("tiny", path).made["starts"]].count("lengthened") == 1
+
+
+def test_where_the_bits_would_differ_nothing_is_lengthened_unless_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    run(path, SPEC.model_copy(update={"meta_iterations": 6}))
+    elsewhere = Engine("cpu", 2, None, "reference")
+    with pytest.raises(UsageError, match="threads was 1, is 2"):
+        lengthen(path, 1, SPEC, elsewhere)
+    with Reader.open(path) as reader:
+        assert len(reader.experiments()) == 1
+    lengthen(path, 1, SPEC, elsewhere, allow_inexact=True)
+    run_train(SPEC, "", path, elsewhere, lambda event: None, must_exist=True, allow_inexact=True)
+    assert "threads was 1, is 2" in find_weights("tiny", path).made["inexact"]
+
+
+def test_a_start_that_finds_all_done_is_no_part_of_the_making(tmp_path: Path) -> None:
+    run(tmp_path / "a.db")
+    time.sleep(1.1)  # the store's times are in seconds
+    assert run(tmp_path / "a.db").already_done
+    assert "starts" not in find_weights("tiny", tmp_path / "a.db").made
+
+
 def test_weights_tell_their_curve_and_every_start_of_their_making(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     short = SPEC.model_copy(update={"meta_iterations": 6})
     run(path, short)
-    lengthen(path, short, SPEC)
+    lengthen(path, 1, SPEC, ENGINE)
     run(path, must_exist=True)
     made = find_weights("tiny", path).made
     assert made["curve"]["meta_iteration"] == [4, 6, 8, 12]
@@ -189,7 +248,7 @@ def test_what_cannot_be_lengthened_is_refused_and_nothing_is_made(tmp_path: Path
         (SPEC.model_copy(update={"meta_iterations": 3}), "only be made longer"),
     ):
         with pytest.raises(UsageError, match=reason):
-            lengthen(path, SPEC, other)
+            lengthen(path, 1, other, ENGINE)
     unfinished = SPEC.model_copy(update={"name": "cut"})
 
     def die(event: Event) -> None:
@@ -199,7 +258,7 @@ def test_what_cannot_be_lengthened_is_refused_and_nothing_is_made(tmp_path: Path
     with pytest.raises(Stopped):
         run(path, unfinished, observe=die)
     with pytest.raises(UsageError, match="not finished"):
-        lengthen(path, unfinished, unfinished.model_copy(update={"meta_iterations": 24}))
+        lengthen(path, 2, unfinished.model_copy(update={"meta_iterations": 24}), ENGINE)
     with Reader.open(path) as reader:
         assert len(reader.experiments()) == 2
 
@@ -281,8 +340,8 @@ def test_a_damaged_newest_checkpoint_is_refused_and_the_one_before_it_named(tmp_
 def test_resume_finds_a_recipe_by_name_or_as_the_latest(tmp_path: Path) -> None:
     run(tmp_path / "a.db")
     run(tmp_path / "a.db", SPEC.model_copy(update={"name": "later", "meta_iterations": 2}))
-    assert find_resumable(tmp_path / "a.db", "tiny")[0] == SPEC
-    assert find_resumable(tmp_path / "a.db", "latest")[0].name == "later"
+    assert find_resumable(tmp_path / "a.db", "tiny").spec == SPEC
+    assert find_resumable(tmp_path / "a.db", "latest").spec.name == "later"
     with pytest.raises(UsageError, match="nobody"):
         find_resumable(tmp_path / "a.db", "nobody")
 

@@ -451,6 +451,57 @@ def test_a_state_that_somebody_moved_or_replaced_is_used_as_it_is() -> None:
     assert torch.equal(values(params), values(plain))
 
 
+def test_steps_that_somebody_sets_count() -> None:
+    params, plain = params_of((3,)), params_of((3,))
+    optimizer, other = rnnprop(params), rnnprop(plain)
+    for these, one in ((params, optimizer), (plain, other)):
+        run(one, these, range(3))
+    optimizer.state[params[0]]["step"].zero_()
+    saved = copy.deepcopy(other.state_dict())
+    saved["state"][0]["step"].zero_()
+    other.load_state_dict(saved)
+    for these, one in ((params, optimizer), (plain, other)):
+        run(one, these, range(3, 6))
+    assert torch.equal(values(params), values(plain))
+
+
+def test_a_step_may_stand_in_a_compiled_function() -> None:
+    params, plain = params_of((3,)), params_of((3,))
+    compiled, other = rnnprop(params), rnnprop(plain)
+    step = torch.compile(lambda: compiled.step(), backend="eager")
+    for at in range(3):
+        set_grads(params, at)
+        set_grads(plain, at)
+        step()
+        other.step()
+    assert torch.equal(values(params), values(plain))
+
+
+def test_none_as_the_rate_of_a_group_is_alpha() -> None:
+    optimizer = rnnprop([{"params": params_of((2,)), "lr": None}])
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_the_state_of_another_optimizer_is_refused() -> None:
+    params = params_of((2,))
+    adam = torch.optim.Adam(params)
+    with pytest.raises(ValueError, match="not the state of RNNprop"):
+        rnnprop(params).load_state_dict(adam.state_dict())
+    optimizer = rnnprop(params)
+    run(optimizer, params, range(1))
+    broken = optimizer.state_dict()
+    broken["state"][0]["hidden"] = 3
+    with pytest.raises(ValueError, match="other than tensors"):
+        rnnprop(params).load_state_dict(broken)
+
+
+def test_parameters_and_rates_of_a_wrong_type_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"not torch.int64$"):
+        rnnprop([torch.zeros(2, dtype=torch.int64)])
+    with pytest.raises(TypeError, match=r"lr must be a number, not '0.1'"):
+        rnnprop([{"params": params_of((2,)), "lr": "0.1"}])
+
+
 @both
 def test_reset_starts_anew(make: Make) -> None:
     params, plain = params_of((3,)), params_of((3,))
