@@ -8,9 +8,9 @@ Two layers of width 32 predict the next character of Python's own language refer
 `pydoc_data.topics` (what `help("topics")` shows; PSF licence). The text differs a little between versions of Python,
 and so do the numbers. Every tenth topic is held out.
 
-RNNprop works with any scheduler of `torch.optim.lr_scheduler`. The one here keeps the rate and lowers it linearly over
-the last 30 % of the steps. Whether that does RNNprop any good is worth a look: compare with `--schedule none`, where
-Adam is tuned without one.
+RNNprop works with the schedulers of `torch.optim.lr_scheduler` (OneCycleLR with `cycle_momentum=False`). The one
+here keeps the rate and lowers it linearly over the last 30 % of the steps. Whether that does RNNprop any good is worth
+a look: compare with `--schedule none`, where Adam is tuned without one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
