@@ -10,7 +10,10 @@ from rnnprop_cli.cli.app import COMMANDS, app
 from rnnprop_cli.spec.load import load_bench
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Without the tables of results, in which optimizers have names such as "rnnprop tuned".
+README = re.sub(
+    r"<!-- table.*?<!-- end -->", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL
+)
 NAMES = [name for name, *_ in COMMANDS]
 
 
