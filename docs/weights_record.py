@@ -12,6 +12,7 @@ from typing import Any
 from rnnprop_cli.runs.weights import find_weights, shipped_names
 
 MARK = re.compile(r"(<!-- weights -->\n).*?(<!-- end -->)", re.DOTALL)
+TICKS = (0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
 COLUMNS = (
     "weights",
     "seed",
@@ -63,7 +64,9 @@ def draw(records: dict[str, dict[str, Any]], path: Path) -> None:
             curve = made["curve"]
             axis.plot(curve["meta_iteration"], curve[metric], label=name, linewidth=1)
         axis.set(xlabel="meta-iterations", yscale="log", title=metric.replace("_", " "))
-        axis.grid(alpha=0.3, which="both")
+        axis.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axis.set_yticks([], minor=True)
+        axis.grid(alpha=0.3)
     axes[1].legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -41,6 +41,7 @@ class LearnedOptimizer(Optimizer):
             were trained with, 0.1 by the paper's recipe. Schedulers may change it. Any value >= 0.
         weights: name of weights that come with the package (`rnnprop weights list`), a `.safetensors` file, the name or
             id of a meta-training in `database` (`NAME@N`: its checkpoint after N meta-iterations), or a `Weights`.
+            None: the shipped "rnnprop" for RNNprop, "dm" for DMOptimizer.
         weight_decay: decoupled, as in AdamW: params are multiplied with 1 - lr * weight_decay before the step.
         maximize: go up instead of down.
         state_dtype: of the LSTM's state, 80 of the 82 numbers that RNNprop keeps per coordinate; torch.bfloat16 halves
@@ -55,7 +56,7 @@ class LearnedOptimizer(Optimizer):
         TypeError: a parameter is not a real floating-point tensor.
     """
 
-    kind: ClassVar[str]  # of the architecture that the weights must have
+    kind: ClassVar[str]  # of the architecture that the weights must have, and the name of the shipped ones
     accumulators: ClassVar[tuple[str, ...]]  # what the rule accumulates per coordinate
 
     # What can be made anew from the state, the param groups and the weights.
@@ -69,7 +70,7 @@ class LearnedOptimizer(Optimizer):
         params: Params,
         lr: float | Tensor | None = None,
         *,
-        weights: str | Path | Weights,
+        weights: str | Path | Weights | None = None,
         weight_decay: float = 0.0,
         maximize: bool = False,
         state_dtype: torch.dtype | None = None,
@@ -82,7 +83,7 @@ class LearnedOptimizer(Optimizer):
             )
         if kernel not in get_args(KernelName):
             raise ValueError(f"kernel must be one of {', '.join(get_args(KernelName))}, not {kernel!r}")
-        self.weights = _weights(weights, database, self.kind)
+        self.weights = _weights(self.kind if weights is None else weights, database, self.kind)
         self._state_dtype = state_dtype
         self._kernel_name: KernelName = kernel
         self._forget_caches()

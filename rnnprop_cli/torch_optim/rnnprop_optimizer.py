@@ -1,14 +1,9 @@
 """RNNprop (section 4.3 of the paper) as `torch.optim.Optimizer`."""
 
-from pathlib import Path
-
-import torch
 from torch import Tensor
 
-from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.kernels.select import KernelName
 from rnnprop_cli.optimizers.rnnprop import Moments
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer, Params
+from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
 
 
 class RNNprop(LearnedOptimizer):
@@ -36,29 +31,6 @@ class RNNprop(LearnedOptimizer):
 
     kind = "rnnprop"
     accumulators = ("exp_avg", "exp_avg_sq")
-
-    def __init__(
-        self,
-        params: Params,
-        lr: float | Tensor | None = None,
-        *,
-        weights: str | Path | Weights = "rnnprop",
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-        state_dtype: torch.dtype | None = None,
-        kernel: KernelName = "auto",
-        database: str | Path | None = None,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            weights=weights,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            state_dtype=state_dtype,
-            kernel=kernel,
-            database=database,
-        )
 
     def _features(self, steps: int, accumulators_1N: list[Tensor]) -> Moments:
         return Moments(steps, *accumulators_1N)

@@ -1,90 +1,18 @@
-"""The learned optimizers as `torch.optim.Optimizer`: steps, param groups, what PyTorch's users do to an optimizer."""
+"""The learned optimizers as `torch.optim.Optimizer`: steps, param groups, gradients, what is refused."""
 
-import copy
-import io
-import pickle
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from drop_in_samples import CPU, DM, SHAPES, Make, both, params_of, rnnprop, run, set_grads, values
+from torch import nn
 
-from rnnprop_cli import DMOptimizer, RNNprop
+from rnnprop_cli import RNNprop
 from rnnprop_cli.errors import CheckpointError, UsageError
-from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.reference import ReferenceKernel
-from rnnprop_cli.optimizers.build import build_learned, build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def make_weights(architecture: RNNpropSpec | DMSpec, seed: int = 0) -> Weights:
-    network = build_learned_rule(architecture).network
-    named = network.named(init_meta_params(network, seed, torch.float32, CPU))
-    return Weights(
-        architecture, {name: value.numpy() for name, value in named.items()}, f"{seed:064x}", "a test"
-    )
-
-
-RNN = make_weights(RNNpropSpec(embedding=4, hidden=4))
-DM = make_weights(DMSpec(hidden=4))
-Make = Callable[..., LearnedOptimizer]
-
-
-def rnnprop(params: Any, *args: Any, **options: Any) -> RNNprop:
-    return RNNprop(params, *args, **{"weights": RNN, "kernel": "reference"} | options)
-
-
-def dm(params: Any, *args: Any, **options: Any) -> DMOptimizer:
-    return DMOptimizer(params, *args, **{"weights": DM, "kernel": "reference"} | options)
-
-
-both = pytest.mark.parametrize("make", [rnnprop, dm])
-
-
-def params_of(
-    *shapes: tuple[int, ...], dtype: torch.dtype = torch.float64, seed: int = 0
-) -> list[nn.Parameter]:
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype))
-        for shape in shapes
-    ]
-
-
-def set_grads(params: list[nn.Parameter], step: int) -> None:
-    """Gradients that depend on nothing but the step and the place of the parameter."""
-    for index, param in enumerate(params):
-        generator = torch.Generator().manual_seed(1000 * step + index)
-        grad = torch.randn(param.shape, generator=generator, dtype=torch.float64) * 10.0 ** (-index % 4)
-        param.grad = grad.to(param.dtype)
-
-
-def run(optimizer: LearnedOptimizer, params: list[nn.Parameter], steps: range) -> None:
-    for step in steps:
-        set_grads(params, step)
-        optimizer.step()
-
-
-def values(params: list[nn.Parameter]) -> Tensor:
-    return torch.cat([param.detach().double().reshape(-1) for param in params])
-
-
-SHAPES = ((3, 4), (4,), (2, 1, 3), (), (1,))
+from rnnprop_cli.optimizers.build import build_learned
 
 
 @both
@@ -135,70 +63,6 @@ def test_all_tensors_together_move_as_each_alone(make: Make) -> None:
 
 
 @both
-def test_a_saved_state_continues_exactly(make: Make) -> None:
-    params = params_of(*SHAPES, dtype=torch.float32)
-    optimizer = make(params)
-    run(optimizer, params, range(6))
-    file = io.BytesIO()
-    torch.save({"params": [param.detach() for param in params], "optimizer": optimizer.state_dict()}, file)
-    run(optimizer, params, range(6, 12))
-    file.seek(0)
-    saved = torch.load(file, weights_only=True)
-    fresh = [nn.Parameter(value.clone()) for value in saved["params"]]
-    other = make(fresh, lr=123.0)
-    other.load_state_dict(saved["optimizer"])
-    assert other.param_groups[0]["lr"] == 0.1
-    run(other, fresh, range(6, 12))
-    assert torch.equal(values(fresh), values(params))
-
-
-@both
-def test_loading_does_not_share_memory_with_what_was_loaded(make: Make) -> None:
-    params, others = params_of((3,)), params_of((3,))
-    optimizer, other = make(params), make(others)
-    run(optimizer, params, range(3))
-    saved = optimizer.state_dict()
-    before = copy.deepcopy(saved)
-    other.load_state_dict(saved)
-    run(other, others, range(3, 6))
-    for name, value in saved["state"][0].items():
-        assert torch.equal(value, before["state"][0][name])
-
-
-@both
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
-def test_a_copy_goes_on_by_itself_with_the_same_steps(make: Make, copied: Any) -> None:
-    params = params_of(*SHAPES)
-    optimizer = make(params)
-    run(optimizer, params, range(4))
-    other_params, other = copied((params, optimizer))
-    at_copy = values(params)
-    run(optimizer, params, range(4, 8))
-    assert torch.equal(values(other_params), at_copy)
-    run(other, other_params, range(4, 8))
-    assert torch.equal(values(other_params), values(params))
-
-
-@both
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_narrow_parameters_keep_a_state_of_float32_also_through_a_saved_state(
-    make: Make, dtype: torch.dtype
-) -> None:
-    params = params_of(*SHAPES, dtype=dtype)
-    optimizer = make(params)
-    run(optimizer, params, range(4))
-    narrow = [value.dtype for state in optimizer.state.values() for value in state.values()]
-    assert set(narrow) == {torch.float32}
-    others = [nn.Parameter(param.detach().clone()) for param in params]
-    other = make(others)
-    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    run(optimizer, params, range(4, 8))
-    run(other, others, range(4, 8))
-    assert torch.equal(values(params), values(others))
-    assert params[0].dtype == dtype
-
-
-@both
 def test_dtypes_may_be_mixed(make: Make) -> None:
     dtypes = (torch.float32, torch.bfloat16, torch.float64)
     mixed = [params_of((3, 2), dtype=dtype)[0] for dtype in dtypes]
@@ -213,42 +77,6 @@ def test_dtypes_may_be_mixed(make: Make) -> None:
             set_grads(padded, step)
             other.step()
         torch.testing.assert_close(alone[0], mixed[index])
-
-
-@both
-@pytest.mark.parametrize("state_dtype", [torch.bfloat16, torch.float16])
-def test_a_narrow_state_takes_half_the_memory_and_stays_close(make: Make, state_dtype: torch.dtype) -> None:
-    wide, narrow = (params_of((30, 40), dtype=torch.float32) for _ in range(2))
-    plain, small = make(wide), make(narrow, state_dtype=state_dtype)
-    run(plain, wide, range(30))
-    run(small, narrow, range(30))
-
-    def size(optimizer: LearnedOptimizer, names: tuple[str, ...]) -> int:
-        states = optimizer.state.values()
-        return sum(state[name].nbytes for state in states for name in names)
-
-    assert size(small, ("hidden", "cell")) * 2 == size(plain, ("hidden", "cell"))
-    distance = (values(wide) - values(params_of((30, 40), dtype=torch.float32))).abs().mean()
-    assert (values(narrow) - values(wide)).abs().mean() < 0.02 * distance
-    assert not torch.equal(values(narrow), values(wide))
-
-
-def test_a_narrow_state_is_computed_in_chunks_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, parts = (params_of((7, 5), (3,), dtype=torch.float32) for _ in range(2))
-    run(rnnprop(whole, state_dtype=torch.bfloat16), whole, range(8))
-    monkeypatch.setattr("rnnprop_cli.torch_optim.learned_optimizer.COORDINATES_PER_CHUNK", 4)
-    run(rnnprop(parts, state_dtype=torch.bfloat16), parts, range(8))
-    torch.testing.assert_close(values(parts), values(whole), rtol=1e-2, atol=1e-4)  # one rounding to bfloat16
-
-
-def test_the_state_is_as_large_as_stated() -> None:
-    params = params_of((50, 4), dtype=torch.float32)
-    optimizer = RNNprop(params, weights="rnnprop", kernel="reference")
-    run(optimizer, params, range(1))
-    (state,) = optimizer.state.values()
-    numbers = sum(value.numel() for name, value in state.items() if name != "step")
-    assert numbers == 200 * (2 * 2 * 20 + 2)
-    assert state["hidden"].shape == state["cell"].shape == (2, 20, 200)
 
 
 @both
@@ -354,17 +182,6 @@ def test_parameters_without_a_gradient_stay_and_keep_their_state(make: Make) -> 
     torch.testing.assert_close(values(params), values(alone), rtol=1e-12, atol=1e-13)
 
 
-def test_resting_parameters_do_not_keep_the_buffers_of_all_alive() -> None:
-    params = params_of((1000,), (2,))
-    optimizer = rnnprop(params)
-    run(optimizer, params, range(1))
-    set_grads(params, 1)
-    params[1].grad = None
-    optimizer.step()
-    resting = optimizer.state[params[1]]["hidden"]
-    assert resting.untyped_storage().nbytes() == 2 * 4 * 2 * 8
-
-
 def test_a_step_without_any_gradient_changes_nothing() -> None:
     params = params_of((3,))
     optimizer = rnnprop(params)
@@ -438,33 +255,6 @@ def test_layouts_of_memory_do_not_matter() -> None:
     assert torch.equal(plain[0], last[0])
 
 
-def test_a_state_that_somebody_moved_or_replaced_is_used_as_it_is() -> None:
-    params, plain = params_of(*SHAPES), params_of(*SHAPES)
-    optimizer, other = rnnprop(params), rnnprop(plain)
-    run(optimizer, params, range(3))
-    run(other, plain, range(3))
-    for state in optimizer.state.values():  # what trainers do after loading, to move it to a device
-        for name, value in state.items():
-            state[name] = value.clone()
-    run(optimizer, params, range(3, 6))
-    run(other, plain, range(3, 6))
-    assert torch.equal(values(params), values(plain))
-
-
-def test_steps_that_somebody_sets_count() -> None:
-    params, plain = params_of((3,)), params_of((3,))
-    optimizer, other = rnnprop(params), rnnprop(plain)
-    for these, one in ((params, optimizer), (plain, other)):
-        run(one, these, range(3))
-    optimizer.state[params[0]]["step"].zero_()
-    saved = copy.deepcopy(other.state_dict())
-    saved["state"][0]["step"].zero_()
-    other.load_state_dict(saved)
-    for these, one in ((params, optimizer), (plain, other)):
-        run(one, these, range(3, 6))
-    assert torch.equal(values(params), values(plain))
-
-
 def test_a_step_may_stand_in_a_compiled_function() -> None:
     params, plain = params_of((3,)), params_of((3,))
     compiled, other = rnnprop(params), rnnprop(plain)
@@ -482,37 +272,11 @@ def test_none_as_the_rate_of_a_group_is_alpha() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
-def test_the_state_of_another_optimizer_is_refused() -> None:
-    params = params_of((2,))
-    adam = torch.optim.Adam(params)
-    with pytest.raises(ValueError, match="not the state of RNNprop"):
-        rnnprop(params).load_state_dict(adam.state_dict())
-    optimizer = rnnprop(params)
-    run(optimizer, params, range(1))
-    broken = optimizer.state_dict()
-    broken["state"][0]["hidden"] = 3
-    with pytest.raises(ValueError, match="other than tensors"):
-        rnnprop(params).load_state_dict(broken)
-
-
 def test_parameters_and_rates_of_a_wrong_type_are_refused() -> None:
     with pytest.raises(TypeError, match=r"not torch.int64$"):
         rnnprop([torch.zeros(2, dtype=torch.int64)])
     with pytest.raises(TypeError, match=r"lr must be a number, not '0.1'"):
         rnnprop([{"params": params_of((2,)), "lr": "0.1"}])
-
-
-@both
-def test_reset_starts_anew(make: Make) -> None:
-    params, plain = params_of((3,)), params_of((3,))
-    optimizer = make(params)
-    run(optimizer, params, range(3))
-    optimizer.reset()
-    with torch.no_grad():
-        params[0].copy_(plain[0])
-    run(optimizer, params, range(3))
-    run(make(plain), plain, range(3))
-    assert torch.equal(values(params), values(plain))
 
 
 def test_sparse_gradients_are_refused_before_anything_moves() -> None:
@@ -553,17 +317,6 @@ def test_a_refused_group_leaves_the_optimizer_as_it_was() -> None:
     with pytest.raises(ValueError, match="lr"):
         optimizer.add_param_group({"params": params_of((3,)), "lr": -1.0})
     assert len(optimizer.param_groups) == 1
-
-
-def test_a_state_of_other_weights_is_refused_and_nothing_changes() -> None:
-    params, others = params_of((2,)), params_of((2,))
-    optimizer = rnnprop(params, weights=make_weights(RNNpropSpec(embedding=4, hidden=4), seed=1))
-    other = rnnprop(others)
-    run(optimizer, params, range(2))
-    run(other, others, range(1))
-    with pytest.raises(ValueError, match="other weights"):
-        other.load_state_dict(optimizer.state_dict())
-    assert other.state[others[0]]["step"] == 1
 
 
 def test_weights_of_the_other_kind_are_refused() -> None:
@@ -618,10 +371,6 @@ def test_hooks_run_around_each_step() -> None:
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
     run(optimizer, params, range(2))
     assert seen == ["before", "after"] * 2
-
-
-def test_the_printed_form_tells_the_weights() -> None:
-    assert f"weights_sha256: {RNN.tensors_sha256[:12]} (a test)" in repr(rnnprop(params_of((2,))))
 
 
 def test_named_parameters_are_taken() -> None:
