@@ -1,13 +1,11 @@
 """A benchmark from spec to store: tuning, pairing, divergence, resuming."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute import bench as bench_module
@@ -20,15 +18,6 @@ from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
 from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.view.summary import summarize
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 
 ENGINE = Engine("cpu", 1, None, "reference")
 SPEC = BenchSpec(

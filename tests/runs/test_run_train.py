@@ -1,94 +1,31 @@
 """A meta-training from recipe to checkpoints: exact resume, choice of checkpoint, use in a benchmark."""
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from typer.testing import CliRunner
+from train_samples import ENGINE, SPEC, Stopped, fingerprint, run
 
-from rnnprop_cli.cli.app import app
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
-from rnnprop_cli.records import MOVING_AVERAGE, RATE, TRAIN_LOSS, VALIDATION_LOSS
+from rnnprop_cli.records import RATE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.bench import run_bench
-from rnnprop_cli.runs.lengthen import lengthen
 from rnnprop_cli.runs.observer import Event, MetaStepDone
-from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
-from rnnprop_cli.runs.train import TrainOutcome, find_resumable, run_train
+from rnnprop_cli.runs.snapshots import checkpoint_files
+from rnnprop_cli.runs.train import find_resumable, run_train
 from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
-from rnnprop_cli.spec.optimizers import DMSpec, LearnedSpec, RNNpropSpec
-from rnnprop_cli.spec.train import CheckpointSpec, ConvexSpec, TrainSpec, TruncationSpec, ValidationSpec
+from rnnprop_cli.spec.optimizers import DMSpec, LearnedSpec
+from rnnprop_cli.spec.train import CheckpointSpec, ConvexSpec, TruncationSpec
 from rnnprop_cli.store.reader import Reader
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-ENGINE = Engine("cpu", 1, None, "reference")
-SPEC = TrainSpec(
-    name="tiny",
-    meta_iterations=12,
-    optimizer=RNNpropSpec(embedding=4, hidden=4),
-    optimizee=MLPSpec(dataset="digits", hidden=3),
-    minibatch=8,
-    meta_batch=2,
-    random_scaling=3.0,
-    convex=ConvexSpec(dimension=4),
-    truncation=TruncationSpec(horizon=8, unroll=4),
-    validation=ValidationSpec(every=4, seeds=2),
-    checkpoint=CheckpointSpec(every=6, rolling=2),
-)
-
-
-def run(
-    path: Path, spec: TrainSpec = SPEC, observe: Any = lambda event: None, **options: Any
-) -> TrainOutcome:
-    return run_train(spec, "", path, ENGINE, observe, **options)
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 over the last checkpoint's tensors and every logged loss, as raw bytes."""
-    digest = hashlib.sha256()
-    folders = (path.parent / "checkpoints").iterdir()
-    snapshots = [snapshot for folder in folders if (snapshot := latest_snapshot(folder)) is not None]
-    snapshot = max(snapshots, key=lambda each: each.meta_iteration)
-    for name in sorted(snapshot.tensors):
-        digest.update(snapshot.tensors[name].tobytes())
-    with Reader.open(path) as reader:
-        (info,) = reader.runs(reader.find_experiment("tiny").id)
-        for metric in (TRAIN_LOSS, MOVING_AVERAGE, VALIDATION_LOSS):
-            steps, values = reader.curve(info.id, metric)
-            digest.update(steps.tobytes() + values.tobytes())
-    return digest.hexdigest()
-
-
-class Stopped(BaseException):
-    """Stands for a kill -9 between two statements."""
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.set_num_threads(1)
-    path = tmp_path_factory.mktemp("whole") / "a.db"
-    run(path)
-    return fingerprint(path)
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 7, 12])
@@ -103,164 +40,6 @@ def test_a_killed_meta_training_resumes_to_the_same_bits(tmp_path: Path, uninter
     outcome = run(path)
     assert outcome.meta_iterations == 12
     assert fingerprint(path) == uninterrupted
-
-
-@pytest.mark.parametrize(
-    "first", [6, 7]
-)  # with and without a checkpoint and a validation that only the end makes
-def test_a_lengthened_meta_training_has_the_bits_of_one_that_ran_through(
-    tmp_path: Path, uninterrupted: str, first: int
-) -> None:
-    path = tmp_path / "a.db"
-    short = SPEC.model_copy(update={"meta_iterations": first})
-    run(path, short)
-    lengthen(path, 1, SPEC, ENGINE)
-    outcome = run(path, must_exist=True)
-    assert (outcome.meta_iterations, outcome.stopped_by) == (12, None)
-    assert fingerprint(path) == uninterrupted
-    with Reader.open(path) as reader:
-        assert [each.meta_step for each in reader.checkpoints(2)] == [6, 12]
-        assert reader.runs(1)[0].result.status == "done"
-    lengthen(path, 1, SPEC, ENGINE)  # the longer one is there already
-    assert run(path, must_exist=True).already_done
-
-
-def test_a_lengthened_meta_training_computes_only_what_is_new(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    short = SPEC.model_copy(update={"meta_iterations": 6})
-    run(path, short)
-    lengthen(path, 1, SPEC, ENGINE)
-    done: list[int] = []
-
-    def watch(event: Event) -> None:
-        if isinstance(event, MetaStepDone):
-            done.append(event.result.meta_iteration)
-
-    run(path, observe=watch, must_exist=True)
-    assert done == list(range(7, 13))
-
-
-def test_an_earlier_one_of_the_same_name_is_lengthened_by_its_id(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    run(path, SPEC.model_copy(update={"meta_iterations": 4}))
-    lengthen(path, 1, SPEC, ENGINE)
-    run(path, must_exist=True)
-    middle = SPEC.model_copy(update={"meta_iterations": 8})
-    lengthen(path, find_resumable(path, "1").experiment_id, middle, ENGINE)
-    assert run(path, middle, must_exist=True).meta_iterations == 8
-    with Reader.open(path) as reader:
-        (info,) = reader.runs(3)
-        assert reader.curve(info.id, TRAIN_LOSS)[0].tolist() == list(range(1, 9))
-
-
-def test_a_take_over_that_was_killed_is_begun_again(
-    tmp_path: Path, uninterrupted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.db"
-    run(path, SPEC.model_copy(update={"meta_iterations": 6}))
-
-    def die(*_: object) -> None:
-        raise Stopped
-
-    with monkeypatch.context() as patched:
-        patched.setattr("rnnprop_cli.runs.lengthen.save_snapshot", die)
-        with pytest.raises(Stopped):
-            lengthen(path, 1, SPEC, ENGINE)
-    done: list[int] = []
-
-    def watch(event: Event) -> None:
-        if isinstance(event, MetaStepDone):
-            done.append(event.result.meta_iteration)
-
-    lengthen(path, 1, SPEC, ENGINE)
-    run(path, observe=watch, must_exist=True)
-    assert done == list(range(7, 13))
-    assert fingerprint(path) == uninterrupted
-    assert [start["what"] for start in find_weights("tiny", path).made["starts"]].count("lengthened") == 1
-
-
-def test_where_the_bits_would_differ_nothing_is_lengthened_unless_allowed(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    run(path, SPEC.model_copy(update={"meta_iterations": 6}))
-    elsewhere = Engine("cpu", 2, None, "reference")
-    with pytest.raises(UsageError, match="threads was 1, is 2"):
-        lengthen(path, 1, SPEC, elsewhere)
-    with Reader.open(path) as reader:
-        assert len(reader.experiments()) == 1
-    lengthen(path, 1, SPEC, elsewhere, allow_inexact=True)
-    run_train(SPEC, "", path, elsewhere, lambda event: None, must_exist=True, allow_inexact=True)
-    assert "threads was 1, is 2" in find_weights("tiny", path).made["inexact"]
-
-
-def test_a_start_that_finds_all_done_is_no_part_of_the_making(tmp_path: Path) -> None:
-    run(tmp_path / "a.db")
-    time.sleep(1.1)  # the store's times are in seconds
-    assert run(tmp_path / "a.db").already_done
-    assert "starts" not in find_weights("tiny", tmp_path / "a.db").made
-
-
-def test_weights_tell_their_curve_and_every_start_of_their_making(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    short = SPEC.model_copy(update={"meta_iterations": 6})
-    run(path, short)
-    lengthen(path, 1, SPEC, ENGINE)
-    run(path, must_exist=True)
-    made = find_weights("tiny", path).made
-    assert made["curve"]["meta_iteration"] == [4, 6, 8, 12]
-    assert np.isfinite(made["curve"][MOVING_AVERAGE] + made["curve"][VALIDATION_LOSS]).all()
-    assert [start["what"] for start in made["starts"]] == ["lengthened", "continued"]
-    assert all(start["command"][0] == "rnnprop" for start in made["starts"])
-
-
-def test_the_command_line_trains_on_and_refuses_other_changes(tmp_path: Path) -> None:
-    recipe = tmp_path / "tiny.toml"
-    recipe.write_text(
-        'name = "tiny"\nmeta_iterations = 2\nminibatch = 8\n[optimizer]\nkind = "dm"\nhidden = 4\n'
-        '[optimizee]\nkind = "quadratic"\n[truncation]\nhorizon = 8\nunroll = 4\n'
-    )
-    base = ["--quiet", "--db", str(tmp_path / "a.db"), "train"]
-
-    def command(*arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, [*base, *arguments, "--kernel", "reference", "--threads", "1"])
-        return result.exit_code, result.stderr
-
-    assert command("--spec", str(recipe))[0] == 0
-    assert command("--resume", "tiny", "--set", "meta_iterations=4") == (0, "")
-    with Reader.open(tmp_path / "a.db") as reader:
-        (info,) = reader.runs(reader.find_experiment("tiny").id)
-        assert reader.curve(info.id, TRAIN_LOSS)[0].tolist() == [1, 2, 3, 4]
-    for change, reason in (
-        ("meta_iterations=3", "can only be made longer"),
-        ("seed=3", "only meta_iterations can be changed"),
-        ("meta_iterations=0", "meta_iterations: must be at least 1, not 0"),
-        ("meta_iterations", "must be key=value"),
-    ):
-        code, told = command("--resume", "tiny", "--set", change)
-        assert (code, "Traceback" in told) == (2, False)
-        assert reason in " ".join(told.split())
-
-
-def test_what_cannot_be_lengthened_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    run(path)
-    for other, reason in (
-        (SPEC.model_copy(update={"meta_iterations": 24, "seed": 1}), "only meta_iterations"),
-        (SPEC.model_copy(update={"meta_iterations": 3}), "only be made longer"),
-    ):
-        with pytest.raises(UsageError, match=reason):
-            lengthen(path, 1, other, ENGINE)
-    unfinished = SPEC.model_copy(update={"name": "cut"})
-
-    def die(event: Event) -> None:
-        if isinstance(event, MetaStepDone) and event.result.meta_iteration == 3:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run(path, unfinished, observe=die)
-    with pytest.raises(UsageError, match="not finished"):
-        lengthen(path, 2, unfinished.model_copy(update={"meta_iterations": 24}), ENGINE)
-    with Reader.open(path) as reader:
-        assert len(reader.experiments()) == 2
 
 
 def test_measurements_are_kept_for_every_meta_iteration(tmp_path: Path) -> None:
