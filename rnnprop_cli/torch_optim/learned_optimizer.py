@@ -5,11 +5,10 @@ fused step, and the updates are added to the parameters. Parameters without a gr
 state, as in every optimizer of PyTorch; from then on they form a block of their own.
 """
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, get_args, overload
+from typing import Any, ClassVar, Final, get_args, overload
 
 import torch
 from torch import Tensor
@@ -17,15 +16,11 @@ from torch.optim import Optimizer
 
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.kernels.base import Hidden, Kernel
-from rnnprop_cli.kernels.select import KernelName, select_kernel
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance
+from rnnprop_cli.kernels.select import KernelName
 from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.torch_optim.block import Block, compute_dtype, steps_of
+from rnnprop_cli.torch_optim.stepper import Stepper
 
-# With a narrow state dtype so many coordinates are widened at a time (40 MB of float32).
-COORDINATES_PER_CHUNK: Final = 2**16
 STATE_DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 WEIGHTS_KEY: Final = "weights_sha256"  # in every param group, and so in every state_dict
 
@@ -60,8 +55,7 @@ class LearnedOptimizer(Optimizer):
     accumulators: ClassVar[tuple[str, ...]]  # what the rule accumulates per coordinate
 
     # What can be made anew from the state, the param groups and the weights.
-    _rule: LearnedRule
-    _engines: dict[tuple[torch.device, torch.dtype], "_Engine"]
+    _stepper: Stepper
     _blocks: list[Block]  # of the parameters that moved in the last step
     _place: dict[Tensor, tuple[Block, int]]  # where each of them is
 
@@ -216,7 +210,7 @@ class LearnedOptimizer(Optimizer):
                     [block.grads[index] for block, index in map(self._place.__getitem__, params)]
                 )
         for block in self._blocks:
-            self._advance(block)
+            self._stepper.advance(block)
         for group, params in zip(self.param_groups, moving, strict=True):
             if params:
                 lr = float(group["lr"])
@@ -263,7 +257,7 @@ class LearnedOptimizer(Optimizer):
             alike.setdefault(key, []).append(param)
         return [
             Block(
-                self._rule.network,
+                self._stepper.rule.network,
                 self.accumulators,
                 together,
                 [self.state[param] for param in together],
@@ -272,53 +266,9 @@ class LearnedOptimizer(Optimizer):
             for together in alike.values()
         ]
 
-    def _advance(self, block: Block) -> None:
-        """Computes the updates of one step for lr = 1, and the state after it."""
-        engine = self._engine(block.device, block.dtype)
-        block.updates_1N.zero_()
-        if block.hidden.h_LHN.dtype == block.dtype:
-            hidden = self._compute(engine, block, slice(None), block.hidden)
-            if hidden.h_LHN is not block.hidden.h_LHN:
-                block.store_hidden(slice(None), hidden)
-        else:
-            for part in block.chunks(COORDINATES_PER_CHUNK):
-                block.store_hidden(part, self._compute(engine, block, part, block.hidden_part(part)))
-        block.count_step()
-
-    def _compute(self, engine: "_Engine", block: Block, part: slice, hidden: Hidden) -> Hidden:
-        features = self._features(block.steps, [each[:, part] for each in block.accumulators_1N])
-        state = advance(
-            self._rule,
-            engine.kernel,
-            engine.meta_params_Q,
-            engine.rate_1,
-            block.grads_1N[:, part],
-            LearnedState(features, hidden),
-            block.updates_1N[:, part],
-        )
-        return state.hidden
-
-    def _engine(self, device: torch.device, dtype: torch.dtype) -> "_Engine":
-        if (device, dtype) not in self._engines:
-            kernel, notice = select_kernel(self._kernel_name, device, dtype)
-            if kernel.name == "reference" and self._kernel_name == "auto" and dtype == torch.float32:
-                warnings.warn(f"{type(self).__name__}: {notice}", stacklevel=4)
-            meta_params_Q = self.weights.meta_params(dtype, device)
-            rate_1 = torch.tensor([self._rule.sign], dtype=dtype, device=device)
-            self._engines[device, dtype] = _Engine(kernel, meta_params_Q, rate_1)
-        return self._engines[device, dtype]
-
     def _forget_caches(self) -> None:
-        self._rule = build_learned_rule(self.weights.architecture)
-        self._engines, self._blocks, self._place = {}, [], {}
-
-
-class _Engine(NamedTuple):
-    """What computes the steps on one device."""
-
-    kernel: Kernel
-    meta_params_Q: Tensor
-    rate_1: Tensor  # sign of the rule's output
+        self._stepper = Stepper(self.weights, self._kernel_name, self._features)
+        self._blocks, self._place = [], {}
 
 
 def _gradient(param: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def test_a_narrow_state_takes_half_the_memory_and_stays_close(make: Make, state_
 def test_a_narrow_state_is_computed_in_chunks_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = (params_of((7, 5), (3,), dtype=torch.float32) for _ in range(2))
     run(rnnprop(whole, state_dtype=torch.bfloat16), whole, range(8))
-    monkeypatch.setattr("rnnprop_cli.torch_optim.learned_optimizer.COORDINATES_PER_CHUNK", 4)
+    monkeypatch.setattr("rnnprop_cli.torch_optim.stepper.COORDINATES_PER_CHUNK", 4)
     run(rnnprop(parts, state_dtype=torch.bfloat16), parts, range(8))
     torch.testing.assert_close(values(parts), values(whole), rtol=1e-2, atol=1e-4)  # one rounding to bfloat16
 
