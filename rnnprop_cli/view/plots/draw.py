@@ -38,13 +38,17 @@ _WIDTH_IN: Final = 4.2
 _AXES_HEIGHT_IN: Final = 2.5
 _LEGEND_ROW_IN: Final = 0.16
 _LEGEND_COLUMNS: Final = 4
+_LEGEND_HANDLE_IN: Final = 0.56  # of an entry, without its text
+_LEGEND_CHARACTER_IN: Final = 0.058
 _BAND_ALPHA: Final = 0.16
 _WHISKER_ALPHA: Final = 0.5
 
 
 def draw(figure: Figure) -> Canvas:
     """Draw a figure; call it, and save what it returns, inside `matplotlib.rc_context(LOOKS)`."""
-    columns = min(_LEGEND_COLUMNS, max(1, len(figure.lines)))
+    longest = max((len(one.label) for one in figure.lines), default=0)
+    fitting = int(_WIDTH_IN / (_LEGEND_HANDLE_IN + longest * _LEGEND_CHARACTER_IN))
+    columns = max(1, min(_LEGEND_COLUMNS, len(figure.lines), fitting))
     legend_rows = -(-len(figure.lines) // columns)
     canvas = Canvas(figsize=(_WIDTH_IN, _AXES_HEIGHT_IN + legend_rows * _LEGEND_ROW_IN), layout="constrained")
     axes = canvas.add_subplot()
