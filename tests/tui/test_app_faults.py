@@ -122,7 +122,7 @@ def test_trouble_is_shown_with_its_reason(tmp_path):
 
     async def script(app, pilot):
         text = screen_text(app)
-        for word in ("DIV 1/3", "FAIL", "STOP", "queue"):  # in full where the table has room
+        for word in ("DIV 1/3", "FAILED", "STOPPED", "queued"):
             assert word in text, word
         reasons = {group.facts.optimizer: group.reason for group in app.state.bench.groups}
         assert "the first at step 53" in reasons["sgd"]

@@ -192,6 +192,11 @@ class RunsScreen(BaseScreen):
 
     # What the widgets say
 
+    @on(Table.Resized, "#runs")
+    def _room_changed(self) -> None:
+        """The table gets its room after the screen: rows that were made before are of another width."""
+        self._show_table()
+
     @on(Table.Moved, "#runs")
     def _row_moved(self, event: Table.Moved) -> None:
         if not isinstance(event, Table.Opened) and event.key != self.state.cursor_id:

@@ -70,6 +70,17 @@ class Table(Widget, can_focus=True):
 
     empty_text: reactive[str] = reactive("")
 
+    class Resized(Message):
+        """The room has changed, and with it what rows can show."""
+
+        def __init__(self, table: "Table") -> None:
+            super().__init__()
+            self.table = table
+
+        @property
+        def control(self) -> "Table":
+            return self.table
+
     class Moved(Message):
         """The cursor stands on another row, or on none (``key`` is None)."""
 
@@ -168,6 +179,7 @@ class Table(Widget, can_focus=True):
     def on_resize(self) -> None:
         self._scroll_to_cursor()
         self.refresh()
+        self.post_message(self.Resized(self))
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.refresh())
