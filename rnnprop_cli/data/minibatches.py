@@ -17,7 +17,10 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.data.datasets import Dataset
+from rnnprop_cli.errors import UsageError
 from rnnprop_cli.plan.seeds import derive_seed
+from rnnprop_cli.spec.base import Sampling
+from rnnprop_cli.spec.epochs import too_small
 
 BLOCK_STEPS: Final = 100
 # Sines carry their noise with them, so that long sequences need shorter blocks. Not a function of the number of
@@ -59,7 +62,10 @@ class MinibatchSource(Protocol):
 
 
 class ImageMinibatches:
-    """Images drawn with replacement from the training split.
+    """Images drawn from the training split.
+
+    By epochs: every epoch is a permutation of the split, cut into whole minibatches; it leaves out what remains.
+    With replacement: every image is drawn independently of all others.
 
     The images stay on the device as uint8 and are scaled after they are drawn, so memory does not grow with the steps.
     """
@@ -71,6 +77,7 @@ class ImageMinibatches:
         size: int,
         device: torch.device,
         dtype: torch.dtype,
+        sampling: Sampling = "epochs",
     ) -> None:
         """
         Args:
@@ -79,7 +86,12 @@ class ImageMinibatches:
             size: M.
             device: of the images and minibatches.
             dtype: of the inputs.
+            sampling: how.
+
+        Raises:
+            UsageError: the split is smaller than a minibatch, and so an epoch is.
         """
+        check_epochs(dataset, size, sampling)
         self.seeds = tuple(seeds)
         self.size = size
         self.device = device
@@ -89,6 +101,9 @@ class ImageMinibatches:
         self.image_shape = (channels, height, width)
         self.n_inputs = channels * height * width
         self.n_classes = dataset.classes
+        self.sampling: Sampling = sampling
+        # consecutive steps whose images are drawn at once: an epoch, or any number
+        self.block_steps = self.n_images // size if sampling == "epochs" else BLOCK_STEPS
         self._dataset = dataset
         self._pixels_ND, self._labels_N = _on_device(dataset, device)
         self._block = -1
@@ -101,14 +116,9 @@ class ImageMinibatches:
 
     def indices(self, step: int) -> Tensor:
         """[S, M] int64 numbers of the step's images, on the device."""
-        block, within = divmod(step, BLOCK_STEPS)
+        block, within = divmod(step, self.block_steps)
         if block != self._block:
-            drawn = [
-                torch.randint(
-                    self.n_images, (BLOCK_STEPS, self.size), generator=_generator(seed, "minibatch", block)
-                )
-                for seed in self.seeds
-            ]
+            drawn = [self._draw(seed, block) for seed in self.seeds]
             self._indices_SBM = torch.stack(drawn).to(self.device)
             self._block = block
         return self._indices_SBM[:, within]
@@ -131,6 +141,14 @@ class ImageMinibatches:
             return None
         pixels_ND = images.to(self.device).flatten(1)
         return Minibatch(self._scaled(pixels_ND)[None], labels.to(self.device)[None])
+
+    def _draw(self, seed: int, block: int) -> Tensor:
+        """[B, M] image numbers of one seed."""
+        if self.sampling == "replacement":
+            shape = (self.block_steps, self.size)
+            return torch.randint(self.n_images, shape, generator=_generator(seed, "minibatch", block))
+        epoch = torch.randperm(self.n_images, generator=_generator(seed, "epoch", block))
+        return epoch[: self.block_steps * self.size].view(self.block_steps, self.size)
 
     def _scaled(self, pixels: Tensor) -> Tensor:
         scaled = pixels.to(self.dtype).mul_(self._dataset.scale)
@@ -201,6 +219,17 @@ class SineMinibatches:
         inputs, targets = values[..., :-1], values[..., -1]
         noise = torch.randn(inputs.shape, generator=generator, dtype=torch.float64)
         return (inputs + self.noise * noise).to(self.dtype), targets.to(self.dtype)
+
+
+def check_epochs(dataset: Dataset, size: int, sampling: Sampling) -> None:
+    """Whether an epoch of the training split holds a minibatch.
+
+    Raises:
+        UsageError: it does not.
+    """
+    n_images = len(dataset.train_labels)
+    if sampling == "epochs" and size > n_images:
+        raise UsageError(f"minibatch: {size:,} {too_small(dataset.name, n_images)}")
 
 
 @lru_cache(maxsize=2)

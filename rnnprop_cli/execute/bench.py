@@ -88,6 +88,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
         dtype,
         device,
         kernel.passes,
+        batch.problem.sampling,
     )
     optimizer = _build_optimizer(job, kernel, optimizee, dtype)
     params_CP = optimizee.init_params().repeat_interleave(len(batch.learning_rates), dim=0)

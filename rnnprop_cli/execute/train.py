@@ -195,6 +195,7 @@ class MetaTraining:
             self.dtype,
             self.device,
             self.kernel.passes,
+            spec.sampling,
         )
 
 

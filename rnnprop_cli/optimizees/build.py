@@ -12,6 +12,7 @@ from rnnprop_cli.optimizees.conv import Conv
 from rnnprop_cli.optimizees.lstm import LSTM
 from rnnprop_cli.optimizees.mlp import MLP
 from rnnprop_cli.optimizees.quadratic import Quadratic
+from rnnprop_cli.spec.base import Sampling
 from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec
 
 
@@ -23,6 +24,7 @@ def build_optimizee(
     dtype: torch.dtype,
     device: torch.device,
     passes: FusedPasses | None = None,
+    sampling: Sampling = "epochs",
 ) -> Optimizee:
     """The optimizee that `spec` describes, bound to its data and seeds.
 
@@ -34,12 +36,16 @@ def build_optimizee(
         dtype: of params and data.
         device: of params and data.
         passes: take gradients in one pass where they can.
+        sampling: how minibatches are drawn from the dataset.
+
+    Raises:
+        UsageError: an epoch of the dataset is smaller than a minibatch.
     """
     if isinstance(spec, LSTMSpec):
         sines = SineMinibatches(seeds, minibatch, spec.noise, spec.length, device, dtype)
         return LSTM(spec, sines)
     if isinstance(spec, MLPSpec | ConvSpec):
         assert dataset is not None, f"{spec.kind} needs its dataset"
-        images = ImageMinibatches(dataset, seeds, minibatch, device, dtype)
+        images = ImageMinibatches(dataset, seeds, minibatch, device, dtype, sampling)
         return MLP(spec, images, passes) if isinstance(spec, MLPSpec) else Conv(spec, images)
     return Quadratic(spec.dimension, seeds, dtype, device)

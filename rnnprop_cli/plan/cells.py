@@ -11,8 +11,9 @@ from typing import TypeVar
 from rnnprop_cli.plan.identity import content_hash
 from rnnprop_cli.plan.size import bytes_per_cell
 from rnnprop_cli.records import Phase
+from rnnprop_cli.spec.base import Sampling
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.optimizees import OptimizeeSpec
+from rnnprop_cli.spec.optimizees import OptimizeeSpec, dataset_of
 from rnnprop_cli.spec.optimizers import OptimizerSpec
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Problem:
     horizon: int
     minibatch: int
     dtype: str
+    sampling: Sampling = "epochs"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class CellBatch:
 def problems(spec: BenchSpec) -> list[Problem]:
     """Every optimizee with every horizon, in the order of the file."""
     return [
-        Problem(optimizee, horizon, spec.minibatch, spec.dtype)
+        Problem(optimizee, horizon, spec.minibatch, spec.dtype, spec.sampling)
         for optimizee in spec.optimizees
         for horizon in spec.horizon
     ]
@@ -81,6 +83,7 @@ def cell_config(cell: Cell, environment: dict[str, str | int]) -> dict[str, obje
         "optimizee": cell.problem.optimizee.model_dump(mode="json"),
         "horizon": cell.problem.horizon,
         "minibatch": cell.problem.minibatch,
+        "sampling": cell.problem.sampling if dataset_of(cell.problem.optimizee) else None,
         "dtype": cell.problem.dtype,
         "optimizer": cell.optimizer.model_dump(mode="json", exclude={"lr", "label"}),
         "lr": cell.lr,

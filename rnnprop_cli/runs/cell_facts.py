@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnprop_cli.data.datasets import load_dataset
+from rnnprop_cli.data.minibatches import check_epochs
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.plan.cells import Cell, cell_config
@@ -32,16 +33,20 @@ class CellFacts:
         """Finds the datasets and weights of all lanes.
 
         Raises:
-            UsageError: unknown weights.
+            UsageError: unknown weights, or a dataset is smaller than a minibatch.
             DataError: a dataset is absent or damaged.
             CheckpointError: weights are damaged.
         """
         names = {name for lane in lanes if (name := dataset_of(lane.problem.optimizee))}
+        datasets = {name: load_dataset(name, engine.data_dir) for name in sorted(names)}
+        for lane in lanes:
+            if name := dataset_of(lane.problem.optimizee):
+                check_epochs(datasets[name], lane.problem.minibatch, lane.problem.sampling)
         wanted = {lane.optimizer.weights for lane in lanes if isinstance(lane.optimizer, LearnedSpec)}
         return cls(
             engine,
             environment,
-            {name: load_dataset(name, engine.data_dir).sha256 for name in sorted(names)},
+            {name: dataset.sha256 for name, dataset in datasets.items()},
             {name: find_weights(name, database) for name in sorted(wanted)},
         )
 

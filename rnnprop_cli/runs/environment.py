@@ -17,7 +17,7 @@ from rnnprop_cli.records import ExperimentFacts, Kind
 from rnnprop_cli.spec.base import Spec
 
 # Raised whenever a change of the code moves any number, so that old results are never mixed with new ones.
-NUMERICS_VERSION: Final = 2
+NUMERICS_VERSION: Final = 3
 _PACKAGES: Final = ("torch", "numpy", "rnnprop")
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from rnnprop_cli.data.datasets import load_dataset
+from rnnprop_cli.data.minibatches import check_epochs
 from rnnprop_cli.errors import StoreError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
@@ -40,6 +41,7 @@ from rnnprop_cli.runs.snapshots import (
 )
 from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
+from rnnprop_cli.spec.stored import upgraded
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
@@ -98,7 +100,9 @@ def recipe_of(experiment: ExperimentInfo) -> TrainSpec:
         StoreError: it is damaged.
     """
     try:
-        return TrainSpec.model_validate_json(json.dumps(json.loads(experiment.facts.spec_json)["spec"]))
+        return TrainSpec.model_validate_json(
+            json.dumps(upgraded(json.loads(experiment.facts.spec_json)["spec"]))
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"the recipe of meta-training '{experiment.facts.name}' (id {experiment.id}) is damaged or of another "
@@ -111,11 +115,14 @@ def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
 
     Raises:
         DataError: the dataset is absent.
+        UsageError: it is smaller than a minibatch.
     """
     environment = identity_facts(engine, spec.dtype)
     name = dataset_of(spec.optimizee)
     if name is not None:
-        environment["dataset_sha256"] = load_dataset(name, engine.data_dir).sha256
+        dataset = load_dataset(name, engine.data_dir)
+        check_epochs(dataset, spec.minibatch, spec.sampling)
+        environment["dataset_sha256"] = dataset.sha256
     return environment
 
 

@@ -1,6 +1,6 @@
 """What every spec model has in common."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -17,6 +17,11 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+# How minibatches are drawn from a dataset.
+# - epochs: without replacement, as the paper's authors do: every epoch is a permutation of the training split,
+# - replacement: every example independently of all others.
+Sampling = Literal["epochs", "replacement"]
 
 
 def _false_is_off(value: Any) -> Any:

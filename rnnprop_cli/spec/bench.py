@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rnnprop_cli.spec.base import Name, PositiveInt, Spec
+from rnnprop_cli.spec.base import Name, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.optimizees import OptimizeeSpec
 from rnnprop_cli.spec.optimizers import OptimizerSpec
 
@@ -74,6 +74,7 @@ class BenchSpec(Spec):
         BeforeValidator(_one_is_a_list, json_schema_input_type=PositiveInt | tuple[PositiveInt, ...]),
     ] = (100,)
     minibatch: PositiveInt = 128
+    sampling: Sampling = "epochs"  # of minibatches from a dataset; sequences are fresh at every step
     dtype: DType = "float32"
     untuned: bool = True  # also show every tuned rule at its library's default learning rate
     memory_mb: PositiveInt = 2048  # a batch of cells is split to stay under this

@@ -12,7 +12,7 @@ import json
 import re
 import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -23,8 +23,10 @@ from rnnprop_cli.errors import SpecError
 from rnnprop_cli.spec.axes import expand
 from rnnprop_cli.spec.base import Spec
 from rnnprop_cli.spec.bench import BenchSpec
+from rnnprop_cli.spec.epochs import too_small_datasets
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
+from rnnprop_cli.spec.optimizees import OptimizeeSpec
 from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.spec.wording import (
@@ -210,11 +212,17 @@ def _bench(source: Source) -> BenchSpec:
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
+        mistakes += _minibatch(spec.optimizees, spec)
     written = [_Mistake(path, message) for path, message in expanded.problems]
     written += [_Mistake(expanded.written(m.path), m.message, m.at_key) for m in mistakes]
     if spec is None or written:
         raise SpecError(_told(source, written))
     return spec
+
+
+def _minibatch(optimizees: Iterable[OptimizeeSpec], spec: BenchSpec | TrainSpec) -> list[_Mistake]:
+    texts = too_small_datasets(optimizees, spec.minibatch, spec.sampling)
+    return [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
 
 
 def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
@@ -228,6 +236,8 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
         except SpecError as error:
             problems += error.problems
     spec, mistakes = _validate(TrainSpec, data)
+    if spec is not None:
+        mistakes = _minibatch([spec.optimizee], spec)
     in_file: list[_Mistake] = []
     for mistake in mistakes:
         # Of several overrides of one setting the last one holds.

@@ -17,6 +17,7 @@ seed = 0              # root of all randomness
 seeds = 10            # final runs of every optimizer: same theta_0, same minibatches
 horizon = [100]       # inner steps; several horizons make several races
 minibatch = 128
+sampling = "epochs"     # without replacement; or "replacement"
 
 # Any setting below may be a list: its values are combined with those of the other lists.
 [[optimizees]]
@@ -51,6 +52,7 @@ description = "What this meta-training is to show"
 seed = 0
 meta_iterations = 15000
 minibatch = 128
+sampling = "epochs"     # without replacement; or "replacement"
 meta_loss = "last"    # last: loss at the end of each window (RNNprop); mean: of all its steps (DMoptimizer)
 meta_batch = 1        # tasks per meta-iteration
 random_scaling = 3.0  # L of section 4.1; false switches it off
@@ -79,7 +81,7 @@ every = 100           # meta-iterations
 [checkpoint]
 every = 1000          # kept for good
 rolling = 50          # the latest two are kept, for --resume
-select = "moving_average"  # or mean_loss, validation
+select = "epoch_average"  # or moving_average, mean_loss, validation
 """,
 }
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnprop_cli.spec.base import Decay, Name, Off, PositiveFloat, PositiveInt, Spec
+from rnnprop_cli.spec.base import Decay, Name, Off, PositiveFloat, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.bench import DType
 from rnnprop_cli.spec.optimizees import MLPSpec, OptimizeeSpec
 from rnnprop_cli.spec.optimizers import LearnedArchitecture
@@ -59,10 +59,12 @@ class CheckpointSpec(Spec):
     every: PositiveInt = 1000  # kept for good, candidates for the final choice
     rolling: PositiveInt = 50  # the latest two are kept, for --resume
     # Which kept checkpoint becomes the result: that with the lowest
-    # - moving_average: of the train loss, decay 0.9, as the paper words it for RNNprop; sees some ten meta-iterations,
-    # - mean_loss: mean train loss since the checkpoint before, which chance decides less,
+    # - epoch_average: moving average with decay 0.9 over the mean train losses of 100 meta-iterations each, which is
+    #   most likely what the paper means for RNNprop: the authors' program logs such means,
+    # - moving_average: the same decay over single meta-iterations; sees some ten of them, which chance decides,
+    # - mean_loss: mean train loss since the checkpoint before,
     # - validation: loss on the validation task, the paper's choice for DMoptimizer.
-    select: Literal["moving_average", "mean_loss", "validation"] = "moving_average"
+    select: Literal["epoch_average", "moving_average", "mean_loss", "validation"] = "epoch_average"
 
 
 class TrainSpec(Spec):
@@ -75,6 +77,7 @@ class TrainSpec(Spec):
     optimizer: LearnedArchitecture
     optimizee: OptimizeeSpec = MLPSpec()
     minibatch: PositiveInt = 128
+    sampling: Sampling = "epochs"  # of minibatches from a dataset
     dtype: DType = "float32"
     meta_loss: Literal["last", "mean"] = "last"
     meta_batch: PositiveInt = 1  # tasks per meta-iteration, their meta-gradients averaged

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rnnprop_cli.records import ExperimentInfo, RunInfo
+from rnnprop_cli.spec.stored import upgraded
 
 _SHOWN: Final = ("device", "dtype", "threads")  # of the environment, elsewhere already
 
@@ -23,6 +24,7 @@ def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dic
         "cells": _counts(runs),
         "seeds": _range(runs, "final"),
         "tuning seeds": _range(runs, "tuning"),
+        "minibatches": _minibatches(spec),
         "search": f"2^(-k/2), {tuning['points']} rates at first, {tuning['extend_by']} more at an edge, at most "
         f"{tuning['max_rounds']} rounds"
         if {"points", "extend_by", "max_rounds"} <= tuning.keys()
@@ -36,6 +38,12 @@ def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dic
         "weights": _hashes(runs, "weights_sha256", lambda run: run.facts.optimizer),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _minibatches(spec: Mapping[str, Any]) -> str:
+    found = upgraded(spec)
+    how = {"epochs": "epochs, without replacement", "replacement": "with replacement"}.get(found["sampling"])
+    return f"{found['minibatch']} examples, drawn {how}" if how and "minibatch" in found else ""
 
 
 def _json(text: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from rnnprop_cli.records import CheckpointInfo, ExperimentInfo
 from rnnprop_cli.view.curves import Curve
 
 _RECENT: Final = 50  # meta-iterations that the rate is taken over
+RULES: Final = ("epoch_average", "moving_average", "mean_loss", "validation")  # see `CheckpointSpec.select`
+EPOCH: Final = 100  # meta-iterations whose mean train loss the authors' program logs
+_DECAY: Final = 0.9  # of the average over such means
 
 
 def recent_rate(curve: Curve | None) -> float | None:
@@ -24,12 +27,12 @@ def recent_rate(curve: Curve | None) -> float | None:
 
 
 def selection_rule(experiment: ExperimentInfo) -> str:
-    """By which of its losses a checkpoint is chosen: moving_average, mean_loss or validation."""
+    """By which of its losses a checkpoint is chosen: one of `RULES`."""
     try:
         rule = json.loads(experiment.facts.spec_json)["spec"]["checkpoint"]["select"]
     except (ValueError, KeyError, TypeError):
         return "moving_average"
-    return rule if rule in ("mean_loss", "validation") else "moving_average"
+    return rule if rule in RULES else "moving_average"
 
 
 def chosen_checkpoint(
@@ -40,7 +43,7 @@ def chosen_checkpoint(
     Args:
         checkpoints: by meta-step.
         rule: see `CheckpointSpec.select`.
-        train_loss: of every meta-iteration; for mean_loss.
+        train_loss: of every meta-iteration; for epoch_average and mean_loss.
     """
     rated = [
         (loss, one)
@@ -57,12 +60,30 @@ def _losses(checkpoints: Sequence[CheckpointInfo], rule: str, train_loss: Curve 
         return [one.moving_average for one in checkpoints]
     if train_loss is None:
         return [None for _ in checkpoints]
+    if rule == "epoch_average":
+        return [epoch_average(train_loss, one.meta_step) for one in checkpoints]
     bounds = [0, *(one.meta_step for one in checkpoints)]
     parts = [
         train_loss.values[(train_loss.steps > first) & (train_loss.steps <= last)]
         for first, last in pairwise(bounds)
     ]
     return [float(part.mean()) if part.size else None for part in parts]
+
+
+def epoch_average(train_loss: Curve, meta_step: int) -> float | None:
+    """Moving average, decay 0.9 and without bias towards its start, over the means of `EPOCH` meta-iterations each.
+
+    Args:
+        train_loss: of every meta-iteration, counted from 1.
+        meta_step: meta-iterations that had been done; those of an unfinished epoch count only where there is no other.
+    """
+    losses = train_loss.values[train_loss.steps <= meta_step]
+    whole = len(losses) // EPOCH * EPOCH
+    if not len(losses):
+        return None
+    means = losses[:whole].reshape(-1, EPOCH).mean(1) if whole else losses.mean(keepdims=True)
+    weights = _DECAY ** np.arange(len(means) - 1, -1, -1)
+    return float(means @ weights / weights.sum())
 
 
 def planned_meta_iterations(experiment: ExperimentInfo) -> int | None:

@@ -14,6 +14,8 @@ from rnnprop_cli.data.minibatches import (
     MinibatchSource,
     SineMinibatches,
 )
+from rnnprop_cli.errors import UsageError
+from rnnprop_cli.spec.base import Sampling
 
 CPU = torch.device("cpu")
 N, SIZE = 50, 4
@@ -28,15 +30,21 @@ DATASET = Dataset(
 )
 
 
-def _images(seeds: tuple[int, ...], dtype: torch.dtype = torch.float32) -> ImageMinibatches:
-    return ImageMinibatches(DATASET, seeds, SIZE, CPU, dtype)
+def _images(
+    seeds: tuple[int, ...], dtype: torch.dtype = torch.float32, sampling: Sampling = "epochs"
+) -> ImageMinibatches:
+    return ImageMinibatches(DATASET, seeds, SIZE, CPU, dtype, sampling)
+
+
+def _replaced(seeds: tuple[int, ...]) -> ImageMinibatches:
+    return _images(seeds, sampling="replacement")
 
 
 def _sines(seeds: tuple[int, ...], length: int = 10, noise: float = 0.1) -> SineMinibatches:
     return SineMinibatches(seeds, SIZE, noise, length, CPU, torch.float64)
 
 
-SOURCES = {"images": _images, "sines": _sines}
+SOURCES = {"epochs": _images, "replacement": _replaced, "sines": _sines}
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -79,10 +87,45 @@ def test_a_source_fits_the_protocol(kind: str) -> None:
 
 def test_numbers_stay_what_they_were() -> None:
     """A change here changes every result: it must be meant, and told in the changelog."""
-    assert _images((0,)).indices(0).tolist() == [[5, 37, 23, 5]]
+    assert _replaced((0,)).indices(0).tolist() == [[5, 37, 23, 5]]
+    assert _images((0,)).indices(0).tolist() == [[10, 0, 23, 22]]
     noisy, clean = _sines((0,), noise=0.5).at(0), _sines((0,), noise=0.0).at(0)
     assert clean.inputs_SMD[0, 0, :2].tolist() == pytest.approx([0.5584511106756478, 0.6408108049713142])
     assert noisy.inputs_SMD[0, 0, :2].tolist() == pytest.approx([-0.2902827998668569, 0.9857754363136302])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**63 - 1), st.integers(0, 10_000), st.integers(1, N))
+def test_an_epoch_meets_no_image_twice_and_the_next_one_another_order(
+    seed: int, epoch: int, size: int
+) -> None:
+    source = ImageMinibatches(DATASET, (seed,), size, CPU, torch.float32)
+    steps = N // size
+    met, later = (
+        torch.cat([source.indices(step)[0] for step in range(first, first + steps)])
+        for first in (epoch * steps, (epoch + 1) * steps)
+    )
+    assert len(met) == steps * size == len(met.unique())
+    assert 0 <= int(met.min()) <= int(met.max()) < N
+    assert size == 1 or not torch.equal(met, later)  # 25 orders of 50 images never meet by chance
+
+
+def test_what_is_left_over_differs_from_epoch_to_epoch() -> None:
+    source = ImageMinibatches(
+        DATASET, (3,), 16, CPU, torch.float32
+    )  # 3 minibatches of 16, 2 images left over
+    met = [{*torch.cat([source.indices(3 * epoch + i)[0] for i in range(3)]).tolist()} for epoch in range(20)]
+    assert set().union(*met) == set(range(N))
+    assert len({frozenset(range(N)) - frozenset(each) for each in met}) > 10
+
+
+def test_an_epoch_must_hold_a_minibatch() -> None:
+    with pytest.raises(UsageError, match=r'51 is more than the 50 .* of fake.* sampling = "replacement"'):
+        ImageMinibatches(DATASET, (1,), N + 1, CPU, torch.float32)
+    assert ImageMinibatches(DATASET, (1,), N + 1, CPU, torch.float32, "replacement").indices(0).shape == (
+        1,
+        51,
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -99,7 +142,7 @@ def test_images_are_those_of_the_indices(seed: int, step: int) -> None:
 
 
 def test_every_image_is_drawn_about_equally_often() -> None:
-    source = _images((7,))
+    source = _replaced((7,))
     counts = torch.stack([source.indices(step) for step in range(2500)]).flatten().bincount(minlength=N)
     assert counts.sum() == 10_000
     chi_squared = float(((counts - 200.0) ** 2 / 200).sum())

@@ -65,6 +65,14 @@ def test_meta_params_start_as_the_paper_says() -> None:
     assert named["embed.bias"].abs().max() == named["out.bias"].abs() == 0
 
 
+def test_the_first_layer_of_dm_starts_by_its_own_width() -> None:
+    network = build_learned_rule(DMSpec()).network
+    named = network.named(init_meta_params(network, 1, torch.float64, CPU))
+    for layer, bound in ((0, math.sqrt(3 / 22)), (1, math.sqrt(3 / 40))):
+        for matrix in ("w_input", "w_hidden"):
+            assert 0.9 * bound < named[f"lstm{layer}.{matrix}"].abs().max() <= bound
+
+
 def test_meta_params_are_a_function_of_the_seed() -> None:
     network = build_learned_rule(DMSpec()).network
     first, again, other = (init_meta_params(network, seed, torch.float32, CPU) for seed in (5, 5, 6))

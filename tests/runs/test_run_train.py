@@ -161,7 +161,7 @@ def test_weights_of_an_unknown_checkpoint_name_those_there_are(tmp_path: Path) -
         find_weights("tiny@5", tmp_path / "a.db")
 
 
-@pytest.mark.parametrize("rule", ["moving_average", "mean_loss", "validation"])
+@pytest.mark.parametrize("rule", ["epoch_average", "moving_average", "mean_loss", "validation"])
 def test_the_rule_of_the_recipe_chooses_the_checkpoint(tmp_path: Path, rule: Any) -> None:
     spec = SPEC.model_copy(update={"checkpoint": CheckpointSpec(every=4, rolling=4, select=rule)})
     chosen = run(tmp_path / "a.db", spec).chosen
@@ -171,6 +171,7 @@ def test_the_rule_of_the_recipe_chooses_the_checkpoint(tmp_path: Path, rule: Any
         kept = {each.meta_step: each for each in reader.checkpoints(info.id)}
     value = {
         "moving_average": lambda step: kept[step].moving_average,
+        "epoch_average": lambda step: losses[:step].mean(),  # no epoch of 100 is over yet
         "mean_loss": lambda step: losses[step - 4 : step].mean(),
         "validation": lambda step: kept[step].validation_loss,
     }[rule]

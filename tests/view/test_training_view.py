@@ -3,11 +3,18 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from bench_samples import EXPERIMENT
 
 from rnnprop_cli.records import CheckpointInfo
 from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.training import chosen_checkpoint, planned_meta_iterations, recent_rate, selection_rule
+from rnnprop_cli.view.training import (
+    chosen_checkpoint,
+    epoch_average,
+    planned_meta_iterations,
+    recent_rate,
+    selection_rule,
+)
 
 
 def with_spec(text):
@@ -34,10 +41,25 @@ def test_the_mean_loss_is_that_since_the_checkpoint_before():
     assert chosen_checkpoint(kept, "mean_loss") is None
 
 
+def test_the_epoch_average_is_taken_over_means_of_a_hundred():
+    rng = np.random.default_rng(0)
+    values = rng.uniform(size=350)
+    losses = Curve(np.arange(1, 351, dtype=np.float64), values)
+    first, second, third = values[:300].reshape(3, 100).mean(1)
+    assert epoch_average(losses, 300) == pytest.approx((0.81 * first + 0.9 * second + third) / 2.71)
+    assert epoch_average(losses, 350) == epoch_average(losses, 300)  # the fourth epoch is not over
+    assert epoch_average(losses, 40) == pytest.approx(values[:40].mean())
+    assert epoch_average(losses, 0) is None
+    kept = [CheckpointInfo(n, "", "", 9.0 - n, None) for n in (100, 200, 300)]
+    best = min(kept, key=lambda one: epoch_average(losses, one.meta_step))
+    assert chosen_checkpoint(kept, "epoch_average", losses) is best
+
+
 def test_the_spec_names_the_rule_and_the_length():
     spec = {"spec": {"meta_iterations": 15_000, "checkpoint": {"select": "validation"}}}
     assert selection_rule(with_spec(json.dumps(spec))) == "validation"
-    assert selection_rule(with_spec(json.dumps(spec).replace("validation", "mean_loss"))) == "mean_loss"
+    for rule in ("mean_loss", "epoch_average"):
+        assert selection_rule(with_spec(json.dumps(spec).replace("validation", rule))) == rule
     assert planned_meta_iterations(with_spec(json.dumps(spec))) == 15_000
     for broken in ("", "[]", "{}", '{"spec": 3}'):
         assert selection_rule(with_spec(broken)) == "moving_average"
