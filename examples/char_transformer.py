@@ -132,7 +132,7 @@ def main() -> None:
         "--schedule", choices=SCHEDULES, default="decay", help="of both optimizers (default: decay)"
     )
     given = parser.parse_args()
-    options = read_options(given, search=TuningSpec(seeds=2, points=5))
+    options = read_options(given, search=TuningSpec(seeds=2, points=5, confirm_seeds=4))
     text = load_text()
     problem = Problem(
         title=f"Python's language reference · transformer {LAYERS}x{WIDTH} · schedule {given.schedule}",

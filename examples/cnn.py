@@ -56,7 +56,7 @@ def main() -> None:
     parser = option_parser(__doc__, steps=100, seeds=10)
     add_data_option(parser)
     given = parser.parse_args()
-    options = read_options(given, search=TuningSpec(seeds=2, points=5))
+    options = read_options(given, search=TuningSpec(seeds=2, points=5, confirm_seeds=4))
     images = load_images(given.data_dir)
     problem = Problem(
         title=f"{images.name} · CNN conv-conv-pool-linear, ReLU",

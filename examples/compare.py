@@ -22,13 +22,13 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from rnnprop_cli.errors import RnnpropError
-from rnnprop_cli.plan.tuning import best_k, first_round, grid_rate, mean_or_inf, next_round
+from rnnprop_cli.plan.tuning import Round, best_k, first_round, grid_rate, mean_or_inf, next_round
 from rnnprop_cli.spec.bench import TuningSpec
 
 CENTRE_K: Final = 12  # the search for Adam's rate starts around 2^-6
 QUICK_STEPS: Final = 30
 QUICK_SEEDS: Final = 2
-QUICK_SEARCH: Final = TuningSpec(seeds=1, points=3, extend_by=2, max_rounds=3)
+QUICK_SEARCH: Final = TuningSpec(seeds=1, points=3, extend_by=2, max_rounds=3, confirm_seeds=None)
 
 Minibatch = tuple[Tensor, Tensor]  # inputs, and the number of the right class for each row of logits
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -57,13 +57,13 @@ class Options:
 
     @property
     def tuning_seeds(self) -> range:
-        """Seeds that Adam's rate is searched on."""
-        return range(self.search.seeds)
+        """Seeds that Adam's rate is searched on: those of the grid, then those that confirm its best rates."""
+        return range(self.search.seeds + (self.search.confirm_seeds or 0))
 
     @property
     def reported_seeds(self) -> range:
         """Seeds of the table; none of them is a tuning seed."""
-        return range(self.search.seeds, self.search.seeds + self.seeds)
+        return range(len(self.tuning_seeds), len(self.tuning_seeds) + self.seeds)
 
 
 class Score(NamedTuple):
@@ -87,7 +87,8 @@ class Tuned(NamedTuple):
     """What a search for the learning rate has found."""
 
     lr: float
-    losses: Mapping[float, float]  # rate → mean final training loss over the tuning seeds
+    losses: Mapping[float, float]  # rate → mean final training loss over its tuning seeds
+    runs: int  # trainings of the search
 
     @property
     def at_edge(self) -> bool:
@@ -196,27 +197,32 @@ def compare(
     return Comparison(start, rnnprop, adam, tuned)
 
 
-def tune(final_loss: Callable[[float, int], float], seeds: Iterable[int], search: TuningSpec) -> Tuned:
-    """The rate of the grid 2^(-k/2) with the lowest mean final loss; the grid grows while that lies at its edge.
+def tune(final_loss: Callable[[float, int], float], seeds: Sequence[int], search: TuningSpec) -> Tuned:
+    """The rate of the grid 2^(-k/2) with the lowest mean final loss, searched as `rnnprop bench` does.
 
     Args:
         final_loss: of a rate and a seed; infinite where the run diverged.
-        seeds: to take the mean over.
-        search: sizes of the grid.
+        seeds: those of the grid, then those that confirm its best rates.
+        search: sizes of the rounds.
 
     Raises:
         RnnpropError: every rate diverged.
     """
-    tuning_seeds = list(seeds)
-    tried: dict[int, float] = {}
-    ks = first_round(search, CENTRE_K)
-    while ks:
-        tried |= {k: mean_or_inf([final_loss(grid_rate(k), seed) for seed in tuning_seeds]) for k in ks}
-        ks = next_round(search, tried)
+    tried: dict[int, list[float]] = {}
+    part: Round | None = first_round(search, CENTRE_K)
+    while part is not None:
+        for k in part.ks:
+            found = [final_loss(grid_rate(k), seeds[number]) for number in part.seeds]
+            tried.setdefault(k, []).extend(found)
+        part = next_round(search, tried)
     best = best_k(tried)
     if best is None:
         raise RnnpropError(f"Adam diverged at every rate down to {grid_rate(max(tried)):.2g}")
-    return Tuned(grid_rate(best), {grid_rate(k): loss for k, loss in tried.items()})
+    return Tuned(
+        grid_rate(best),
+        {grid_rate(k): mean_or_inf(losses) for k, losses in tried.items()},
+        runs=sum(map(len, tried.values())),
+    )
 
 
 def initial_model(problem: Problem, seed: int) -> nn.Module:

@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rnnprop_cli.statistics import mean_with_interval, paired_difference
 from rnnprop_cli.view.export import format_loss, format_rate
-from rnnprop_cli.view.statistics import mean_with_interval, paired_difference
 
 
 def show(problem: Problem, comparison: Comparison, options: Options) -> None:
@@ -83,10 +83,10 @@ def _time_line(rnnprop: Mapping[int, Run], adam: Mapping[int, Run]) -> str:
 
 
 def _footnote(comparison: Comparison, options: Options) -> str:
-    tuned, tuning_seeds = comparison.tuned, options.search.seeds
+    tuned, tuning_seeds = comparison.tuned, len(options.tuning_seeds)
     tried = (
         f"{len(tuned.losses)} rates from {min(tuned.losses):.2g} to {max(tuned.losses):.2g} on "
-        f"{_count(tuning_seeds, 'other seed')} ({len(tuned.losses) * tuning_seeds} runs)"
+        f"up to {_count(tuning_seeds, 'other seed')} ({tuned.runs} runs)"
     )
     edge = ". It lies at their edge: Adam may be better than shown" if tuned.at_edge else ""
     return (

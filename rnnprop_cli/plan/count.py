@@ -12,7 +12,7 @@ _LANES_PER_CELL: Final = 10  # that include and exclude may have to look at
 
 
 def count_cells(spec: BenchSpec, only: str | None = None, max_cells: float = inf) -> int:
-    """Cells of a benchmark if every search needs one round.
+    """Cells of a benchmark if every search needs one grid and confirms as few rates as it may.
 
     Raises:
         UsageError: more than `max_cells`; or as `lanes`.
@@ -21,7 +21,7 @@ def count_cells(spec: BenchSpec, only: str | None = None, max_cells: float = inf
     if only is None and not (spec.include or spec.exclude or spec.override):
         problems = len(spec.optimizees) * len(spec.horizon)
         total = problems * sum(
-            lane_size(spec, optimizer, spec.seeds, spec.tuning.seeds) for optimizer in spec.optimizers
+            lane_size(spec, optimizer, spec.seeds, spec.tuning) for optimizer in spec.optimizers
         )
         if total > max_cells:
             raise _too_many(spec, f"{total:,}", max_cells)

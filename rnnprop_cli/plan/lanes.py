@@ -1,15 +1,15 @@
 """A lane is one optimizer on one problem: its search for a learning rate, its final runs, its untuned runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from rnnprop_cli.errors import SpecError, UsageError
 from rnnprop_cli.plan.cells import CellBatch, Problem, problems
-from rnnprop_cli.plan.seeds import FIRST_TUNING_SEED
-from rnnprop_cli.plan.tuning import best_k, first_round, grid_rate
+from rnnprop_cli.plan.seeds import fresh_seeds, tuning_seeds
+from rnnprop_cli.plan.tuning import LEAST_CONFIRMED, Round, Tried, best_k, first_round, grid_rate
 from rnnprop_cli.records import Phase
-from rnnprop_cli.spec.bench import AnyOf, BenchSpec, LaneRule
+from rnnprop_cli.spec.bench import AnyOf, BenchSpec, LaneRule, TuningSpec
 from rnnprop_cli.spec.optimizees import dataset_of, depth_of
 from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
 
@@ -57,34 +57,35 @@ class Lane:
         return fitting[-1] if fitting else self.spec.seeds
 
     @property
-    def tuning_seeds(self) -> int:
-        """Runs of every learning rate of the search."""
-        fitting = [
-            rule.tuning_seeds for rule in self.spec.override if rule.tuning_seeds and matches(rule, self)
-        ]
-        return fitting[-1] if fitting else self.spec.tuning.seeds
+    def search(self) -> TuningSpec:
+        """The sizes of its search."""
+        changed: dict[str, int | None] = {}
+        for rule in self.spec.override:
+            if matches(rule, self):
+                changed |= {"seeds": rule.tuning_seeds} if rule.tuning_seeds else {}
+                changed |= {"confirm_seeds": rule.confirm_seeds} if rule.confirm_seeds else {}
+        return self.spec.tuning.model_copy(update=changed)
 
     @property
     def size(self) -> int:
         """Cells, if the search needs one round."""
-        return lane_size(self.spec, self.optimizer, self.seeds, self.tuning_seeds)
+        return lane_size(self.spec, self.optimizer, self.seeds, self.search)
 
-    def first_ks(self) -> tuple[int, ...]:
-        """The first round of the search; empty where nothing is searched."""
-        return first_round(self.spec.tuning, self.optimizer.centre_k) if self.tuned else ()
+    def first_round(self) -> Round | None:
+        """The first round of the search; None where nothing is searched."""
+        return first_round(self.search, self.optimizer.centre_k) if self.tuned else None
 
-    def tuning_batch(self, ks: tuple[int, ...]) -> CellBatch:
+    def search_batch(self, part: Round) -> CellBatch:
         """One round of the search, on seeds that the final runs never use."""
-        first = self.spec.seed + FIRST_TUNING_SEED
-        seeds = tuple(range(first, first + self.tuning_seeds))
-        rates = tuple(grid_rate(k) for k in ks)
+        rates = tuple(grid_rate(k) for k in part.ks)
+        seeds = tuning_seeds(self.spec.seed, part.seeds)
         return CellBatch(self.problem, self.optimizer, rates, seeds, "tuning")
 
-    def fresh_batches(self, tried: Mapping[int, float]) -> list[CellBatch]:
+    def fresh_batches(self, tried: Tried) -> list[CellBatch]:
         """The final runs at the best learning rate of the search, and for a searched one the untuned runs.
 
         Args:
-            tried: k → mean final loss of the search; empty where nothing was searched.
+            tried: what the search measured; empty where nothing was searched.
         """
         best = best_k(tried)
         fixed = self.default_rate if isinstance(self.optimizer.lr, str | None) else self.optimizer.lr
@@ -94,20 +95,29 @@ class Lane:
         return batches
 
     def first_batches(self) -> list[CellBatch]:
-        """What will run if the search needs one round."""
-        ks = self.first_ks()
-        return ([self.tuning_batch(ks)] if ks else []) + self.fresh_batches({})
+        """What will run if the search needs one grid, and confirms as few rates as it may."""
+        grid = self.first_round()
+        if grid is None:
+            return self.fresh_batches({})
+        search = self.search
+        rounds = [grid]
+        if search.confirm_seeds:
+            confirmed = range(search.seeds, search.seeds + search.confirm_seeds)
+            rounds.append(Round(grid.ks[:LEAST_CONFIRMED], confirmed))
+        return [self.search_batch(part) for part in rounds] + self.fresh_batches({})
 
     def _fresh(self, rate: float | None, phase: Phase) -> CellBatch:
-        seeds = tuple(range(self.spec.seed, self.spec.seed + self.seeds))
-        return CellBatch(self.problem, self.optimizer, (rate,), seeds, phase)
+        return CellBatch(
+            self.problem, self.optimizer, (rate,), fresh_seeds(self.spec.seed, self.seeds), phase
+        )
 
 
-def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, tuning_seeds: int) -> int:
-    """Cells of a lane, by arithmetic alone."""
+def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, search: TuningSpec) -> int:
+    """Cells of a lane whose search needs one grid and confirms as few rates as it may, by arithmetic alone."""
     if optimizer.lr != "tuned":
         return seeds
-    return spec.tuning.points * tuning_seeds + seeds * (2 if has_untuned(spec, optimizer) else 1)
+    final = seeds * (2 if has_untuned(spec, optimizer) else 1)
+    return search.points * search.seeds + LEAST_CONFIRMED * (search.confirm_seeds or 0) + final
 
 
 def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:

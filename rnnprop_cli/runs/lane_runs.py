@@ -2,11 +2,12 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from rnnprop_cli.plan.cells import CellBatch, split
-from rnnprop_cli.plan.lanes import Lane
-from rnnprop_cli.plan.tuning import best_k, grid_rate, mean_or_inf, next_round
+from rnnprop_cli.plan.lanes import Lane, lane_size
+from rnnprop_cli.plan.tuning import best_k, grid_rate, next_round
 from rnnprop_cli.records import CellResult
 from rnnprop_cli.runs.observer import CellsAdded, Notice, Observer
 
@@ -34,15 +35,22 @@ def lane_rounds(lane: Lane, memory_mb: int, observe: Observer) -> Rounds:
     Yields:
         Batches that may run in any order and side by side; is sent what they measured, in the order yielded.
     """
-    tried: dict[int, float] = {}
-    ks = lane.first_ks()
-    while ks:
-        measured = yield list(split(lane.tuning_batch(ks), memory_mb))
+    tried: dict[int, list[float]] = {}
+    part = lane.first_round()
+    # What the plan has counted: one grid, and the confirmation of as few rates as there may be.
+    counted = lane_size(lane.spec, lane.optimizer, 0, lane.search) if part is not None else 0
+    while part is not None:
+        counted -= len(part.ks) * len(part.seeds)
+        if counted < 0:
+            observe(CellsAdded(-counted))
+            counted = 0
+        measured = yield list(split(lane.search_batch(part), memory_mb))
         losses = _losses(measured)
-        tried |= {k: mean_or_inf(losses[grid_rate(k)]) for k in ks}
-        ks = next_round(lane.spec.tuning, tried)
-        if ks:
-            observe(CellsAdded(len(ks) * lane.tuning_seeds))
+        for k in part.ks:
+            tried.setdefault(k, []).extend(losses[grid_rate(k)])
+        part = next_round(lane.search, tried)
+    if counted:
+        observe(CellsAdded(-counted))
     best = best_k(tried)
     if tried and best is None:
         observe(Notice(f"{lane.label}: no learning rate of the search worked; its default is used"))
@@ -51,12 +59,13 @@ def lane_rounds(lane: Lane, memory_mb: int, observe: Observer) -> Rounds:
     yield [part for batch in lane.fresh_batches(tried) for part in split(batch, memory_mb)]
 
 
-def _losses(measured: list[Measured]) -> dict[float | None, list[float | None]]:
-    """Learning rate → final losses, None where a run did not reach one."""
-    losses: dict[float | None, list[float | None]] = {}
+def _losses(measured: list[Measured]) -> dict[float | None, list[float]]:
+    """Learning rate → final losses in the order of the seeds, infinite where a run did not reach one."""
+    losses: dict[float | None, list[float]] = {}
     for batch, results in measured:
         for cell, result in zip(batch.cells(), results, strict=True):
-            losses.setdefault(cell.lr, []).append(result.final_loss if result.status == "done" else None)
+            reached = result.status == "done" and result.final_loss is not None
+            losses.setdefault(cell.lr, []).append(result.final_loss if reached else inf)  # type: ignore[arg-type]
     return losses
 
 

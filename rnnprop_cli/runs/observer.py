@@ -25,7 +25,7 @@ class BenchPlanned:
 
 @dataclass(frozen=True)
 class CellsAdded:
-    """Tuning went on beyond its first round."""
+    """The search of a lane needs other rounds than were counted; below 0: fewer cells."""
 
     cells: int
 

@@ -1,10 +1,10 @@
 """A benchmark: a product of optimizees, horizons and optimizers, each measured over seeds."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from rnnprop_cli.spec.base import Name, PositiveInt, Sampling, Spec
+from rnnprop_cli.spec.base import Name, Off, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.optimizees import OptimizeeSpec
 from rnnprop_cli.spec.optimizers import OptimizerSpec
 
@@ -15,14 +15,29 @@ def _one_is_a_list(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-class TuningSpec(Spec):
-    """How the learning rate of every classical optimizer is searched, alike for all of them."""
+# A difference between two rates has an interval from two seeds on.
+SeveralSeeds = Annotated[int, Field(ge=2, le=1_000_000)]
 
-    seeds: PositiveInt = 3  # never those of the final runs
+
+class TuningSpec(Spec):
+    """How the learning rate of every optimizer is searched, alike for all of them; see `plan.tuning`."""
+
+    seeds: PositiveInt = 3  # of the grid; never those of the final runs
     # first round: consecutive points 2^(-k/2) around the centre
     points: Annotated[int, Field(ge=3, le=60)] = 9
     extend_by: Annotated[int, Field(ge=1, le=20)] = 3  # more points whenever the best one lies at an edge
-    max_rounds: Annotated[int, Field(ge=1, le=20)] = 6
+    max_rounds: Annotated[int, Field(ge=1, le=20)] = 6  # of the grid
+    # further tuning seeds for the rates that the grid cannot tell from the best; false: the grid alone decides
+    confirm_seeds: Annotated[SeveralSeeds | None, Off] = 10
+
+    @model_validator(mode="after")
+    def _rounds_have_their_seeds(self) -> Self:
+        if self.confirm_seeds and self.seeds < 2:
+            raise ValueError(
+                "seeds = 1 tells no two rates apart: a search that confirms its best rates needs at least 2 "
+                "(or set confirm_seeds = false, and the rate is chosen by luck)"
+            )
+        return self
 
 
 Scalar = str | int | float | bool
@@ -48,7 +63,8 @@ class OverrideSpec(LaneRule):
     """Other numbers for the lanes that it picks; the last one that fits counts."""
 
     seeds: PositiveInt | None = None
-    tuning_seeds: PositiveInt | None = None
+    tuning_seeds: SeveralSeeds | None = None
+    confirm_seeds: SeveralSeeds | None = None
 
 
 class PaperNumber(Spec):
@@ -66,7 +82,7 @@ class BenchSpec(Spec):
 
     name: Name
     description: str = ""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0  # root of all randomness
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0  # root of all randomness: another one is another sample
     seeds: PositiveInt = 10  # final runs of every optimizer, paired: same theta_0, same minibatches
     horizon: Annotated[
         tuple[PositiveInt, ...],

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rnnprop_cli.records import ExperimentInfo, Phase, RunInfo, Status
-from rnnprop_cli.view.paper import Published, find_published, published_numbers
-from rnnprop_cli.view.problem_groups import group_of, group_order
-from rnnprop_cli.view.rows import Problem, RatePoint, Summary, SummaryRow
-from rnnprop_cli.view.statistics import (
+from rnnprop_cli.statistics import (
     Estimate,
     interquartile_mean,
     mean_with_interval,
     median_with_interval,
     paired_difference,
 )
+from rnnprop_cli.view.paper import Published, find_published, published_numbers
+from rnnprop_cli.view.problem_groups import group_of, group_order
+from rnnprop_cli.view.rows import Problem, RatePoint, Summary, SummaryRow
 from rnnprop_cli.view.targets import LoadCurves, time_to_target
 
 __all__ = ["REPORTED_PHASES", "STUCK_LOSS", "Problem", "Summary", "SummaryRow", "summarize"]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnprop_cli.records import RunInfo
+from rnnprop_cli.statistics import median
 from rnnprop_cli.view.curves import Curve, FloatArray
-from rnnprop_cli.view.statistics import median
 
 SMOOTHING: Final = 0.9  # decay of the moving average of the log loss: one lucky minibatch is no success
 

@@ -25,7 +25,7 @@ from rnnprop_cli import RNNprop
 from rnnprop_cli.errors import RnnpropError
 from rnnprop_cli.spec.bench import TuningSpec
 
-SEARCH = TuningSpec(seeds=2, points=3, extend_by=2, max_rounds=20)
+SEARCH = TuningSpec(seeds=2, points=3, extend_by=2, max_rounds=20, confirm_seeds=None)
 STEPS = 5
 
 
@@ -61,7 +61,7 @@ def test_search_grows_until_the_best_rate_is_inside(best_k: int) -> None:
 
 
 def test_search_that_ends_at_an_edge_says_so() -> None:
-    short = TuningSpec(seeds=1, points=3, extend_by=2, max_rounds=2)
+    short = TuningSpec(seeds=1, points=3, extend_by=2, max_rounds=2, confirm_seeds=None)
     assert tune(lambda lr, _: lr, range(1), short).at_edge
 
 
@@ -76,7 +76,11 @@ def test_search_takes_the_mean_over_its_seeds_and_shuns_rates_that_diverge() -> 
 
 def test_search_without_any_result_is_an_error() -> None:
     with pytest.raises(RnnpropError, match="every rate"):
-        tune(lambda *_: inf, range(1), TuningSpec(seeds=1, points=3, extend_by=1, max_rounds=2))
+        tune(
+            lambda *_: inf,
+            range(1),
+            TuningSpec(seeds=1, points=3, extend_by=1, max_rounds=2, confirm_seeds=None),
+        )
 
 
 def test_rates_are_tuned_on_other_seeds_than_are_reported() -> None:

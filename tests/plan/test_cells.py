@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from rnnprop_cli.plan.cells import Cell, CellBatch, Problem, cell_config, cell_key, problems, split
 from rnnprop_cli.plan.lanes import Lane, lanes
-from rnnprop_cli.plan.seeds import FIRST_TUNING_SEED, derive_seed
+from rnnprop_cli.plan.seeds import derive_seed, fresh_seeds, tuning_seeds
 from rnnprop_cli.plan.size import bytes_per_cell, n_coordinates
 from rnnprop_cli.plan.tuning import grid_rate
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
@@ -84,14 +84,23 @@ def test_keys_are_stable_across_processes_and_versions() -> None:
 
 def test_tuning_never_uses_a_seed_of_the_final_runs() -> None:
     lane = Lane(spec(seed=5, seeds=100), PROBLEM, AdamSpec())
-    tuning = set(lane.tuning_batch(lane.first_ks()).seeds)
-    final = {seed for batch in lane.fresh_batches({10: 0.3}) for seed in batch.seeds}
-    assert final == set(range(5, 105))
-    assert tuning == {5 + FIRST_TUNING_SEED, 6 + FIRST_TUNING_SEED}
+    grid = lane.first_round()
+    assert grid is not None
+    final = {seed for batch in lane.fresh_batches({10: [0.3]}) for seed in batch.seeds}
+    assert final == set(fresh_seeds(5, 100))
+    assert lane.search_batch(grid).seeds == tuning_seeds(5, range(2))
+    assert not final & set(tuning_seeds(5, range(1000)))
+
+
+def test_another_root_seed_is_another_sample_and_more_seeds_go_on_where_fewer_end() -> None:
+    assert fresh_seeds(0, 100)[:10] == fresh_seeds(0, 10)
+    assert len({*fresh_seeds(0, 1000), *fresh_seeds(1, 1000), *tuning_seeds(0, range(1000))}) == 3000
+    assert all(0 <= seed < 2**31 for seed in fresh_seeds(3, 1000))
+    assert fresh_seeds(0, 3) == (330849640, 676335246, 1043465096)
 
 
 def test_a_tuned_lane_runs_its_winner_and_its_default_on_the_same_seeds() -> None:
-    final, default = Lane(spec(), PROBLEM, AdamSpec()).fresh_batches({9: 0.4, 10: 0.3, 11: 0.5})
+    final, default = Lane(spec(), PROBLEM, AdamSpec()).fresh_batches({9: [0.4], 10: [0.3], 11: [0.5]})
     assert (final.phase, final.learning_rates) == ("final", (0.03125,))
     assert (default.phase, default.learning_rates) == ("default", (0.001,))
     assert final.seeds == default.seeds
@@ -99,7 +108,7 @@ def test_a_tuned_lane_runs_its_winner_and_its_default_on_the_same_seeds() -> Non
 
 def test_a_lane_with_a_given_rate_searches_nothing() -> None:
     lane = Lane(spec(), PROBLEM, AdamSpec(lr=0.02))
-    assert lane.first_ks() == ()
+    assert lane.first_round() is None
     assert [(batch.phase, batch.learning_rates) for batch in lane.first_batches()] == [("final", (0.02,))]
 
 
@@ -112,12 +121,15 @@ def test_a_learned_lane_runs_with_its_own_alpha_unless_told_otherwise() -> None:
 
 def test_the_alpha_of_a_learned_lane_is_searched_like_any_rate_but_never_run_untuned() -> None:
     lane = Lane(spec(), PROBLEM, LearnedSpec(weights="w", lr="tuned"))
-    assert grid_rate(6) in lane.tuning_batch(lane.first_ks()).learning_rates
-    assert len(lane.first_ks()) == len(Lane(spec(), PROBLEM, AdamSpec()).first_ks())
-    (final,) = lane.fresh_batches({5: 0.4, 6: 0.3, 7: 0.5})
+    grid, classical = lane.first_round(), Lane(spec(), PROBLEM, AdamSpec()).first_round()
+    assert grid is not None
+    assert classical is not None
+    assert grid_rate(6) in lane.search_batch(grid).learning_rates
+    assert (len(grid.ks), grid.seeds) == (len(classical.ks), classical.seeds)
+    (final,) = lane.fresh_batches({5: [0.4], 6: [0.3], 7: [0.5]})
     assert (final.phase, final.learning_rates) == ("final", (grid_rate(6),))
     assert lane.size == sum(len(batch.cells()) for batch in lane.first_batches())
-    (fallback,) = lane.fresh_batches({5: inf, 6: inf})
+    (fallback,) = lane.fresh_batches({5: [inf], 6: [inf]})
     assert fallback.learning_rates == (None,)  # its own
 
 
@@ -165,7 +177,7 @@ def test_a_rule_over_a_setting_that_an_optimizee_lacks_picks_nothing() -> None:
 
 
 def test_an_override_changes_the_seeds_of_the_lanes_that_it_picks() -> None:
-    changed = spec(override=[{"horizon": 2000, "seeds": 2, "tuning_seeds": 1}])
+    changed = spec(override=[{"horizon": 2000, "seeds": 2, "tuning_seeds": 3}])
     sizes = {lane.label: [len(batch.seeds) for batch in lane.first_batches()] for lane in lanes(changed)}
-    assert sizes["mnist mlp sigmoid d1 x100/adam"] == [2, 4, 4]
-    assert sizes["mnist mlp sigmoid d1 x2000/adam"] == [1, 2, 2]
+    assert sizes["mnist mlp sigmoid d1 x100/adam"] == [2, 10, 4, 4]
+    assert sizes["mnist mlp sigmoid d1 x2000/adam"] == [3, 10, 2, 2]

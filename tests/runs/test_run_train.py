@@ -15,6 +15,7 @@ from train_samples import ENGINE, SPEC, Stopped, fingerprint, run
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
+from rnnprop_cli.plan.seeds import fresh_seeds
 from rnnprop_cli.records import RATE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.runs.observer import Event, MetaStepDone
@@ -151,7 +152,8 @@ def test_a_benchmark_uses_what_was_meta_trained_by_its_name(tmp_path: Path) -> N
         runs = reader.runs(reader.find_experiment("use").id)
     by_name = {(info.facts.optimizer, info.facts.seed): info.result.final_loss for info in runs}
     assert len(by_name) == 4
-    assert by_name["late", 0] != by_name["early", 0]
+    seed = fresh_seeds(0, 1)[0]
+    assert by_name["late", seed] != by_name["early", seed]
     assert {info.facts.lr for info in runs} == {0.1}
 
 

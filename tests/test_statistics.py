@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnprop_cli.view.statistics import (
+from rnnprop_cli.statistics import (
     interquartile_mean,
     mean_with_interval,
     median,
