@@ -17,34 +17,33 @@ from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.view.namesakes import tell_apart
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.verdicts import leads
 
 MARK = re.compile(r"(<!-- table ([\w.-]+): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 BEST = "best tuned"  # a column of its own: the best of all tuned baselines, with its name
 
 
 def table(summary: Summary, columns: list[str]) -> str:
-    """A row for each problem, a column for each optimizer; the lowest mean of a row is bold."""
+    """A row for each problem, a column for each optimizer. Bold is what wins over the best tuned baseline, or that
+    baseline where all others of the line lose to it."""
     lines = [f"| | {' | '.join(columns)} |", f"| :--- | {' | '.join('---:' for _ in columns)} |"]
     for problem, rows in summary.problems:
         found = [_find(rows, column) for column in columns]
         if not any(found):
             continue
-        means = [row.final_loss_mean for row in found if row is not None and row.final_loss_mean is not None]
-        texts = [
-            _text(row, column, min(means, default=None)) for row, column in zip(found, columns, strict=True)
-        ]
+        shown = [row for row in found if row is not None]
+        texts = [_text(row, column, shown) for row, column in zip(found, columns, strict=True)]
         lines.append(f"| {_title(problem, found)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 
 def _find(rows: tuple[SummaryRow, ...], column: str) -> SummaryRow | None:
     if column == BEST:
-        tuned = [row for row in rows if row.is_baseline and row.lr_source == "tuned" and row.rank is not None]
-        return min(tuned, key=lambda row: row.rank or 0, default=None)
+        return next((row for row in rows if row.is_best_baseline), None)
     return next((row for row in rows if row.optimizer == column and row.phase == "final"), None)
 
 
-def _text(row: SummaryRow | None, column: str, best: float | None) -> str:
+def _text(row: SummaryRow | None, column: str, shown: list[SummaryRow]) -> str:
     if row is None:
         return ""
     failures = [
@@ -57,7 +56,7 @@ def _text(row: SummaryRow | None, column: str, best: float | None) -> str:
     digits = 3 if row.final_loss_mean < 10 else 1
     half = row.final_loss_high - row.final_loss_mean
     text = f"{row.final_loss_mean:.{digits}f} ±{half:.{digits}f}"
-    if row.final_loss_mean == best:
+    if leads(row, shown):
         text = f"**{text}**"
     if column == BEST:
         text += f" {row.optimizer}"

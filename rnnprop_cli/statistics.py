@@ -60,6 +60,25 @@ def mean_with_interval(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def differ(values: Sequence[float], others: Sequence[float], level: float = 0.99) -> bool:
+    """Whether two independent samples have different means, by Welch's t-test at 1 - level; False for too few values.
+
+    >>> differ([1.0, 1.1, 0.9, 1.0], [2.0, 2.1, 1.9, 2.0])
+    True
+    """
+    x, y = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    if min(x.size, y.size) < 2:
+        return False
+    a, b = x.var(ddof=1) / x.size, y.var(ddof=1) / y.size
+    gap = abs(float(x.mean() - y.mean()))
+    if a + b == 0:
+        return gap > 0
+    from scipy.special import stdtrit
+
+    freedom = (a + b) ** 2 / (a**2 / (x.size - 1) + b**2 / (y.size - 1))  # Welch-Satterthwaite
+    return bool(gap > stdtrit(freedom, (1 + level) / 2) * np.sqrt(a + b))
+
+
 def median(values: Sequence[float]) -> float | None:
     """Median; of an even count the mean of the middle two, infinite if one of them is."""
     return float(np.median(values)) if len(values) else None

@@ -14,6 +14,7 @@ from rnnprop_cli.view.profiles import FACTORS, profiles
 from rnnprop_cli.view.remarks import remarks
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.verdicts import chance_sentence, leads
 
 _LEFT = ("optimizer", "failures")
 _GAP = 2  # blanks between two columns
@@ -32,13 +33,15 @@ def print_tables(out: Console, summary: Summary) -> None:
         table = problem_table(rows, out.width)
         explained |= {str(column.header) for column in table.columns}
         out.print(table)
-        for sentence in (each for row in rows for each in remarks(row)):
+        for sentence in remarks(rows):
             out.print(safe_text(sentence), style="dim")
         out.print()
     for title, table in _profile_tables(summary):
         out.print(title, style="bold")
         out.print(table)
         out.print()
+    if chance := chance_sentence(summary.rows):
+        out.print(chance, style="dim")
     if summary.rows:
         out.print(LEGEND, style="dim")
     if explained & {"median", "IQM", "to target", "memory"}:
@@ -62,7 +65,7 @@ def problem_table(rows: Sequence[SummaryRow], width: int) -> Table:
         columns = [column for column in columns if column != name]
     table = _new_table(columns)
     for row, values in zip(rows, shown, strict=True):
-        table.add_row(*(values[name] for name in columns), style="bold" if row.rank == 1 else None)
+        table.add_row(*(values[name] for name in columns), style="bold" if leads(row, rows) else None)
     return table
 
 

@@ -81,7 +81,7 @@ class Lane:
         seeds = tuning_seeds(self.spec.seed, part.seeds)
         return CellBatch(self.problem, self.optimizer, rates, seeds, "tuning")
 
-    def fresh_batches(self, tried: Tried) -> list[CellBatch]:
+    def fresh_batches(self, tried: Tried[int]) -> list[CellBatch]:
         """The final runs at the best learning rate of the search, and for a searched one the untuned runs.
 
         Args:

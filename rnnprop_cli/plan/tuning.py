@@ -11,15 +11,16 @@ ones measured, so an interrupted search continues as if nothing had happened.
 
 from collections.abc import Mapping, Sequence
 from math import inf, isfinite
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from rnnprop_cli.spec.bench import TuningSpec
 from rnnprop_cli.statistics import mean_with_interval
 
 LEAST_CONFIRMED: Final = 3  # rates that are confirmed at least, where so many worked
 
-# k → final losses of the tuning runs in the order of the tuning seeds, infinite where a run failed
-Tried = Mapping[int, Sequence[float]]
+Key = TypeVar("Key", int, float)  # of a rate: its k, or anything else that rises as the rate falls
+# key → final losses of the tuning runs in the order of the tuning seeds, infinite where a run failed
+Tried = Mapping[Key, Sequence[float]]
 
 
 class Round(NamedTuple):
@@ -40,7 +41,7 @@ def first_round(spec: TuningSpec, centre_k: int) -> Round:
     return Round(tuple(range(first, first + spec.points)), range(spec.seeds))
 
 
-def next_round(spec: TuningSpec, tried: Tried) -> Round | None:
+def next_round(spec: TuningSpec, tried: Tried[int]) -> Round | None:
     """What to run next; None when the search is over.
 
     Args:
@@ -61,8 +62,8 @@ def next_round(spec: TuningSpec, tried: Tried) -> Round | None:
     return None
 
 
-def best_k(tried: Tried) -> int | None:
-    """The k with the lowest mean loss, the smaller rate if two tie; None if every one failed.
+def best_k(tried: Tried[Key]) -> Key | None:
+    """The key with the lowest mean loss, the smaller rate if two tie; None if every one failed.
 
     Rates that were confirmed are compared with one another only: the mean of few seeds says less.
     """
@@ -72,8 +73,16 @@ def best_k(tried: Tried) -> int | None:
     return min(finite, key=lambda k: (finite[k], -k), default=None)
 
 
-def contenders(tried: Tried) -> tuple[int, ...]:
-    """The best rate, those that the data cannot tell from it, and the best few at least; in ascending order of k.
+def contenders(tried: Tried[Key]) -> tuple[Key, ...]:
+    """The best rate, those that tie with it, and the best few at least; in ascending order of the key."""
+    working = [k for k, losses in tried.items() if isfinite(mean_or_inf(losses))]
+    fewest = min((len(tried[k]) for k in working), default=0)
+    by_loss: list[Key] = sorted(working, key=lambda k: (mean_or_inf(tried[k][:fewest]), -k))
+    return tuple(sorted(set(by_loss[:LEAST_CONFIRMED]) | set(tied(tried))))
+
+
+def tied(tried: Tried[Key]) -> tuple[Key, ...]:
+    """The best rate and those that the data cannot tell from it, in ascending order of the key.
 
     Two rates cannot be told apart where the 95 % t-interval of their difference, paired by tuning seed, reaches zero.
     """
@@ -81,9 +90,7 @@ def contenders(tried: Tried) -> tuple[int, ...]:
     if best is None:
         return ()
     working = [k for k, losses in tried.items() if isfinite(mean_or_inf(losses))]
-    fewest = min(len(tried[k]) for k in working)
-    few = sorted(working, key=lambda k: (mean_or_inf(tried[k][:fewest]), -k))[:LEAST_CONFIRMED]
-    return tuple(sorted(k for k in working if k in few or _ties(tried[k], tried[best])))
+    return tuple(sorted(k for k in working if k == best or _ties(tried[k], tried[best])))
 
 
 def _ties(losses: Sequence[float], best: Sequence[float]) -> bool:

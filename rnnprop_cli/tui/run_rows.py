@@ -8,6 +8,7 @@ from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row
 from rnnprop_cli.view.export import format_loss
 from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.verdicts import verdict
 
 _WIDE = 48  # columns from which the final loss has room
 _WIDER = 66
@@ -149,13 +150,13 @@ def outcome(
         return Cell(f"best {signs.best}" if wide else "best", look.palette.accent)
     if row.difference_percent is None:
         return Cell(short_loss(row.final_loss_mean) if not wide else "")
-    better = row.difference_percent < 0
     half = None
     if wide and row.difference_low is not None and row.difference_high is not None:
         half = (row.difference_high - row.difference_low) / 2
     text = short_percent(row.difference_percent, half)
     text = text if signs.plus_minus == "±" else text.replace("±", signs.plus_minus)
-    return Cell(text, look.good if better else None, bold=better)
+    won = verdict(row) == "win"
+    return Cell(text, look.good if won else None, bold=won)
 
 
 def progress(bench: Bench, group: SeedGroup) -> float | None:

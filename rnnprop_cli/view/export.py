@@ -12,11 +12,11 @@ from rnnprop_cli.view.rows import RatePoint, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
 
 LEGEND = (
-    "* best tuned baseline. ±: half of the 95 % t-interval over seeds. The difference to * is paired by seed; "
-    "'better' counts the seeds below it. Failures: runs that diverged, are stuck at chance (final loss at or above "
-    "0.98 ln 10), failed or are missing. Those at chance are in the mean, the others cannot be, and a row with "
-    "diverged runs ranks last. Groups tell what differs from the paper's training task (the base MLP on MNIST, 100 "
-    "steps), not from the task of a meta-training."
+    "* best tuned baseline, chosen by its tuning runs. ±: half of the 95 % t-interval over seeds. The difference to * "
+    "is paired by seed, and a row is bold only where its interval excludes zero; 'better' counts the seeds below *. "
+    "Failures: runs that diverged, are stuck at chance (final loss at or above 0.98 ln 10), failed or are missing. "
+    "Those at chance are in the mean, the others cannot be, and a row with diverged runs ranks last. Groups tell what "
+    "differs from the paper's training task (the base MLP on MNIST, 100 steps), not from the task of a meta-training."
 )
 WIDE_LEGEND = (
     "median, IQM: over all results, diverged ones infinite, with 95 % bootstrap intervals. to target: updates until "

@@ -25,8 +25,9 @@ from rnnprop_cli.view.profiles import FACTORS, profiles
 from rnnprop_cli.view.remarks import remarks
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.verdicts import chance_sentence, leads, verdict
 
-_LEFT = ("optimizer", "failures", "problem", "group", "best", "best tuned baseline")
+_LEFT = ("optimizer", "failures", "problem", "group", "lowest mean", "best tuned baseline")
 
 
 def to_html(summary: Summary, facts: Mapping[str, str], spec_toml: str, figures: Sequence[Figure]) -> str:
@@ -85,16 +86,20 @@ def _overview(summary: Summary) -> Iterator[str]:
         differences = []
         for optimizer in learned:
             row = finals.get(optimizer)
-            differences.append(
-                ""
-                if row is None
-                else format_percent(row.difference_percent, half(row.difference_low, row.difference_high))
-            )
+            differences.append("" if row is None else _difference(row))
         line = {"problem": f'<a href="#p{number}">{_text(problem.title)}</a>', "group": _text(rows[0].group)}
-        line |= {"best": _text(best.label) if best else "-"}
+        line |= {"lowest mean": _text(best.label) if best else "-"}
         line |= {"best tuned baseline": _with_loss(baseline)}
         lines.append(line | {_text(name): text for name, text in zip(learned, differences, strict=True)})
     yield _table(list(lines[0]), [(list(line.values()), "") for line in lines], quoted=True)
+    if sentence := chance_sentence(summary.rows):
+        yield f'<p class="note">{_text(sentence)}</p>'
+
+
+def _difference(row: SummaryRow) -> str:
+    """In bold where it is a win."""
+    text = _text(format_percent(row.difference_percent, half(row.difference_low, row.difference_high)))
+    return f"<strong>{text}</strong>" if verdict(row) == "win" else text
 
 
 def _with_loss(row: SummaryRow | None) -> str:
@@ -130,18 +135,19 @@ def _problem(
     shown = [cells(row) for row in rows]
     columns = used_columns(shown, ["seeds"] if len(tags) > 1 else [])
     lines = [
-        ([values[name] for name in columns], _row_class(row)) for row, values in zip(rows, shown, strict=True)
+        ([values[name] for name in columns], _row_class(row, rows))
+        for row, values in zip(rows, shown, strict=True)
     ]
     yield _table(columns, lines)
-    for sentence in (each for row in rows for each in remarks(row)):
+    for sentence in remarks(rows):
         yield f'<p class="note">{_text(sentence)}</p>'
     yield from _figures(figures, colours, titled=False)
     yield from _search(rows)
     yield "</section>"
 
 
-def _row_class(row: SummaryRow) -> str:
-    return "best" if row.rank == 1 else "untuned" if row.phase == "default" else ""
+def _row_class(row: SummaryRow, rows: Sequence[SummaryRow]) -> str:
+    return "best" if leads(row, rows) else "untuned" if row.phase == "default" else ""
 
 
 def _search(rows: Sequence[SummaryRow]) -> Iterator[str]:
@@ -151,11 +157,13 @@ def _search(rows: Sequence[SummaryRow]) -> Iterator[str]:
         for point in row.rates:
             loss = format_loss(point.final_loss_mean, half(point.final_loss_low, point.final_loss_high))
             failures = format_failures(point)
+            tie = " ≈ best" if len(row.tied_rates) > 1 and point.learning_rate in row.tied_rates else ""
             chosen = "best" if point.learning_rate == row.learning_rate else ""
-            texts = [row.optimizer, format_rate(point.learning_rate), loss, str(point.seeds), failures]
+            texts = [row.optimizer, format_rate(point.learning_rate) + tie, loss, str(point.seeds), failures]
             lines.append((texts, chosen))
     if lines:
-        yield "<details><summary>Learning rates tried, on the tuning seeds; the chosen ones in bold</summary>"
+        told = "the chosen ones in bold, those marked ≈ cannot be told from them"
+        yield f"<details><summary>Learning rates tried, on the tuning seeds; {told}</summary>"
         yield _table(["optimizer", "lr", "final loss", "seeds", "failures"], lines)
         yield "</details>"
 

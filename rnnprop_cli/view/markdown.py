@@ -8,12 +8,13 @@ from rnnprop_cli.view.profiles import FACTORS, profiles
 from rnnprop_cli.view.remarks import remarks
 from rnnprop_cli.view.rows import Summary
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.verdicts import chance_sentence, leads
 
 _LEFT = ("optimizer", "failures")
 
 
 def to_markdown(summary: Summary) -> str:
-    """A heading and a table for each problem, best row in bold; then the profiles over all problems."""
+    """A heading and a table for each problem, rows that win in bold; then the profiles over all problems."""
     lines = [f"# {_escape(safe_text(summary.bench))}", ""]
     for problem, rows in summary.problems:
         shown = [cells(row) for row in rows]
@@ -22,11 +23,14 @@ def to_markdown(summary: Summary) -> str:
         lines += [f"## {_escape(safe_text(title))}", "", *_head(columns)]
         for row, values in zip(rows, shown, strict=True):
             texts = [_escape(values[name]) for name in columns]
-            lines.append(_line([f"**{text}**" if row.rank == 1 and text else text for text in texts]))
-        sentences = [sentence for row in rows for sentence in remarks(row)]
+            bold = leads(row, rows)
+            lines.append(_line([f"**{text}**" if bold and text else text for text in texts]))
+        sentences = remarks(rows)
         lines += ["", *(f"- {_escape(safe_text(sentence))}" for sentence in sentences)] if sentences else []
         lines.append("")
     lines += _profile_lines(summary)
+    if sentence := chance_sentence(summary.rows):
+        lines += [_escape(sentence), ""]
     lines += [_escape(f"{LEGEND} {WIDE_LEGEND}"), ""] if summary.rows else []
     return "\n".join(lines)
 

@@ -99,6 +99,14 @@ class SummaryRow:
     paper_final_loss: float | None = None  # what the paper printed for this row
     paper_source: str | None = None
     rates: tuple[RatePoint, ...] = ()  # of a tuned row: the search, by learning rate
+    search_runs: int = 0  # runs of that search
+    tied_rates: tuple[float, ...] = ()  # those that it cannot tell from the best, the best among them
+    # what the search promised of the chosen rate: mean over the runs that confirmed it (all of them, where none did)
+    promised_mean: float | None = None
+    promised_low: float | None = None
+    promised_high: float | None = None
+    promise_broken: bool = False  # the fresh seeds gave another mean, by a test at 1 %
+    baseline_chosen_by: str = ""  # how the best tuned baseline was chosen: "tuning runs", or "compared seeds"
 
     @property
     def problem(self) -> Problem:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rnnprop_cli.records import ExperimentInfo, Phase, RunInfo, Status
+from rnnprop_cli.records import ExperimentInfo, Phase, RunInfo
 from rnnprop_cli.statistics import (
     Estimate,
     interquartile_mean,
@@ -22,14 +22,14 @@ from rnnprop_cli.statistics import (
 )
 from rnnprop_cli.view.paper import Published, find_published, published_numbers
 from rnnprop_cli.view.problem_groups import group_of, group_order
-from rnnprop_cli.view.rows import Problem, RatePoint, Summary, SummaryRow
+from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.run_losses import losses_by_seed, missing, stuck
+from rnnprop_cli.view.searches import searched
 from rnnprop_cli.view.targets import LoadCurves, time_to_target
 
-__all__ = ["REPORTED_PHASES", "STUCK_LOSS", "Problem", "Summary", "SummaryRow", "summarize"]
+__all__ = ["REPORTED_PHASES", "Problem", "Summary", "SummaryRow", "summarize"]
 
 REPORTED_PHASES: Final[tuple[Phase, ...]] = ("final", "default")
-# Cross-entropy of guessing is ln 10: every dataset here has ten classes.
-STUCK_LOSS: Final = 0.98 * math.log(10)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def summarize(
         row = _row(experiment.facts.name, members, published)
         if row.phase == "final" and row.lr_source == "tuned":
             search = searches.get((problem, optimizer, _searched_settings(members[0].facts.config_json)), [])
-            row = replace(row, rates=_rate_points(search))
-        by_problem.setdefault(problem, []).append(_Member(row, tuple(members), _losses(members)))
+            row = searched(row, search, losses_by_seed(members))
+        by_problem.setdefault(problem, []).append(_Member(row, tuple(members), losses_by_seed(members)))
     rows: list[SummaryRow] = []
     for problem in sorted(by_problem, key=lambda problem: _problem_order(by_problem[problem][0].row)):
         rows += _compare(by_problem[problem], load_curves)
@@ -87,21 +87,9 @@ def _settings(config_json: str, without: Sequence[str] = ("seed",)) -> str:
     return json.dumps({name: value for name, value in config.items() if name not in without}, sort_keys=True)
 
 
-def _losses(runs: Sequence[RunInfo]) -> dict[int, float]:
-    """Final losses by seed of the runs that gave a result; a diverged one has infinity."""
-    losses = {}
-    for run in runs:
-        loss = run.result.final_loss
-        if run.result.status == "done" and loss is not None and math.isfinite(loss):
-            losses[run.facts.seed] = loss
-        elif run.result.status in ("done", "diverged"):
-            losses[run.facts.seed] = math.inf
-    return losses
-
-
 def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) -> SummaryRow:
     facts = runs[0].facts
-    losses = list(_losses(runs).values())
+    losses = list(losses_by_seed(runs).values())
     statuses = Counter(run.result.status for run in runs)
     finite = [loss for loss in losses if math.isfinite(loss)]
     mean = mean_with_interval(finite)
@@ -127,9 +115,9 @@ def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) ->
         rank=None,
         seeds=len(losses),
         diverged=len(losses) - len(finite),
-        stuck=_stuck(facts.dataset, finite),
+        stuck=stuck(facts.dataset, finite),
         failed=statuses["failed"],
-        missing=_missing(statuses),
+        missing=missing(statuses),
         final_loss_mean=mean.centre,
         final_loss_low=mean.low,
         final_loss_high=mean.high,
@@ -152,45 +140,6 @@ def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) ->
     )
 
 
-def _missing(statuses: Counter[Status]) -> int:
-    return statuses["queued"] + statuses["running"] + statuses["interrupted"]
-
-
-def _stuck(dataset: str | None, finite_losses: Sequence[float]) -> int:
-    """How many classifications ended no better than guessing."""
-    return 0 if dataset is None else sum(loss >= STUCK_LOSS for loss in finite_losses)
-
-
-def _rate_points(runs: Sequence[RunInfo]) -> tuple[RatePoint, ...]:
-    """A search by learning rate."""
-    by_rate: dict[float, list[RunInfo]] = {}
-    for run in runs:
-        if run.facts.lr is not None:
-            by_rate.setdefault(run.facts.lr, []).append(run)
-    points = []
-    for rate, members in sorted(by_rate.items()):
-        losses = list(_losses(members).values())
-        finite = [loss for loss in losses if math.isfinite(loss)]
-        statuses = Counter(run.result.status for run in members)
-        mean = mean_with_interval(finite)
-        points.append(
-            RatePoint(
-                learning_rate=rate,
-                seeds=len(losses),
-                diverged=len(losses) - len(finite),
-                stuck=_stuck(members[0].facts.dataset, finite),
-                failed=statuses["failed"],
-                missing=_missing(statuses),
-                final_loss_mean=mean.centre,
-                final_loss_low=mean.low,
-                final_loss_high=mean.high,
-                final_loss_min=min(finite, default=None),
-                final_loss_max=max(finite, default=None),
-            )
-        )
-    return tuple(points)
-
-
 def _estimate(values: Sequence[float | None]) -> Estimate:
     """Mean of what is there and finite."""
     return mean_with_interval([v for v in values if v is not None and math.isfinite(v)])
@@ -199,8 +148,7 @@ def _estimate(values: Sequence[float | None]) -> Estimate:
 def _compare(members: Sequence[_Member], load_curves: LoadCurves | None) -> list[SummaryRow]:
     """Rows of one problem, ranked, with their difference to the best tuned baseline."""
     ordered = sorted(members, key=lambda member: _rank_order(member.row))
-    baselines = (m for m in ordered if m.row.is_tuned_baseline and m.row.final_loss_mean is not None)
-    best = next(baselines, None)
+    best, chosen_by = _best_baseline(ordered)
     target = None if best is None else best.row.final_loss_median
     compared = []
     for rank, member in enumerate(ordered, 1):
@@ -209,6 +157,7 @@ def _compare(members: Sequence[_Member], load_curves: LoadCurves | None) -> list
             rank=rank if member.row.seeds else None,
             is_best_baseline=member is best,
             target_loss=target,
+            baseline_chosen_by=chosen_by,
         )
         if best is not None and member is not best and row.seeds:
             difference = paired_difference(member.losses, best.losses)
@@ -226,6 +175,25 @@ def _compare(members: Sequence[_Member], load_curves: LoadCurves | None) -> list
             row = replace(row, target_steps=time.steps, target_s=time.seconds, target_share=time.share)
         compared.append(row)
     return compared
+
+
+def _best_baseline(ordered: Sequence[_Member]) -> tuple[_Member | None, str]:
+    """The tuned baseline that all others are compared with, and what it was chosen by.
+
+    Whoever is lowest on the seeds of a comparison is low there by luck too. So it is chosen by the tuning runs of the
+    rates that the searches found; only that it diverges on none of the compared seeds, or on fewest, goes before.
+    """
+    baselines = [m for m in ordered if m.row.is_tuned_baseline and m.row.final_loss_mean is not None]
+    if not baselines:
+        return None, ""
+    if any(member.row.promised_mean is None for member in baselines):
+        return baselines[0], "compared seeds"
+
+    def order(member: _Member) -> tuple[float, float]:
+        row = member.row
+        return row.diverged / row.seeds, math.inf if row.promised_mean is None else row.promised_mean
+
+    return min(baselines, key=order), "tuning runs"
 
 
 def _rank_order(row: SummaryRow) -> tuple[object, ...]:

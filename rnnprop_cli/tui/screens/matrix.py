@@ -18,6 +18,7 @@ from rnnprop_cli.tui.widgets.table import Cell
 from rnnprop_cli.view.pivot import Pivot, column_choices, compared_groups, pivot
 from rnnprop_cli.view.safe_text import safe_text
 from rnnprop_cli.view.seed_groups import SeedGroup
+from rnnprop_cli.view.verdicts import verdict
 
 
 class MatrixScreen(BaseScreen):
@@ -102,7 +103,8 @@ class MatrixScreen(BaseScreen):
             [
                 [
                     Part(" -20 ", ground=better), Part(" better  "), Part(" +20 ", ground=worse), Part(" worse  "),
-                    Part("bold", bold=True), Part(": its 95 % interval excludes 0", self.look.palette.muted),
+                    Part("plain", self.look.palette.muted),
+                    Part(": not told apart (the 95 % interval holds 0)", self.look.palette.muted),
                 ]
             ]
         )  # fmt: skip
@@ -119,11 +121,10 @@ class MatrixScreen(BaseScreen):
             return Cell(sign, look.status_color(group.status))
         if row.difference_percent is None:
             return Cell("DIV" if row.diverged else "-", look.warn if row.diverged else look.palette.muted)
-        low, high = row.difference_low, row.difference_high
-        sure = low is not None and high is not None and (low > 0 or high < 0)
+        sure = verdict(row) in ("win", "loss")
         mark = "!" if row.diverged or row.failed else ""
         text = short_percent(row.difference_percent) + mark
-        return Cell(text, look.palette.text, look.heat(row.difference_percent), bold=sure)
+        return Cell(text, look.palette.text, look.heat(row.difference_percent) if sure else None, bold=sure)
 
     def _chosen(self) -> SeedGroup | None:
         return None if self._shown is None else self._shown.cells.get(self.heat.cursor)

@@ -10,6 +10,7 @@ from rnnprop_cli.tui.widgets.lines import Line, wrapped
 from rnnprop_cli.view.export import format_loss, half
 from rnnprop_cli.view.seed_groups import SeedGroup
 from rnnprop_cli.view.summary import SummaryRow
+from rnnprop_cli.view.verdicts import verdict
 
 _KEY_COLUMNS = 14
 
@@ -69,7 +70,9 @@ def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> li
         text = f"{row.difference_percent:+.1f} %"
         if row.difference_low is not None and row.difference_high is not None:
             text += f"  (95 %: {row.difference_low:+.1f} to {row.difference_high:+.1f})"
-        color = look.good if row.difference_percent < 0 else look.warn
+        found = verdict(row)
+        color = {"win": look.good, "loss": look.warn}.get(found or "")
+        text += {"win": "  better", "loss": "  worse"}.get(found or "", "  not told apart")
         lines.append([Part(f" {'paired diff':<{_KEY_COLUMNS}}", muted), Part(text, color, bold=True)])
     if row.seeds_better is not None:
         lines.append(_pair("seeds better", f"{row.seeds_better} of {row.seeds_paired}", muted))
