@@ -22,11 +22,11 @@ def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dic
         "what": str(spec.get("description") or ""),
         "started": experiment.created_utc,
         "cells": _counts(runs),
-        "seeds": _range(runs, "final"),
-        "tuning seeds": _range(runs, "tuning"),
+        "seeds": _seeds(runs, "final", spec.get("seed")),
+        "tuning seeds": _seeds(runs, "tuning", spec.get("seed")),
         "minibatches": _minibatches(spec),
         "search": f"2^(-k/2), {tuning['points']} rates at first, {tuning['extend_by']} more at an edge, at most "
-        f"{tuning['max_rounds']} rounds"
+        f"{tuning['max_rounds']} rounds{_confirmation(tuning)}"
         if {"points", "extend_by", "max_rounds"} <= tuning.keys()
         else "",
         "device": ", ".join(sorted({f"{r.facts.device} · {r.facts.dtype} · {_threads(r)}" for r in runs})),
@@ -38,6 +38,11 @@ def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dic
         "weights": _hashes(runs, "weights_sha256", lambda run: run.facts.optimizer),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _confirmation(tuning: Mapping[str, Any]) -> str:
+    more = tuning.get("confirm_seeds")
+    return f"; rates that tie, and the best 3, on {more} more tuning seeds" if more else ""
 
 
 def _minibatches(spec: Mapping[str, Any]) -> str:
@@ -62,13 +67,14 @@ def _counts(runs: Sequence[RunInfo]) -> str:
     return f"{len(runs):,} ({', '.join(f'{count:,} {status}' for status, count in sorted(statuses.items()))})"
 
 
-def _range(runs: Sequence[RunInfo], phase: str) -> str:
+def _seeds(runs: Sequence[RunInfo], phase: str, root: object) -> str:
     seeds = sorted({run.facts.seed for run in runs if run.facts.phase == phase})
     if not seeds:
         return ""
-    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:  # as versions before the hash drew them
         return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+    of_root = "" if root is None else f", of root seed {root}"
+    return ", ".join(map(str, seeds)) if len(seeds) <= 3 else f"{len(seeds)}{of_root}"
 
 
 def _threads(run: RunInfo) -> str:

@@ -158,7 +158,7 @@ def _finite(record: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, tuple | list):
-            plain[name] = [_finite(inner) for inner in value]
+            plain[name] = [_finite(inner) if isinstance(inner, dict) else inner for inner in value]
         else:
             plain[name] = None if isinstance(value, float) and not math.isfinite(value) else value
     return plain
@@ -169,9 +169,12 @@ def to_json(summary: Summary) -> str:
     return json.dumps(as_records(summary), indent=1, allow_nan=False) + "\n"
 
 
+_SEVERAL: Final = ("rates", "tied_rates")  # lists, which CSV has no place for
+
+
 def to_csv(summary: Summary) -> str:
     """CSV with a header line; what is not available or not finite is empty. The search's rates are in JSON only."""
-    columns = [name for name in SummaryRow.__dataclass_fields__ if name != "rates"]
+    columns = [name for name in SummaryRow.__dataclass_fields__ if name not in _SEVERAL]
     lines = [csv_line(columns)]
     lines += [csv_line([record[name] for name in columns]) for record in as_records(summary)]
     return "\n".join(lines) + "\n"

@@ -46,8 +46,7 @@ def log_lines(
         label = f"{optimizer} on {short_title(problem)}, search"
         started = max((_started(group) for group in members), default="")
         if started:
-            seeds = max(len(group.runs) for group in members)
-            lines.append(LogLine(started, "search", f"{label} over {len(members)} rates, {seeds} seeds each"))
+            lines.append(LogLine(started, "search", f"{label} over {_rounds(members)}"))
         for group in members:
             at = "" if group.facts.lr is None else f" at {group.facts.lr:.3g}"
             lines += _group_lines(group, label + at, None)
@@ -85,3 +84,11 @@ def command_line(argv: str) -> str:
     if words and words[0].replace("\\", "/").rsplit("/", 1)[-1] in ("rnnprop", "__main__.py"):
         words = words[1:]
     return shlex.join(["rnnprop", *words])
+
+
+def _rounds(rates: Sequence[SeedGroup]) -> str:
+    """How many rates a search tried on how many seeds, and how many of them it confirmed on more."""
+    fewest, most = (pick(len(group.runs) for group in rates) for pick in (min, max))
+    confirmed = sum(len(group.runs) == most for group in rates)
+    more = "" if most == fewest else f", {confirmed} of them on {most - fewest} more"
+    return f"{len(rates)} rates, {fewest} seeds each{more}"

@@ -38,6 +38,7 @@ lr = 0.1
 points = 3
 seeds = 2
 max_rounds = 2
+confirm_seeds = 2
 """
 TRAIN = """\
 name = "tiny"

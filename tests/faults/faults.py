@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rnnprop_cli.plan.seeds import fresh_seeds, tuning_seeds
+
 VARIABLE = "RNNPROP_TEST_FAULTS"  # names, separated by spaces; obeyed by workers
 
 
@@ -80,7 +82,7 @@ def poison() -> None:
 
 def _has_first_cell(job: Any) -> bool:
     first_rate = 2.0 ** (-(job.batch.optimizer.centre_k - 1) / 2)
-    return 1_000_000 in job.batch.seeds and first_rate in job.batch.learning_rates
+    return tuning_seeds(0, range(1))[0] in job.batch.seeds and first_rate in job.batch.learning_rates
 
 
 def no_memory_for_several() -> None:
@@ -93,8 +95,11 @@ def no_memory_for_several() -> None:
 
 
 def no_memory_for_seed_0() -> None:
-    """Whatever has seed 0 of Adam in it does not fit."""
-    _before_batches(lambda job: job.batch.optimizer.kind == "adam" and 0 in job.batch.seeds, _out_of_memory)
+    """Whatever has the first fresh seed of Adam in it does not fit."""
+    (first,) = fresh_seeds(0, 1)
+    _before_batches(
+        lambda job: job.batch.optimizer.kind == "adam" and first in job.batch.seeds, _out_of_memory
+    )
 
 
 def _out_of_memory() -> None:

@@ -25,6 +25,7 @@ kind = ["sgd", "adam"]
 lr = "tuned"
 [tuning]
 seeds = 1
+confirm_seeds = false
 points = 3
 max_rounds = 1
 """

@@ -17,7 +17,7 @@ _TEXT_ROWS = 9
 def group_layer(snapshot: Snapshot, bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> Read:
     """The layer that shows it."""
     columns = [
-        Column("seed", 6, True), Column("", 1), Column("status", 11), Column("final", 7, True),
+        Column("seed", 10, True), Column("", 1), Column("status", 11), Column("final", 7, True),
         Column("test", 7, True), Column("acc", 6, True), Column("s", 7, True), Column("what happened"),
     ]  # fmt: skip
     rows = [_row(run, look, signs) for run in group.runs]
