@@ -31,6 +31,7 @@ from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.dispatch import Dispatched, alone, halves
 from rnnprop_cli.execute.local import LocalSlots
 from rnnprop_cli.plan.cells import CellBatch, Problem
+from rnnprop_cli.plan.seeds import tuning_seeds
 from rnnprop_cli.spec.optimizees import MLPSpec
 from rnnprop_cli.spec.optimizers import SGDSpec
 from rnnprop_cli.store.reader import Reader
@@ -51,7 +52,7 @@ def job(seeds: int = 2, rates: int = 2) -> BatchJob:
         Problem(MLPSpec(dataset="digits", hidden=2), 5, 4, "float32"),
         optimizer,
         tuple(2.0 ** (-(optimizer.centre_k - 1 + k) / 2) for k in range(rates)),
-        tuple(range(1_000_000, 1_000_000 + seeds)),
+        tuning_seeds(0, range(seeds)),
         "tuning",
     )
     keys = tuple(f"{cell.seed}/{cell.lr}" for cell in batch.cells())
