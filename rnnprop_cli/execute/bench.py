@@ -111,6 +111,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
         elif step % STEPS_PER_BREATH == 0:
             yield BatchProgress(step + 1)
 
+    params_CP = optimizer.evaluated(params_CP, state)
     final_C = optimizee.mean_loss(params_CP, horizon).tolist()
     heldout = None if batch.phase == "tuning" else optimizee.heldout(params_CP)  # nothing is chosen by it
     elapsed_s = time.monotonic() - started

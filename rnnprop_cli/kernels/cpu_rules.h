@@ -42,11 +42,11 @@ inline float direction(const float* k, float g, float& a, float& b, float param)
             a += k[0] * (g - a);
             b = k[1] * b + k[2] * (g * g);
             return a / (std::sqrt(b) * k[3] + k[4]) * k[5] + k[6] * param;
-        // as Adam's first five, then the factors of g and of m
+        // as Adam's first five, then the factors of g and of m, weight decay
         default:
             a += k[0] * (g - a);
             b = k[1] * b + k[2] * (g * g);
-            return (k[5] * g + k[6] * a) / (std::sqrt(b) * k[3] + k[4]);
+            return (k[5] * g + k[6] * a) / (std::sqrt(b) * k[3] + k[4]) + k[7] * param;
     }
 }
 

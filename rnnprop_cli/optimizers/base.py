@@ -36,3 +36,7 @@ class Optimizer(Protocol[State]):
     def advance(self, grads_CP: Tensor, state: State, params_CP: Tensor) -> State:
         """One step in place: the params and the buffers of `state` are overwritten; returns the next state."""
         ...
+
+    def evaluated(self, params_CP: Tensor, state: State) -> Tensor:
+        """[C, P] where losses are measured at the end; the params themselves, but for rules that keep an average."""
+        ...

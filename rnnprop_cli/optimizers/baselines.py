@@ -67,6 +67,10 @@ class Baseline:
         params_CP += updates_CP
         return state
 
+    def evaluated(self, params_CP: Tensor, state: RuleState) -> Tensor:
+        """See `Optimizer`."""
+        return params_CP
+
 
 def _zeros(params_CP: Tensor, n: int) -> tuple[Tensor, ...]:
     return tuple(torch.zeros_like(params_CP) for _ in range(n))
@@ -200,15 +204,21 @@ class Adam:
 
 
 class NAdam:
-    """Adam with Nesterov momentum (Dozat 2016), as in torch.optim.NAdam.
+    """Adam with Nesterov momentum (Dozat 2016), as in torch.optim.NAdam; with weight_decay its decoupled form (NadamW).
 
     mu_t = beta1 (1 - 0.5 * 0.96^(t * momentum_decay)); the running product of mu is the state's `scalar`.
     """
 
     def __init__(
-        self, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, momentum_decay: float = 0.004
+        self,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        momentum_decay: float = 0.004,
+        weight_decay: float = 0.0,
     ) -> None:
         self.beta1, self.beta2, self.eps, self.momentum_decay = beta1, beta2, eps, momentum_decay
+        self.weight_decay = weight_decay
 
     def slots(self, params_CP: Tensor) -> tuple[Tensor, ...]:
         """m and v."""
@@ -230,4 +240,7 @@ class NAdam:
         denominator_CP = (v_CP / (1 - self.beta2**t)).sqrt_().add_(self.eps)
         numerator_CP = grads_CP * ((1 - mu) / (1 - product))
         numerator_CP.add_(m_CP, alpha=mu_next / (1 - product * mu_next))
-        return numerator_CP.div_(denominator_CP), product
+        direction_CP = numerator_CP.div_(denominator_CP)
+        if self.weight_decay:
+            direction_CP.add_(params_CP, alpha=self.weight_decay)
+        return direction_CP, product

@@ -25,6 +25,7 @@ from rnnprop_cli.optimizers.learned import Learned, LearnedRule
 from rnnprop_cli.optimizers.lion import Lion
 from rnnprop_cli.optimizers.muon import Muon
 from rnnprop_cli.optimizers.rnnprop import RNNpropRule
+from rnnprop_cli.optimizers.schedule_free import ScheduleFreeAdamW
 from rnnprop_cli.optimizers.schedules import build_schedule
 from rnnprop_cli.spec.optimizers import (
     AdadeltaSpec,
@@ -37,15 +38,19 @@ from rnnprop_cli.spec.optimizers import (
     MomentumSpec,
     MuonSpec,
     NAdamSpec,
+    NAdamWSpec,
     RMSpropSpec,
     RNNpropSpec,
+    ScheduleFreeAdamWSpec,
     SGDSpec,
 )
 
 
 def build_rule(spec: ClassicalSpec, matrices: Sequence[MatrixBlock] = ()) -> Rule:
-    """The classical rule that `spec` describes."""
+    """The classical rule that `spec` describes, where its step is proportional to a direction."""
     match spec:
+        case ScheduleFreeAdamWSpec():
+            raise ValueError("Schedule-Free AdamW moves the params by more than a direction")
         case SGDSpec():
             return SGD()
         case MomentumSpec():
@@ -62,6 +67,8 @@ def build_rule(spec: ClassicalSpec, matrices: Sequence[MatrixBlock] = ()) -> Rul
             return Adam(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
         case NAdamSpec():
             return NAdam(spec.beta1, spec.beta2, spec.eps, spec.momentum_decay)
+        case NAdamWSpec():
+            return NAdam(spec.beta1, spec.beta2, spec.eps, spec.momentum_decay, spec.weight_decay)
         case LionSpec():
             return Lion(spec.beta1, spec.beta2, spec.weight_decay)
         case MuonSpec():
@@ -76,7 +83,11 @@ def build_baseline(
     passes: FusedPasses | None = None,
 ) -> Optimizer[Any]:
     """A classical optimizer with one learning rate per cell and its schedule over `horizon` steps."""
-    plain = Baseline(build_rule(spec, matrices), lr_C, build_schedule(spec.schedule, horizon, spec.warmup))
+    if isinstance(spec, ScheduleFreeAdamWSpec):
+        betas = (spec.beta1, spec.beta2)
+        return ScheduleFreeAdamW(lr_C, round(spec.warmup * horizon), *betas, spec.eps, spec.weight_decay)
+    schedule = build_schedule(spec.schedule, horizon, spec.warmup, spec.cooldown)
+    plain = Baseline(build_rule(spec, matrices), lr_C, schedule)
     return plain if passes is None else FusedBaseline(plain, passes)
 
 

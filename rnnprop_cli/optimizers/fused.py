@@ -57,7 +57,7 @@ def fused_form(rule: Rule, state: RuleState) -> FusedForm | None:
             root = (1 - rule.beta2**t) ** 0.5
             moments = (1 - rule.beta1, rule.beta2, 1 - rule.beta2, 1 / root, rule.eps)
             factors = ((1 - mu) / (1 - product), mu_next / (1 - product * mu_next))
-            return FusedForm("nadam", (*moments, *factors), product)
+            return FusedForm("nadam", (*moments, *factors, rule.weight_decay), product)
     return None
 
 
@@ -91,3 +91,7 @@ class FusedBaseline:
         rate_C = self.plain.lr_C * self.plain.factor(state.steps)
         self.passes.rule_step(form.rule, form.coefficients, rate_C, grads_CP, state.slots_CP, params_CP)
         return RuleState(state.steps + 1, state.slots_CP, form.scalar)
+
+    def evaluated(self, params_CP: Tensor, state: RuleState) -> Tensor:
+        """See `Optimizer`."""
+        return params_CP

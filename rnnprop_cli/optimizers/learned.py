@@ -81,6 +81,10 @@ class Learned:
         """See `Optimizer`."""
         return advance(self.rule, self.kernel, self.meta_params_Q, self.rate_C, grads_CP, state, params_CP)
 
+    def evaluated(self, params_CP: Tensor, state: LearnedState) -> Tensor:
+        """See `Optimizer`."""
+        return params_CP
+
 
 def advance(
     rule: LearnedRule,

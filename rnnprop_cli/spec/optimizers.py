@@ -11,7 +11,7 @@ from pydantic import Field
 from rnnprop_cli.spec.base import Decay, PositiveFloat, Spec
 
 LearningRate = Literal["tuned", "default"] | PositiveFloat
-ScheduleName = Literal["constant", "cosine", "linear-warmup-cosine"]
+ScheduleName = Literal["constant", "cosine", "linear-warmup-cosine", "wsd"]
 
 
 class BaselineSpec(Spec):
@@ -19,7 +19,9 @@ class BaselineSpec(Spec):
 
     lr: LearningRate = "tuned"  # tuned: searched on the grid 2^(-k/2); default: the library's own
     schedule: ScheduleName = "constant"
-    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05  # share of the horizon; linear-warmup-cosine only
+    # shares of the horizon: linear rise (linear-warmup-cosine, wsd) and linear fall at the end (wsd)
+    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    cooldown: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     label: Annotated[str, Field(max_length=60)] = ""
 
     default_lr: ClassVar[float]
@@ -122,6 +124,32 @@ class NAdamSpec(BaselineSpec):
     centre_k: ClassVar[int] = 11
 
 
+class NAdamWSpec(BaselineSpec):
+    """NAdam with decoupled weight decay, the strongest of AlgoPerf's tuned baselines (Dahl et al. 2023)."""
+
+    kind: Literal["nadamw"] = "nadamw"
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: PositiveFloat = 1e-8
+    momentum_decay: Annotated[float, Field(ge=0)] = 0.004
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    default_lr: ClassVar[float] = 0.002
+    centre_k: ClassVar[int] = 11
+
+
+class ScheduleFreeAdamWSpec(BaselineSpec):
+    """Defazio et al. 2024. It needs no schedule; its rate rises over the first `warmup` share of the horizon."""
+
+    kind: Literal["schedule-free-adamw"] = "schedule-free-adamw"
+    schedule: Literal["constant"] = "constant"
+    beta1: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    beta2: Decay = 0.999
+    eps: PositiveFloat = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    default_lr: ClassVar[float] = 0.0025
+    centre_k: ClassVar[int] = 10
+
+
 class LionSpec(BaselineSpec):
     """Chen et al. 2023."""
 
@@ -170,6 +198,8 @@ ClassicalSpec = (
     | AdamSpec
     | AdamWSpec
     | NAdamSpec
+    | NAdamWSpec
+    | ScheduleFreeAdamWSpec
     | LionSpec
     | MuonSpec
 )

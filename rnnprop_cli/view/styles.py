@@ -35,6 +35,8 @@ _KNOWN: Final = {
     "adadelta": Style("#3A9BD9", "#9ADBFF", (2, 2), "h"),
     "adamw": Style("#2A9D8F", "#7FE0D0", (5, 1, 1, 1, 1, 1), "d"),
     "nadam": Style("#117733", "#6FD08C", (8, 1.5, 2, 1.5), "*"),
+    "nadamw": Style("#1B7F5C", "#58D6AC", (8, 1.5, 1, 1.5), "*"),
+    "schedule-free-adamw": Style("#7A4FBF", "#BE9BFF", (2, 1, 6, 1), "8"),
     "lion": Style("#999933", "#D6D65C", (1, 3), "p"),
     "muon": Style("#CC6677", "#F5A0AD", (6, 3), "H"),
 }

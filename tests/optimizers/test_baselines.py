@@ -42,6 +42,10 @@ PAIRS: dict[str, tuple[Rule, Callable[..., torch.optim.Optimizer]]] = {
     "adam betas": (Adam(0.8, 0.95, 1e-3), lambda p, lr: torch.optim.Adam(p, lr, betas=(0.8, 0.95), eps=1e-3)),
     "adamw": (Adam(weight_decay=0.01), lambda p, lr: torch.optim.AdamW(p, lr, weight_decay=0.01)),
     "nadam": (NAdam(), lambda p, lr: torch.optim.NAdam(p, lr)),
+    "nadamw": (
+        NAdam(weight_decay=0.05),
+        lambda p, lr: torch.optim.NAdam(p, lr, weight_decay=0.05, decoupled_weight_decay=True),
+    ),
 }
 
 
@@ -76,7 +80,7 @@ def test_rule_walks_torchs_trajectory_at_every_learning_rate_of_a_batch(name: st
             optimizer.zero_grad()
             rosenbrock(theta).backward()
             optimizer.step()
-    tolerance = NADAM_TOLERANCE if name == "nadam" else TOLERANCE
+    tolerance = NADAM_TOLERANCE if name.startswith("nadam") else TOLERANCE
     torch.testing.assert_close(params_CP, torch.stack(theirs).detach(), rtol=tolerance, atol=tolerance)
 
 

@@ -33,6 +33,7 @@ RULES: dict[str, Rule] = {
     "adam": Adam(),
     "adamw": Adam(0.8, 0.95, 1e-3, weight_decay=0.1),
     "nadam": NAdam(),
+    "nadamw": NAdam(weight_decay=0.1),
 }
 
 

@@ -27,5 +27,15 @@ def test_warmup_rises_linearly_then_follows_the_cosine() -> None:
 
 
 def test_a_horizon_of_one_step_has_a_positive_rate() -> None:
-    for name in ("constant", "cosine", "linear-warmup-cosine"):
+    for name in ("constant", "cosine", "linear-warmup-cosine", "wsd"):
         assert build_schedule(name, 1, 0.5)(0) > 0  # type: ignore[arg-type]
+
+
+def test_wsd_rises_stays_and_falls_linearly_to_zero_behind_the_last_step() -> None:
+    factor = build_schedule("wsd", 100, 0.1, 0.2)
+    values = [factor(count) for count in range(101)]
+    assert values[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11])
+    assert values[10:81] == [1.0] * 71
+    assert values[80:101] == pytest.approx([1 - k / 20 for k in range(21)])
+    held = build_schedule("wsd", 100, 0.0, 0.0)
+    assert [held(count) for count in range(100)] == [1.0] * 100
