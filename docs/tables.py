@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rnnprop_cli.records import LOSS
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.view.confirmed import confirmations, with_confirmations
 from rnnprop_cli.view.namesakes import tell_apart
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.summary import summarize
@@ -62,6 +63,9 @@ def _text(row: SummaryRow | None, column: str, shown: list[SummaryRow]) -> str:
         text += f" {row.optimizer}"
     if row.lr_source == "tuned" and row.learning_rate is not None:
         text += f" @ {row.learning_rate:.3g}"
+    for one in row.confirmed:
+        if one.final_loss_mean is not None:
+            text += f"; again {one.final_loss_mean:.{digits}f}"
     if row.paper_final_loss is not None:
         text += f" (paper {row.paper_final_loss:g})"
     return ", ".join([text, *failures])
@@ -85,6 +89,11 @@ def main() -> None:
             experiment = reader.find_experiment(match[2], kind="bench")
             summary = summarize(
                 experiment, tell_apart(reader.runs(experiment.id)), lambda ids: reader.curves(ids, LOSS)
+            )
+            others = confirmations(experiment, reader.experiments("bench", match[2]))
+            summary = with_confirmations(
+                summary,
+                [(root, summarize(o, tell_apart(reader.runs(o.id)))) for root, o in sorted(others.items())],
             )
             return match[1] + table(summary, [name.strip() for name in match[3].split(",")]) + match[4]
 

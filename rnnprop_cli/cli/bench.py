@@ -34,6 +34,14 @@ def bench(
         str | None,
         typer.Option("--only", help="Glob over 'PROBLEM/OPTIMIZER' as --dry-run lists them, e.g. '*/adam'."),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Another root of randomness than the spec's: another sample, which the report shows beside the first.",
+        ),
+    ] = None,
     device: DeviceOption = Device.AUTO,
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
@@ -66,6 +74,8 @@ def bench(
     from rnnprop_cli.spec.load import load_bench
 
     asked, text = load_bench(spec), spec.read_text(encoding="utf-8")
+    if seed is not None:
+        asked = asked.model_copy(update={"seed": seed})
     if memory_mb is not None:
         asked = asked.model_copy(update={"memory_mb": memory_mb})
     from rnnprop_cli.plan.count import count_cells

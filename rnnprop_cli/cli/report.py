@@ -50,6 +50,7 @@ def report(
     """Show a benchmark: every optimizer on every problem, against the best tuned baseline."""
     from rnnprop_cli.records import LOSS
     from rnnprop_cli.store.reader import Reader
+    from rnnprop_cli.view.confirmed import confirmations, with_confirmations
     from rnnprop_cli.view.loss_figures import loss_figures
     from rnnprop_cli.view.namesakes import tell_apart
     from rnnprop_cli.view.summary import summarize
@@ -66,6 +67,12 @@ def report(
             return reader.curves(run_ids, LOSS)
 
         summary = summarize(experiment, runs, load_curves)
+        others = confirmations(experiment, reader.experiments("bench", experiment.facts.name))
+        again = [
+            (root, summarize(other, tell_apart(reader.runs(other.id))))
+            for root, other in sorted(others.items())
+        ]
+        summary = with_confirmations(summary, again)
         figures: list[Figure] = []
         if plots is not None or output_format is ReportFormat.HTML:
             figures = loss_figures(summary, runs, load_curves) + summary_figures(summary)
@@ -168,9 +175,11 @@ def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, 
     from rnnprop_cli.plan.lanes import lanes
     from rnnprop_cli.spec.bench import BenchSpec
     from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
+    from rnnprop_cli.spec.stored import upgraded_bench
 
     try:
-        spec = BenchSpec.model_validate_json(json.dumps(json.loads(experiment.facts.spec_json)["spec"]))
+        stored = upgraded_bench(json.loads(experiment.facts.spec_json)["spec"])
+        spec = BenchSpec.model_validate_json(json.dumps(stored))
     except (ValidationError, ValueError, KeyError, TypeError):
         return 0, 0  # of an earlier version: what is recorded can still be shown
     measured = {(row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.seeds}

@@ -4,7 +4,7 @@ from math import inf
 from typing import Final
 
 from rnnprop_cli.errors import UsageError
-from rnnprop_cli.plan.lanes import lane_size, select_lanes
+from rnnprop_cli.plan.lanes import lane_size, optimizers_of, select_lanes
 from rnnprop_cli.spec.bench import BenchSpec
 
 MAX_CELLS: Final = 100_000  # unless --max-cells says otherwise
@@ -17,11 +17,12 @@ def count_cells(spec: BenchSpec, only: str | None = None, max_cells: float = inf
     Raises:
         UsageError: more than `max_cells`; or as `lanes`.
     """
-    n_lanes = len(spec.optimizees) * len(spec.horizon) * len(spec.optimizers)
+    optimizers = optimizers_of(spec)
+    n_lanes = len(spec.optimizees) * len(spec.horizon) * len(optimizers)
     if only is None and not (spec.include or spec.exclude or spec.override):
         problems = len(spec.optimizees) * len(spec.horizon)
         total = problems * sum(
-            lane_size(spec, optimizer, spec.seeds, spec.tuning) for optimizer in spec.optimizers
+            lane_size(spec, optimizer, spec.seeds, spec.tuning) for optimizer in optimizers
         )
         if total > max_cells:
             raise _too_many(spec, f"{total:,}", max_cells)

@@ -10,6 +10,7 @@ from rnnprop_cli.plan.seeds import fresh_seeds, tuning_seeds
 from rnnprop_cli.plan.tuning import LEAST_CONFIRMED, Round, Tried, best_k, first_round, grid_rate
 from rnnprop_cli.records import Phase
 from rnnprop_cli.spec.bench import AnyOf, BenchSpec, LaneRule, TuningSpec
+from rnnprop_cli.spec.calibrated import CALIBRATED
 from rnnprop_cli.spec.optimizees import dataset_of, depth_of
 from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
 
@@ -160,10 +161,18 @@ def lanes(spec: BenchSpec, only: str | None = None) -> list[Lane]:
     raise UsageError(f"--only '{only}' matches none of {some}{', ...' if len(every) > 6 else ''}")
 
 
+def optimizers_of(spec: BenchSpec) -> tuple[OptimizerSpec, ...]:
+    """The optimizers of the file, then the calibrated rivals, where they are wanted and not there by name."""
+    names = {optimizer.name for optimizer in spec.optimizers}
+    rivals = CALIBRATED if spec.calibrated else ()
+    return (*spec.optimizers, *(rival for rival in rivals if rival.name not in names))
+
+
 def select_lanes(spec: BenchSpec, only: str | None = None) -> Iterator[Lane]:
     """The lanes that `lanes` lists, one by one; maybe none."""
+    optimizers = optimizers_of(spec)
     for problem in problems(spec):
-        for optimizer in spec.optimizers:
+        for optimizer in optimizers:
             lane = Lane(spec, problem, optimizer)
             if spec.include and not any(matches(rule, lane) for rule in spec.include):
                 continue

@@ -7,7 +7,7 @@ from typing import Final
 
 from rnnprop_cli.errors import StoreError, UsageError
 from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts
-from rnnprop_cli.spec.stored import upgraded
+from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.store.database import REPLACE
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
@@ -87,7 +87,11 @@ def environment_changes(found: ExperimentInfo, facts: ExperimentFacts, allowed: 
     refused = (
         f"'{facts.name}' cannot be resumed here with the same bits: {changed or 'its recipe was changed'}. "
     )
-    if upgraded(before["spec"]) != now["spec"] or not keys or any(key in _OTHER_QUESTION for key in keys):
+    if (
+        upgraded_train(before["spec"]) != now["spec"]
+        or not keys
+        or any(key in _OTHER_QUESTION for key in keys)
+    ):
         raise UsageError(f"{refused}Restore that, or start anew with --spec FILE --fresh.")
     if not allowed:
         raise UsageError(

@@ -41,7 +41,7 @@ from rnnprop_cli.runs.snapshots import (
 )
 from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
-from rnnprop_cli.spec.stored import upgraded
+from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
@@ -101,7 +101,7 @@ def recipe_of(experiment: ExperimentInfo) -> TrainSpec:
     """
     try:
         return TrainSpec.model_validate_json(
-            json.dumps(upgraded(json.loads(experiment.facts.spec_json)["spec"]))
+            json.dumps(upgraded_train(json.loads(experiment.facts.spec_json)["spec"]))
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(

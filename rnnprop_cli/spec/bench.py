@@ -92,6 +92,8 @@ class BenchSpec(Spec):
     minibatch: PositiveInt = 128
     sampling: Sampling = "epochs"  # of minibatches from a dataset; sequences are fresh at every step
     dtype: DType = "float32"
+    # also run AdamW and NadamW with cosine at one setting for all tasks: the honest rivals of whatever is not tuned
+    calibrated: bool = True
     untuned: bool = True  # also show every tuned rule at its library's default learning rate
     memory_mb: PositiveInt = 2048  # a batch of cells is split to stay under this
     curve_points: Annotated[int, Field(ge=16)] = (

@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-_BEFORE: Final = {"sampling": "replacement"}
-_SEARCH_BEFORE: Final = {"confirm_seeds": None}
+_BOTH: Final[dict[str, Any]] = {"sampling": "replacement"}
+_BENCH: Final[dict[str, Any]] = {"calibrated": False}
+_SEARCH: Final[dict[str, Any]] = {"confirm_seeds": None}
 
 
-def upgraded(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored bench or train spec, of whatever version, with today's settings."""
-    found = _BEFORE | dict(spec)
+def upgraded_train(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored train spec, of whatever version, with today's settings."""
+    return _BOTH | dict(spec)
+
+
+def upgraded_bench(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored bench spec, of whatever version, with today's settings."""
+    found = _BOTH | _BENCH | dict(spec)
     if isinstance(found.get("tuning"), dict):
-        found["tuning"] = _SEARCH_BEFORE | found["tuning"]
+        found["tuning"] = _SEARCH | found["tuning"]
     return found

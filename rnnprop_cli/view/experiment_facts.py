@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rnnprop_cli.records import ExperimentInfo, RunInfo
-from rnnprop_cli.spec.stored import upgraded
+from rnnprop_cli.spec.stored import upgraded_bench
 
 _SHOWN: Final = ("device", "dtype", "threads")  # of the environment, elsewhere already
 
@@ -46,7 +46,7 @@ def _confirmation(tuning: Mapping[str, Any]) -> str:
 
 
 def _minibatches(spec: Mapping[str, Any]) -> str:
-    found = upgraded(spec)
+    found = upgraded_bench(spec)
     how = {"epochs": "epochs, without replacement", "replacement": "with replacement"}.get(found["sampling"])
     return f"{found['minibatch']} examples, drawn {how}" if how and "minibatch" in found else ""
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -13,7 +13,8 @@ from rnnprop_cli.view.safe_text import safe_text
 
 LEGEND = (
     "* best tuned baseline, chosen by its tuning runs. ±: half of the 95 % t-interval over seeds. The difference to * "
-    "is paired by seed, and a row is bold only where its interval excludes zero; 'better' counts the seeds below *. "
+    "is paired by seed, and a row is bold only where its interval excludes zero; 'better' counts the seeds below *; "
+    "'again' is the whole benchmark, search included, from another root seed. "
     "Failures: runs that diverged, are stuck at chance (final loss at or above 0.98 ln 10), failed or are missing. "
     "Those at chance are in the mean, the others cannot be, and a row with diverged runs ranks last. Groups tell what "
     "differs from the paper's training task (the base MLP on MNIST, 100 steps), not from the task of a meta-training."
@@ -125,6 +126,7 @@ def cells(row: SummaryRow) -> dict[str, str]:
         "paper": "" if row.paper_final_loss is None else f"{row.paper_final_loss:.2f}",
         "% to *": "" if row.best_baseline is None else difference,
         "better": better,
+        "again": ", ".join(_again(row)),
         "seeds": str(row.seeds),
         "failures": format_failures(row),
         "median": format_interval(
@@ -142,15 +144,36 @@ def cells(row: SummaryRow) -> dict[str, str]:
     }
 
 
+def _again(row: SummaryRow) -> Iterator[str]:
+    """The final loss from every other root seed; where a rate was searched, that which was found there."""
+    for one in row.confirmed:
+        loss = format_loss(one.final_loss_mean, half(one.final_loss_low, one.final_loss_high))
+        yield f"{loss} @ {format_rate(one.learning_rate)}" if row.lr_source == "tuned" else loss
+
+
 # Columns in the order in which they are given up where a table is too wide.
 DISPENSABLE: Final = (
-    *("memory", "s to target", "s", "test loss", "IQM", "median", "to target", "test acc", "better", "lr"),
+    *(
+        "memory",
+        "s to target",
+        "s",
+        "test loss",
+        "IQM",
+        "median",
+        "to target",
+        "test acc",
+        "better",
+        "again",
+        "lr",
+    ),
 )
 
 
 def as_records(summary: Summary) -> list[dict[str, Any]]:
     """Rows as plain values; what is not finite becomes None."""
-    return [_finite(asdict(row)) for row in summary.rows]
+    return [
+        _finite(asdict(row) | {"confirmed": [one._asdict() for one in row.confirmed]}) for row in summary.rows
+    ]
 
 
 def _finite(record: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +192,7 @@ def to_json(summary: Summary) -> str:
     return json.dumps(as_records(summary), indent=1, allow_nan=False) + "\n"
 
 
-_SEVERAL: Final = ("rates", "tied_rates")  # lists, which CSV has no place for
+_SEVERAL: Final = ("rates", "tied_rates", "confirmed")  # lists, which CSV has no place for
 
 
 def to_csv(summary: Summary) -> str:

@@ -41,6 +41,17 @@ class RatePoint:
     final_loss_max: float | None
 
 
+class Confirmation(NamedTuple):
+    """What the same optimizer on the same problem gave from another root seed, its search included."""
+
+    root: int
+    seeds: int
+    learning_rate: float | None
+    final_loss_mean: float | None
+    final_loss_low: float | None
+    final_loss_high: float | None
+
+
 @dataclass(frozen=True)
 class SummaryRow:
     """One optimizer at one learning rate on one problem, over its seeds. None: not available.
@@ -106,6 +117,7 @@ class SummaryRow:
     promised_low: float | None = None
     promised_high: float | None = None
     promise_broken: bool = False  # the fresh seeds gave another mean, by a test at 1 %
+    confirmed: tuple[Confirmation, ...] = ()  # from other root seeds, where that was run
     baseline_chosen_by: str = ""  # how the best tuned baseline was chosen: "tuning runs", or "compared seeds"
 
     @property

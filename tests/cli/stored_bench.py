@@ -17,6 +17,7 @@ SPEC = BenchSpec.model_validate_json(
     json.dumps(
         {
             "name": "demo",
+            "calibrated": False,
             "optimizees": [{"kind": "mlp", "dataset": "digits"}],
             "optimizers": [
                 {"kind": "learned", "weights": "rnnprop", "label": "learned"},

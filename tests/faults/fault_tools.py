@@ -26,6 +26,7 @@ name = "small"
 seeds = 2
 horizon = [20, 40]
 minibatch = 8
+calibrated = false
 optimizees = [{ kind = "mlp", dataset = "digits", hidden = 2 }]
 [[optimizers]]
 kind = "sgd"

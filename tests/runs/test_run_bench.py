@@ -29,6 +29,7 @@ SPEC = BenchSpec(
     optimizees=(MLPSpec(dataset="digits", hidden=4),),
     optimizers=(AdamSpec(), SGDSpec(lr=0.5)),
     tuning=TuningSpec(seeds=2, points=5, confirm_seeds=3),
+    calibrated=False,
 )
 
 
