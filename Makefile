@@ -1,13 +1,14 @@
 # make demo   set up and see a learned optimizer race tuned classical ones (embedded data, no download)
 # make test   set up and run every check that CI runs
 # make soak   the slow tests too
+# make reproduce   the paper's tables into docs/reproduction.md (ONLY=table2: one of them); says how long it takes
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DB ?= results/rnnprop.db
 
-.PHONY: demo test check format soak clean
+.PHONY: demo test check format soak reproduce clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +34,9 @@ test: check
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+reproduce: $(VENV)/.installed
+	$(BIN)/python docs/reproduce.py --db $(DB) $(if $(ONLY),--only $(ONLY))
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

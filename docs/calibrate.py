@@ -3,7 +3,8 @@
     rnnprop --db calibrate.db bench --spec bench_specs/calibrate.toml
     python docs/calibrate.py calibrate.db
 
-Regret of a setting on a task and horizon: ln(its mean final loss / the lowest one of its rule there).
+Regret of a setting on a task and horizon: ln(its mean final loss / the lowest one of its rule there), at most 1, so
+that tasks which are learned by heart, with losses near zero, do not decide alone.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from rnnprop_cli.view.rows import Problem
 from rnnprop_cli.view.summary import summarize
 
 SHOWN = 5
+MOST = 1.0  # regret on one problem
 
 
 def regrets(losses: Mapping[Problem, Mapping[str, float]]) -> dict[str, list[float]]:
@@ -25,7 +27,7 @@ def regrets(losses: Mapping[Problem, Mapping[str, float]]) -> dict[str, list[flo
     for by_setting in losses.values():
         best = min(by_setting.values())
         for setting, loss in by_setting.items():
-            found[setting].append(math.log(loss / best))
+            found[setting].append(min(MOST, math.log(loss / best)))
     return found
 
 

@@ -5,30 +5,33 @@ A table stands between two comments, the first of which says what is in it:
     <!-- table BENCH: OPTIMIZER, OPTIMIZER, ... -->
     <!-- end -->
 
+or, for a part of its problems, `table BENCH / GLOB: ...` with a glob such as `mnist mlp * d1 x100`.
+
     python docs/tables.py results/rnnprop.db docs/reproduction.md README.md
 """
 
 import argparse
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rnnprop_cli.records import LOSS
+from rnnprop_cli.runs.report import read_report
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.confirmed import confirmations, with_confirmations
-from rnnprop_cli.view.namesakes import tell_apart
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.seed_groups import short_title
 from rnnprop_cli.view.verdicts import leads
 
-MARK = re.compile(r"(<!-- table ([\w.-]+): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARK = re.compile(r"(<!-- table ([\w.-]+)(?: / ([^:\n]+))?: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 BEST = "best tuned"  # a column of its own: the best of all tuned baselines, with its name
 
 
-def table(summary: Summary, columns: list[str]) -> str:
+def table(summary: Summary, columns: list[str], problems: str) -> str:
     """A row for each problem, a column for each optimizer. Bold is what wins over the best tuned baseline, or that
     baseline where all others of the line lose to it."""
     lines = [f"| | {' | '.join(columns)} |", f"| :--- | {' | '.join('---:' for _ in columns)} |"]
     for problem, rows in summary.problems:
+        if not fnmatchcase(short_title(problem), problems):
+            continue
         found = [_find(rows, column) for column in columns]
         if not any(found):
             continue
@@ -86,16 +89,10 @@ def main() -> None:
         def fill(match: re.Match[str]) -> str:
             if not reader.experiments("bench", match[2]):
                 return match[0]  # it lies in another database
-            experiment = reader.find_experiment(match[2], kind="bench")
-            summary = summarize(
-                experiment, tell_apart(reader.runs(experiment.id)), lambda ids: reader.curves(ids, LOSS)
-            )
-            others = confirmations(experiment, reader.experiments("bench", match[2]))
-            summary = with_confirmations(
-                summary,
-                [(root, summarize(o, tell_apart(reader.runs(o.id)))) for root, o in sorted(others.items())],
-            )
-            return match[1] + table(summary, [name.strip() for name in match[3].split(",")]) + match[4]
+            found = read_report(reader, match[2])
+            columns = [name.strip() for name in match[4].split(",")]
+            notes = "".join(f"\n{note}.\n" for note in found.summary.notes)
+            return match[1] + table(found.summary, columns, match[3] or "*") + notes + match[5]
 
         for path in args.documents:
             path.write_text(MARK.sub(fill, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -49,30 +49,21 @@ def report(
 ) -> None:
     """Show a benchmark: every optimizer on every problem, against the best tuned baseline."""
     from rnnprop_cli.records import LOSS
+    from rnnprop_cli.runs.report import read_report
     from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view.confirmed import confirmations, with_confirmations
     from rnnprop_cli.view.loss_figures import loss_figures
-    from rnnprop_cli.view.namesakes import tell_apart
-    from rnnprop_cli.view.summary import summarize
     from rnnprop_cli.view.summary_figures import summary_figures
 
     if plots is not None:
         _require_matplotlib()
     shared = console.settings(ctx)
     with Reader.open(shared.db) as reader:
-        experiment = reader.find_experiment(bench, kind="bench")
-        runs = tell_apart(reader.runs(experiment.id))
+        found = read_report(reader, bench)
+        experiment, runs, summary = found.experiment, found.runs, found.summary
 
         def load_curves(run_ids: "Sequence[int]") -> "dict[int, Curve]":
             return reader.curves(run_ids, LOSS)
 
-        summary = summarize(experiment, runs, load_curves)
-        others = confirmations(experiment, reader.experiments("bench", experiment.facts.name))
-        again = [
-            (root, summarize(other, tell_apart(reader.runs(other.id))))
-            for root, other in sorted(others.items())
-        ]
-        summary = with_confirmations(summary, again)
         figures: list[Figure] = []
         if plots is not None or output_format is ReportFormat.HTML:
             figures = loss_figures(summary, runs, load_curves) + summary_figures(summary)

@@ -40,6 +40,8 @@ def print_tables(out: Console, summary: Summary) -> None:
         out.print(title, style="bold")
         out.print(table)
         out.print()
+    for note in summary.notes:
+        out.print(safe_text(note), style="dim")
     if chance := chance_sentence(summary.rows):
         out.print(chance, style="dim")
     if summary.rows:

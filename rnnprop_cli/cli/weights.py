@@ -16,14 +16,17 @@ app = typer.Typer(no_args_is_help=True, help="List, show and export the weights 
 @app.command("list")
 def list_weights(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Weights that come with the package, and meta-trainings in the database."""
-    from rnnprop_cli.runs.weights import shipped_names, trained_names
+    from rnnprop_cli.runs.weights import find_weights, shipped_names, trained_names
+    from rnnprop_cli.view.weights_facts import WeightsFacts
 
     shipped, trained = shipped_names(), trained_names(settings(ctx).db)
     if as_json:
         stdout().print_json(json.dumps({"shipped": shipped, "trained": trained}))
         return
     for name in shipped:
-        stdout().print(f"{name}  (shipped)")
+        found = find_weights(name, None)
+        facts = WeightsFacts.of(name, found.tensors_sha256, found.made)
+        stdout().print(f"{facts.sentence}  (shipped)", soft_wrap=True)
     for name in trained:
         stdout().print(f"{safe_text(name)}  (meta-trained here)")
 

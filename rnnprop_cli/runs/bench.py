@@ -36,6 +36,7 @@ from rnnprop_cli.runs.observer import (
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
+from rnnprop_cli.view.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,12 @@ def run_bench(
     facts = experiment_facts("bench", spec.name, spec, spec_toml, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
         experiment_id = writer.begin_experiment(facts, fresh=fresh)
+        known = parse_weights_events(reader.events(experiment_id))
         for name, found in cell_facts.weights.items():
             observe(Notice(f"weights {name}: {found.source}"))
+            if found.tensors_sha256 not in known:
+                facts_of = WeightsFacts.of(name, found.tensors_sha256, found.made)
+                writer.log_event(experiment_id, WEIGHTS_EVENT, facts_of.as_json())
         ledger = _Ledger(writer, reader, experiment_id, retry_failed)
         dispatcher: Dispatcher = InProcess() if slots == 1 else LocalSlots(slots)
         driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)

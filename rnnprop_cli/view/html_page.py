@@ -52,6 +52,7 @@ def to_html(summary: Summary, facts: Mapping[str, str], spec_toml: str, figures:
         "<dl>",
         *(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in facts.items()),
         "</dl>",
+        *(f'<p class="note">{_text(note)}</p>' for note in summary.notes),
         *_overview(summary),
         *_figures([figure for figure in figures if figure.problem is None], colours, titled=True),
         *_profiles(summary),

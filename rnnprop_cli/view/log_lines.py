@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rnnprop_cli.records import ExperimentInfo, Status
 from rnnprop_cli.view.seed_groups import SeedGroup, short_title
 from rnnprop_cli.view.summary import Problem
+from rnnprop_cli.view.weights_facts import WEIGHTS_EVENT, parse_weights_events
 
 _BAD: tuple[Status, ...] = ("failed", "diverged", "interrupted")
 
@@ -34,7 +35,11 @@ def log_lines(
         )
     ]
     for time_utc, kind, text in events:
-        lines.append(LogLine(time_utc, kind, _start(text) if kind == "continued" else text))
+        if kind != WEIGHTS_EVENT:
+            lines.append(LogLine(time_utc, kind, _start(text) if kind == "continued" else text))
+        else:
+            weights = parse_weights_events([(time_utc, kind, text)])
+            lines += [LogLine(time_utc, kind, one.sentence) for one in weights.values()]
     searches: dict[tuple[Problem, str], list[SeedGroup]] = {}
     for group in groups:
         if group.facts.phase == "tuning":

@@ -29,6 +29,8 @@ def to_markdown(summary: Summary) -> str:
         lines += ["", *(f"- {_escape(safe_text(sentence))}" for sentence in sentences)] if sentences else []
         lines.append("")
     lines += _profile_lines(summary)
+    for note in summary.notes:
+        lines += [f"- {_escape(safe_text(note))}", ""]
     if sentence := chance_sentence(summary.rows):
         lines += [_escape(sentence), ""]
     lines += [_escape(f"{LEGEND} {WIDE_LEGEND}"), ""] if summary.rows else []

@@ -1,11 +1,11 @@
 """Learned optimizers of one name but of different weights, as after a meta-training was done anew, told apart."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from rnnprop_cli.records import RunInfo
+from rnnprop_cli.view.weights_facts import weights_sha256
 
 _DIGITS: Final = 8  # of the weights' SHA-256
 
@@ -16,7 +16,7 @@ def tell_apart(runs: Sequence[RunInfo]) -> list[RunInfo]:
     Args:
         runs: of one benchmark, in the order in which they were planned.
     """
-    weights = [None if run.facts.is_baseline else _weights(run) for run in runs]
+    weights = [None if run.facts.is_baseline else weights_sha256(run) for run in runs]
     last = {
         run.facts.optimizer: sha256 for run, sha256 in zip(runs, weights, strict=True) if sha256 is not None
     }
@@ -26,11 +26,3 @@ def tell_apart(runs: Sequence[RunInfo]) -> list[RunInfo]:
         else replace(run, facts=replace(run.facts, optimizer=f"{run.facts.optimizer} ({sha256[:_DIGITS]})"))
         for run, sha256 in zip(runs, weights, strict=True)
     ]
-
-
-def _weights(run: RunInfo) -> str | None:
-    try:
-        found = json.loads(run.facts.config_json)["environment"]["weights_sha256"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str) else None

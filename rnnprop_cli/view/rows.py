@@ -147,6 +147,7 @@ class Summary:
 
     bench: str
     rows: tuple[SummaryRow, ...]
+    notes: tuple[str, ...] = ()  # on the whole of it: where its weights come from
 
     @property
     def problems(self) -> list[tuple[Problem, list[SummaryRow]]]:

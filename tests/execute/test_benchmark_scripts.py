@@ -65,3 +65,11 @@ def test_gpu_suite_goes_all_its_way_on_a_cpu(tmp_path: Path) -> None:
     assert (tmp_path / "curve.csv").read_text().count("\n") == 3
     tensors, metadata = load_checkpoint(tmp_path / "rnnprop_gpu.safetensors")
     assert weights_from(tensors, metadata, "", "here").network.n_meta_params == 6641
+
+
+@pytest.mark.slow
+def test_search_judges_its_choices_on_fresh_seeds() -> None:
+    found = numbers("search.py", "--dataset", "digits", "--roots", "1", "--seeds", "5", "--steps", "20")
+    assert [one["search"] for one in found] == ["grid and confirmation", "grid alone"]
+    assert found[0]["runs"] >= found[1]["runs"] + 30
+    assert all(len(one["percent_over_neighbours"]) == 2 for one in found)

@@ -1,0 +1,43 @@
+"""Reads a benchmark as a report shows it: rows, their confirmation from other root seeds, notes on weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rnnprop_cli.records import LOSS, ExperimentInfo, RunInfo
+from rnnprop_cli.store.reader import Curve, Reader
+from rnnprop_cli.view.confirmed import confirmations, with_confirmations
+from rnnprop_cli.view.namesakes import tell_apart
+from rnnprop_cli.view.rows import Summary
+from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.weights_facts import weights_sentences
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One benchmark."""
+
+    experiment: ExperimentInfo
+    runs: list[RunInfo]
+    summary: Summary
+
+
+def read_report(reader: Reader, bench: str) -> Reported:
+    """The newest benchmark of a name, or the one of an id.
+
+    Raises:
+        UsageError: there is none.
+        StoreError: the database is damaged.
+    """
+
+    def load_curves(run_ids: Sequence[int]) -> dict[int, Curve]:
+        return reader.curves(run_ids, LOSS)
+
+    experiment = reader.find_experiment(bench, kind="bench")
+    runs = tell_apart(reader.runs(experiment.id))
+    others = confirmations(experiment, reader.experiments("bench", experiment.facts.name))
+    again = [
+        (root, summarize(other, tell_apart(reader.runs(other.id)))) for root, other in sorted(others.items())
+    ]
+    summary = with_confirmations(summarize(experiment, runs, load_curves), again)
+    notes = weights_sentences(runs, reader.events(experiment.id))
+    return Reported(experiment, runs, replace(summary, notes=tuple(notes)))
