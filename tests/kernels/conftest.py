@@ -1,13 +1,19 @@
 """Random problems for the kernels, and the reference's answer to them in float64."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.compiler import compile_kernel, find_compiler
+from rnnprop_cli.kernels.cpu_library import kernel_of_this_process
+from rnnprop_cli.kernels.instructions import host_instructions
+from rnnprop_cli.kernels.kept import CACHE_DIR_VARIABLE
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 RNNPROP = Network()
@@ -83,3 +89,24 @@ def relative_error() -> Callable[[Tensor, Tensor], float]:
 @pytest.fixture(params=[RNNPROP, DM], ids=["rnnprop", "dm"])
 def network(request: pytest.FixtureRequest) -> Network:
     return request.param
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound compiled kernel for this processor."""
+    try:
+        content = compile_kernel(find_compiler(), host_instructions())
+    except DeviceError as error:
+        pytest.skip(str(error))
+    path = tmp_path_factory.mktemp("kernel") / "sound.so"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache folder, and a process that has not looked for a kernel yet."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+    kernel_of_this_process.cache_clear()
+    yield tmp_path / "cache"
+    kernel_of_this_process.cache_clear()
