@@ -22,6 +22,7 @@ from rnnprop_cli.kernels.recipe import compile_command
 COMPILERS: Final = ("g++", "clang++", "c++")
 TOLD_AFTER_S: Final = 5.0
 COMPILE_TIMEOUT_S: Final = 300.0
+ROOM_BYTES: Final = 16 << 20  # for the compiler's own files; a few MB are used
 _NO_ROOM: Final = ("No space left on device", "Disk quota exceeded")
 
 
@@ -74,13 +75,13 @@ def compile_kernel(compiler: list[str], instructions: str) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="rnnprop-kernel-") as folder:
             output = Path(folder) / "kernel.so"
+            if (
+                shutil.disk_usage(folder).free < ROOM_BYTES
+            ):  # else the compiler's own words might find no room
+                raise _no_room(Path(folder))
             code, said = _run(compile_command(compiler, instructions, output), Path(folder))
             if any(line in said for line in _NO_ROOM):
-                free = shutil.disk_usage(folder).free
-                raise DeviceError(
-                    f"the fast CPU kernel could not be compiled: no room in {Path(folder).parent}, where {free:,} "
-                    "bytes are free; make room there, or set TMPDIR to another folder"
-                )
+                raise _no_room(Path(folder))
             if code != 0 or not output.is_file():
                 lines = said.strip().splitlines() or ["no message"]
                 problem = next((line for line in lines if "error" in line), lines[-1])
@@ -98,6 +99,14 @@ def compile_kernel(compiler: list[str], instructions: str) -> bytes:
             f"the fast CPU kernel could not be compiled ({error}); set CXX to another compiler, or TMPDIR to a folder "
             "that can be written"
         ) from error
+
+
+def _no_room(folder: Path) -> DeviceError:
+    free = shutil.disk_usage(folder).free
+    return DeviceError(
+        f"the fast CPU kernel could not be compiled: no room in {folder.parent}, where {free:,} bytes are free; make "
+        "room there, or set TMPDIR to another folder"
+    )
 
 
 def say(line: str) -> None:

@@ -4,8 +4,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from rnnprop_cli.kernels.recipe import INSTRUCTION_FLAGS, instruction_sets
 
 _CPU_FLAGS_FILE: Final = Path("/proc/cpuinfo")
@@ -21,6 +19,8 @@ def host_instructions() -> str:
     sets = instruction_sets()
     if len(sets) == 1:
         return sets[0]
+    import torch  # here: all else about a kernel's file can be found out without waiting for it
+
     capability = torch.backends.cpu.get_cpu_capability().lower()
     narrower = sets[sets.index(capability) :] if capability in sets else sets[-1:]
     flags = _cpu_flags()

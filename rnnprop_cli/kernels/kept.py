@@ -146,12 +146,12 @@ class KernelFolder:
         Args:
             seconds: to wait at most.
             waiting: told again and again how many seconds it has been.
+
+        Raises:
+            OSError: nothing can be written here.
         """
         started = time.monotonic()
-        try:
-            self._lock = os.fdopen(self._open(_LOCK, os.O_RDWR | os.O_CREAT), "rb")  # held until `close`
-        except OSError:
-            return
+        self._lock = os.fdopen(self._open(_LOCK, os.O_RDWR | os.O_CREAT), "rb")  # held until `close`
         while (waited := time.monotonic() - started) < seconds:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

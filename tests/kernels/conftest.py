@@ -8,11 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Network
-from rnnprop_cli.kernels.compiler import compile_kernel, find_compiler
 from rnnprop_cli.kernels.cpu_library import kernel_of_this_process
-from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.kept import CACHE_DIR_VARIABLE
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
@@ -89,18 +86,6 @@ def relative_error() -> Callable[[Tensor, Tensor], float]:
 @pytest.fixture(params=[RNNPROP, DM], ids=["rnnprop", "dm"])
 def network(request: pytest.FixtureRequest) -> Network:
     return request.param
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound compiled kernel for this processor."""
-    try:
-        content = compile_kernel(find_compiler(), host_instructions())
-    except DeviceError as error:
-        pytest.skip(str(error))
-    path = tmp_path_factory.mktemp("kernel") / "sound.so"
-    path.write_bytes(content)
-    return path
 
 
 @pytest.fixture

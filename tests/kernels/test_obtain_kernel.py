@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from kernel_files import put_kernel, write_compiler
+from kernel_files import copying_compiler, put_kernel, write_compiler
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels import compiler, instructions, obtain, recipe
@@ -20,22 +20,18 @@ X86 = pytest.mark.skipif("avx2" not in recipe.instruction_sets(), reason="not an
 
 
 @pytest.fixture
-def copying_compiler(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def counted(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A compiler that counts its calls and hands out a sound library."""
     calls = tmp_path / "calls"
-    program = (
-        f"open({str(calls)!r}, 'a').write('compiled\\n')\n"
-        f"pathlib.Path(sys.argv[-1]).write_bytes(pathlib.Path({str(library)!r}).read_bytes())"
-    )
-    monkeypatch.setenv("CXX", str(write_compiler(tmp_path / "cxx", program)))
+    monkeypatch.setenv("CXX", copying_compiler(tmp_path / "cxx", library, calls))
     return calls
 
 
-def test_a_kernel_is_compiled_once(cache: Path, copying_compiler: Path) -> None:
+def test_a_kernel_is_compiled_once(cache: Path, counted: Path) -> None:
     first, second = obtain.obtain_kernel(), obtain.obtain_kernel()
     assert (first.origin, second.origin) == ("compiled now", "from the cache")
     assert first.path == second.path
-    assert copying_compiler.read_text() == "compiled\n"
+    assert counted.read_text() == "x"
     assert {path.name for path in (cache / "kernels").iterdir()} == {first.path.name, "lock"}
     assert (cache / "kernels").stat().st_mode & 0o777 == 0o700
 
@@ -123,15 +119,13 @@ def test_an_empty_path_holds_no_compiler(cache: Path, monkeypatch) -> None:
         select_kernel("cpu", CPU, torch.float32)
 
 
-def test_what_was_found_once_is_what_a_process_computes_with(
-    cache: Path, copying_compiler: Path, monkeypatch
-) -> None:
+def test_what_was_found_once_is_what_a_process_computes_with(cache: Path, counted: Path, monkeypatch) -> None:
     works = os.environ["CXX"]
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert select_kernel("auto", CPU, torch.float32)[0].name == "reference"
     monkeypatch.setenv("CXX", works)
     assert select_kernel("auto", CPU, torch.float32)[0].name == "reference"
-    assert not copying_compiler.exists()
+    assert not counted.exists()
 
 
 def test_a_compiler_that_makes_no_library_is_not_asked_twice(
@@ -154,9 +148,7 @@ def test_a_compiler_that_makes_no_library_is_not_asked_twice(
     assert calls.read_text() == "xx"
 
 
-def test_a_kernel_with_wrong_numbers_is_compiled_anew(
-    cache: Path, copying_compiler: Path, monkeypatch
-) -> None:
+def test_a_kernel_with_wrong_numbers_is_compiled_anew(cache: Path, counted: Path, monkeypatch) -> None:
     obtain.obtain_kernel()
     bad = "it fails its self-check (a test says so)"
     verdicts = iter(
@@ -166,11 +158,11 @@ def test_a_kernel_with_wrong_numbers_is_compiled_anew(
     found = obtain.obtain_kernel()
     assert found.origin == "compiled now"
     assert bad in found.passed_over[0]
-    assert copying_compiler.read_text() == "compiled\n" * 2
+    assert counted.read_text() == "xx"
 
 
 def test_a_kernel_whose_numbers_stay_wrong_is_left_for_the_reference(
-    cache: Path, copying_compiler: Path, monkeypatch
+    cache: Path, counted: Path, monkeypatch
 ) -> None:
     obtain.obtain_kernel()
     monkeypatch.setattr(obtain, "problem_of", lambda library: "it fails its self-check (a test says so)")
@@ -178,7 +170,7 @@ def test_a_kernel_whose_numbers_stay_wrong_is_left_for_the_reference(
     for _ in range(3):
         with pytest.raises(DeviceError, match="self-check"):
             obtain.obtain_kernel()
-    assert copying_compiler.read_text() == "compiled\n" * 2
+    assert counted.read_text() == "xx"
 
 
 def test_cache_folder_is_the_users_unless_the_variable_says_otherwise(monkeypatch, tmp_path: Path) -> None:

@@ -18,9 +18,14 @@ import json, sys
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels import compiler
 compiler.TOLD_AFTER_S, compiler.COMPILE_TIMEOUT_S = 0.3, float(sys.argv[1])
-from rnnprop_cli.kernels.obtain import obtain_kernel
+if "nolocks" in sys.argv:  # as on file systems that have none
+    import errno, fcntl
+    def flock(*arguments): raise OSError(errno.ENOLCK, "No locks available")
+    fcntl.flock = flock
+from rnnprop_cli.kernels import obtain
+obtain.host_instructions = lambda: sys.argv[3]  # as PyTorch has told our parent: it takes seconds to load
 try:
-    found = obtain_kernel()
+    found = obtain.obtain_kernel()
     print(json.dumps([found.origin, str(found.path)]))
 except DeviceError as error:
     print(json.dumps(["none", str(error)]))
@@ -40,10 +45,12 @@ def environment(cache: Path, **changes: str) -> dict[str, str]:
     return {**os.environ, "RNNPROP_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT), **changes}
 
 
-def start_look(cache: Path, timeout_s: float = 200.0, **changes: str) -> subprocess.Popen[str]:
-    """A process that looks for the kernel and prints what it finds."""
+def start_look(
+    cache: Path, timeout_s: float = 200.0, locks: bool = True, **changes: str
+) -> subprocess.Popen[str]:
+    """A process that looks for the kernel and prints what it finds; a compiler has `timeout_s`."""
     return subprocess.Popen(
-        [sys.executable, "-c", LOOK, str(timeout_s)],
+        [sys.executable, "-c", LOOK, str(timeout_s), "" if locks else "nolocks", host_instructions()],
         env=environment(cache, **changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -77,3 +84,10 @@ def write_compiler(path: Path, program: str) -> Path:
     path.write_text(f"#!{sys.executable}\nimport os, pathlib, subprocess, sys, time\n{program}\n")
     path.chmod(0o755)
     return path
+
+
+def copying_compiler(path: Path, library: Path, calls: Path | None = None, seconds: float = 0) -> str:
+    """The command of a compiler that hands out a library, and notes every call."""
+    note = "" if calls is None else f"open({str(calls)!r}, 'a').write('x')\ntime.sleep({seconds})\n"
+    copy = f"pathlib.Path(sys.argv[-1]).write_bytes(pathlib.Path({str(library)!r}).read_bytes())"
+    return str(write_compiler(path, note + copy))
