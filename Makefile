@@ -1,13 +1,14 @@
 # make demo   set up and see a learned optimizer race tuned classical ones (embedded data, no download)
 # make test   set up and run every check that CI runs
 # make soak   the slow tests too
+# make wheel  dist/: a wheel with the compiled CPU kernel, for machines without a compiler, and the source archive
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DB ?= results/rnnprop.db
 
-.PHONY: demo test check format soak clean
+.PHONY: demo test check format soak wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,9 +35,17 @@ test: check
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
+# Tagged by what the kernels need: auditwheel reads it from them. Elsewhere than on Linux the built tag is right.
+wheel: $(VENV)/.installed-dev
+	rm -rf build dist
+	$(BIN)/python -m build -C--build-option=--with-kernels --outdir build/dist
+	mkdir -p dist && cp build/dist/*.tar.gz dist
+	if [ "$$(uname)" = Linux ]; then PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
+	else cp build/dist/*.whl dist; fi
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
