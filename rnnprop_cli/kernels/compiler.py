@@ -20,6 +20,10 @@ from rnnprop_cli.kernels.cpu_self_check import try_in_a_process
 from rnnprop_cli.kernels.recipe import compile_command
 
 COMPILERS: Final = ("g++", "clang++", "c++")
+_INSTALL: Final = {
+    "linux": "Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; conda: conda install gxx",
+    "darwin": "xcode-select --install",
+}
 TOLD_AFTER_S: Final = 5.0
 COMPILE_TIMEOUT_S: Final = 300.0
 ROOM_BYTES: Final = 16 << 20  # for the compiler's own files; a few MB are used
@@ -50,7 +54,7 @@ def find_compiler() -> list[str]:
     looked_for = f"$CXX = {chosen[0]}" if chosen else ", ".join(COMPILERS)
     raise DeviceError(
         f"the fast CPU kernel needs a C++ compiler and none was found ({looked_for}); "
-        "install g++ or clang++, or set CXX"
+        f"install one ({_INSTALL.get(sys.platform, 'g++ or clang++')}) or set CXX"
     )
 
 
