@@ -2,13 +2,14 @@
 # make test   set up and run every check that CI runs
 # make soak   the slow tests too
 # make reproduce   the paper's tables into docs/reproduction.md (ONLY=table2: one of them); says how long it takes
+# make wheel  dist/: a wheel with the compiled CPU kernel, for machines without a compiler, and the source archive
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DB ?= results/rnnprop.db
 
-.PHONY: demo test check format soak reproduce clean
+.PHONY: demo test check format soak reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,9 +39,17 @@ soak: $(VENV)/.installed-dev
 reproduce: $(VENV)/.installed
 	$(BIN)/python docs/reproduce.py --db $(DB) $(if $(ONLY),--only $(ONLY))
 
+# Tagged by what the kernels need: auditwheel reads it from them. Elsewhere than on Linux the built tag is right.
+wheel: $(VENV)/.installed-dev
+	rm -rf build dist
+	$(BIN)/python -m build -C--build-option=--with-kernels --outdir build/dist
+	mkdir -p dist && cp build/dist/*.tar.gz dist
+	if [ "$$(uname)" = Linux ]; then PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
+	else cp build/dist/*.whl dist; fi
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

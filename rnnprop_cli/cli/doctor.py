@@ -89,7 +89,16 @@ def _torch() -> Iterator[Finding]:
         yield Finding("kernel", "broken", str(error))
     else:
         slow = kernel.name == "reference"
-        yield Finding("kernel", "note" if slow else "ok", reason.removeprefix("kernel: "))
+        where = _kernel_file() if kernel.name == "cpu" else ""
+        yield Finding("kernel", "note" if slow else "ok", reason.removeprefix("kernel: ") + where)
+
+
+def _kernel_file() -> str:
+    """The compiled kernel's file, and those that were passed over, a line each."""
+    from rnnprop_cli.kernels.cpu_library import loaded_kernel
+
+    found = loaded_kernel()
+    return "".join(f"\n{line}" for line in (found.path, *found.passed_over))
 
 
 def _sqlite() -> Finding:

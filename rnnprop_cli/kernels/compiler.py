@@ -1,140 +1,153 @@
-"""Compiles the C++ body on first use and keeps the result in the user's cache folder.
+"""Compiles the C++ body with whatever compiler this machine has, within limits.
 
 A plain C interface needs no PyTorch headers: compiling takes seconds, and one library serves every version
 of Python and PyTorch.
 """
 
-import ctypes
-import hashlib
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-import torch
-
 from rnnprop_cli.errors import DeviceError
+from rnnprop_cli.kernels.cpu_self_check import try_in_a_process
+from rnnprop_cli.kernels.recipe import compile_command
 
-CACHE_DIR_VARIABLE: Final = "RNNPROP_CACHE_DIR"
-SOURCES: Final = (
-    "cpu.cpp",
-    "cpu_layers.h",
-    "cpu_mlp.h",
-    "cpu_rules.h",
-    "cpu_simd.h",
-    "cpu_step.h",
-    "cpu_threads.h",
-    "cpu_window.h",
-)
 COMPILERS: Final = ("g++", "clang++", "c++")
-COMPILE_TIMEOUT_S: Final = 300
-FLAGS: Final = (
-    "-std=c++17",
-    "-O3",
-    "-fPIC",
-    "-shared",
-    "-pthread",
-    "-w",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-)
-# Keys are what torch.backends.cpu.get_cpu_capability() says; other processors get their compiler's default.
-CAPABILITY_FLAGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "AVX512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"),
-    "AVX2": ("-mavx2", "-mfma"),
+_INSTALL: Final = {
+    "linux": "Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; conda: conda install gxx",
+    "darwin": "xcode-select --install",
 }
+TOLD_AFTER_S: Final = 5.0
+COMPILE_TIMEOUT_S: Final = 300.0
+ROOM_BYTES: Final = 16 << 20  # for the compiler's own files; a few MB are used
+_NO_ROOM: Final = ("No space left on device", "Disk quota exceeded")
 
 
-def cache_dir() -> Path:
-    """Where compiled libraries are kept: $RNNPROP_CACHE_DIR, or the user's cache folder."""
-    chosen = os.environ.get(CACHE_DIR_VARIABLE)
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("rnnprop"))
+class HopelessError(DeviceError):
+    """What this compiler makes of our sources is of no use, and it takes long to find out: do not ask it again."""
 
 
 def find_compiler() -> list[str]:
     """The command of the C++ compiler: $CXX if set, else the first of `COMPILERS` that is installed.
 
     Raises:
-        DeviceError: there is none.
+        DeviceError: there is none, or CXX cannot be understood.
     """
-    chosen = shlex.split(os.environ.get("CXX", ""))
+    variable = os.environ.get("CXX", "")
+    try:
+        chosen = shlex.split(variable)
+    except ValueError as error:
+        raise DeviceError(
+            f"the fast CPU kernel needs a C++ compiler and CXX is not a command ({error}): {variable!r}; "
+            "set CXX to another one or unset it"
+        ) from None
     for command in [chosen] if chosen else [[name] for name in COMPILERS]:
         if shutil.which(command[0]):
             return command
     looked_for = f"$CXX = {chosen[0]}" if chosen else ", ".join(COMPILERS)
     raise DeviceError(
         f"the fast CPU kernel needs a C++ compiler and none was found ({looked_for}); "
-        "install g++ or clang++, or set CXX"
+        f"install one ({_INSTALL.get(sys.platform, 'g++ or clang++')}) or set CXX"
     )
 
 
-def compile_library() -> Path:
-    """Path of the compiled library, compiled now unless the cache has it.
+def fingerprint(compiler: list[str]) -> str:
+    """What tells this compiler from another or a newer one, without running it."""
+    path = shutil.which(compiler[0]) or compiler[0]
+    try:
+        about = Path(path).stat()
+    except OSError:
+        return repr(compiler)
+    return repr((compiler, path, about.st_size, about.st_mtime_ns))
 
-    The file's name holds a hash of the sources, the compiler's version and the flags, so that a stale library is
-    never loaded. It appears by an atomic rename, so that processes which compile at the same time do not meet
-    half a file.
+
+def compile_kernel(compiler: list[str], instructions: str) -> bytes:
+    """A library for an instruction set, compiled and tried now.
 
     Raises:
-        DeviceError: no compiler, or it failed, or the cache folder cannot be written.
+        HopelessError: the compiler hung, or what it made fails its self-check.
+        DeviceError: it failed, or there is no room for its temporary files.
     """
-    compiler = find_compiler()
-    folder = Path(__file__).parent
-    flags = (*FLAGS, *CAPABILITY_FLAGS.get(torch.backends.cpu.get_cpu_capability(), ()))
+    name = compiler[0]
     try:
-        version = subprocess.run(
-            [*compiler, "--version"], capture_output=True, timeout=COMPILE_TIMEOUT_S
-        ).stdout
-        digest = hashlib.sha256(repr((compiler, version, flags, sys.platform)).encode())
-        for name in SOURCES:
-            digest.update((folder / name).read_bytes())
-        library = cache_dir() / f"kernels-{digest.hexdigest()[:20]}.so"
-        if library.exists():
-            return library
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as build_dir:
-            built = Path(build_dir) / library.name
-            result = subprocess.run(
-                [*compiler, *flags, str(folder / SOURCES[0]), "-o", str(built)],
-                capture_output=True,
-                text=True,
-                timeout=COMPILE_TIMEOUT_S,
-            )
-            if result.returncode != 0 or not built.exists():
-                lines = result.stderr.strip().splitlines() or ["no message"]
+        with tempfile.TemporaryDirectory(prefix="rnnprop-kernel-") as folder:
+            output = Path(folder) / "kernel.so"
+            if (
+                shutil.disk_usage(folder).free < ROOM_BYTES
+            ):  # else the compiler's own words might find no room
+                raise _no_room(Path(folder))
+            code, said = _run(compile_command(compiler, instructions, output), Path(folder))
+            if any(line in said for line in _NO_ROOM):
+                raise _no_room(Path(folder))
+            if code != 0 or not output.is_file():
+                lines = said.strip().splitlines() or ["no message"]
                 problem = next((line for line in lines if "error" in line), lines[-1])
                 raise DeviceError(
-                    f"the fast CPU kernel could not be compiled by {compiler[0]} ({problem}); "
-                    "set CXX to another compiler"
+                    f"the fast CPU kernel could not be compiled by {name} ({problem}); set CXX to another compiler"
                 )
-            built.replace(library)
-    except subprocess.TimeoutExpired:
-        raise DeviceError(
-            f"the fast CPU kernel was not compiled by {compiler[0]} within {COMPILE_TIMEOUT_S} s; "
-            "set CXX to another compiler"
-        ) from None
+            wrong = try_in_a_process(output)
+            if wrong:
+                raise HopelessError(
+                    f"the fast CPU kernel was compiled by {name} but {wrong}; set CXX to another compiler"
+                )
+            return output.read_bytes()
     except OSError as error:
         raise DeviceError(
-            f"the fast CPU kernel could not be compiled ({error}); "
-            f"set {CACHE_DIR_VARIABLE} to a folder that can be written"
+            f"the fast CPU kernel could not be compiled ({error}); set CXX to another compiler, or TMPDIR to a folder "
+            "that can be written"
         ) from error
-    return library
 
 
-def openmp_entry() -> ctypes.c_void_p:
-    """Address of GOMP_parallel in the OpenMP runtime that PyTorch has loaded, or null.
+def _no_room(folder: Path) -> DeviceError:
+    free = shutil.disk_usage(folder).free
+    return DeviceError(
+        f"the fast CPU kernel could not be compiled: no room in {folder.parent}, where {free:,} bytes are free; make "
+        "room there, or set TMPDIR to another folder"
+    )
 
-    Wheels of PyTorch bundle their own libgomp. Were ours linked with the system's, two pools of threads would
-    spin against each other; a symbol looked up through libtorch_cpu comes from PyTorch's own.
-    """
+
+def say(line: str) -> None:
+    """One line on stderr: the caller waits, and there may be nobody else who could tell why."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+        print(f"rnnprop: {line}", file=sys.stderr, flush=True)
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Exit code and output of a command that, with all its children, is ended after `COMPILE_TIMEOUT_S`."""
+    log = folder / "output.txt"  # a file: a pipe would be held open by children that outlive the compiler
+    environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            process_group=0,
+        )
     try:
-        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-        return ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p)
-    except (OSError, AttributeError):
-        return ctypes.c_void_p(None)
+        try:
+            code = process.wait(min(TOLD_AFTER_S, COMPILE_TIMEOUT_S))
+        except subprocess.TimeoutExpired:
+            say(
+                f"{command[0]} is compiling the fast CPU kernel, once for this kind of machine; it is given "
+                f"{COMPILE_TIMEOUT_S:.0f} s (RNNPROP_KERNEL=reference does without)"
+            )
+            code = process.wait(max(0.0, COMPILE_TIMEOUT_S - TOLD_AFTER_S))
+    except subprocess.TimeoutExpired:
+        raise HopelessError(
+            f"the fast CPU kernel was not compiled by {command[0]} within {COMPILE_TIMEOUT_S:.0f} s; "
+            "set CXX to another compiler"
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return code, log.read_bytes().decode(errors="replace")

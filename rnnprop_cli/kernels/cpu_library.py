@@ -1,53 +1,62 @@
-"""The compiled C++ library and how its functions are called."""
+"""The compiled C++ library of this process, and how its functions are called."""
 
 import ctypes
 from functools import cache
-from typing import Final
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from rnnprop_cli.errors import DeviceError, RunError
 from rnnprop_cli.kernels.base import Network
-from rnnprop_cli.kernels.compiler import compile_library, openmp_entry
-
-POINTER: Final = ctypes.c_void_p
-INT32: Final = ctypes.c_int32
-INT64: Final = ctypes.c_int64
-FLOAT: Final = ctypes.c_float
+from rnnprop_cli.kernels.cpu_interface import INT32
+from rnnprop_cli.kernels.obtain import LoadedKernel, obtain_kernel
 
 
-class RelativeStep(ctypes.Structure):
-    """`RelativeStep` of cpu_step.h, field by field."""
+def loaded_kernel() -> LoadedKernel:
+    """The compiled kernel and where it came from.
 
-    _fields_ = (
-        *((name, POINTER) for name in ("grads", "m", "v", "features", "params", "rate")),
-        ("coordinates", INT64),
-        *((name, FLOAT) for name in ("rest1", "beta2", "rest2", "correct1", "correct2", "eps")),
-    )
+    It is looked for once a process, also where it cannot be had: what a run computes with must not change amid it.
+
+    Raises:
+        DeviceError: it cannot be had.
+    """
+    found = kernel_of_this_process()
+    if isinstance(found, str):
+        raise DeviceError(found)
+    return found
+
+
+def load_library() -> ctypes.CDLL:
+    """The library, its functions declared.
+
+    Raises:
+        DeviceError: it cannot be had.
+    """
+    return loaded_kernel().library
 
 
 @cache
-def load_library() -> ctypes.CDLL:
-    """The compiled library with its functions declared (once a process).
-
-    Raises:
-        DeviceError: it cannot be compiled or loaded.
-    """
-    path = compile_library()
+def kernel_of_this_process() -> LoadedKernel | str:
     try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise DeviceError(f"the fast CPU kernel could not be loaded ({error}); remove {path}") from error
-    library.rnnprop_use_openmp.argtypes = [POINTER]
-    library.rnnprop_use_openmp.restype = None
-    library.rnnprop_step.argtypes = [POINTER, INT64, INT32, *[POINTER] * 7, ctypes.POINTER(RelativeStep)]
-    library.rnnprop_window_gradient.argtypes = [POINTER, INT32, INT64, INT32, *[POINTER] * 6]
-    library.rnnprop_mlp_gradient.argtypes = [
-        *[INT64] * 3, INT32, POINTER, INT32, INT32, *[POINTER] * 3, FLOAT, FLOAT, *[POINTER] * 3
-    ]  # fmt: skip
-    library.rnnprop_rule_step.argtypes = [INT32, INT64, INT64, INT32, *[POINTER] * 6]
-    library.rnnprop_use_openmp(openmp_entry())
-    return library
+        found = obtain_kernel()
+    except DeviceError as error:
+        return str(error)
+    found.library.rnnprop_use_openmp(openmp_entry())
+    return found
+
+
+def openmp_entry() -> ctypes.c_void_p:
+    """Address of GOMP_parallel in the OpenMP runtime that PyTorch has loaded, or null.
+
+    Wheels of PyTorch bundle their own libgomp. Were ours linked with the system's, two pools of threads would
+    spin against each other; a symbol looked up through libtorch_cpu comes from PyTorch's own.
+    """
+    try:
+        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        return ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p)
+    except (OSError, AttributeError):
+        return ctypes.c_void_p(None)
 
 
 def sizes(network: Network) -> ctypes.Array[ctypes.c_int32]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.base import Hidden, Network, Perceptron, RelativeInputs
-from rnnprop_cli.kernels.cpu_library import INT64, RelativeStep, check, load_library, pointers, sizes
+from rnnprop_cli.kernels.cpu_interface import INT64, RelativeStep
+from rnnprop_cli.kernels.cpu_library import check, load_library, pointers, sizes
 
 # Codes of cpu_rules.h and cpu_mlp.h, in their order.
 RULES: Final = (

@@ -27,15 +27,16 @@ def select_kernel(name: KernelName, device: torch.device, dtype: torch.dtype) ->
     try:
         if name == "auto" and device.type not in ("cpu", "cuda"):
             raise DeviceError(f"there is no fast kernel for {device.type}")
-        kernel = _fast_kernel(device.type if name == "auto" else name, device, dtype)
+        kernel, detail = _fast_kernel(device.type if name == "auto" else name, device, dtype)
     except DeviceError as error:
         if name != "auto":
             raise
         return ReferenceKernel(), f"kernel: reference (slower), because {error}"
-    return kernel, f"kernel: {kernel.name}, {'the fast one here' if name == 'auto' else 'as asked'}"
+    return kernel, f"kernel: {kernel.name}{detail}, {'the fast one here' if name == 'auto' else 'as asked'}"
 
 
-def _fast_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+def _fast_kernel(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Kernel, str]:
+    """The body and, in brackets, what else there is to say of it."""
     if device.type != name:
         raise DeviceError(
             f"kernel {name!r} cannot work on {device.type}; use --device {name} or kernel 'auto'"
@@ -48,12 +49,14 @@ def _fast_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     # Imported here: choosing one body must not need what the other is made of.
     if name == "cpu":
         from rnnprop_cli.kernels.cpu import CpuKernel
+        from rnnprop_cli.kernels.cpu_library import loaded_kernel
 
-        return CpuKernel()
+        about = loaded_kernel()
+        return CpuKernel(), f" ({about.instructions}, {about.origin})"
     if not torch.cuda.is_available():
         raise DeviceError(
             "kernel 'cuda' needs a CUDA device and PyTorch sees none; use --device cpu or kernel 'auto'"
         )
     from rnnprop_cli.kernels.cuda import CudaKernel
 
-    return CudaKernel()
+    return CudaKernel(), ""

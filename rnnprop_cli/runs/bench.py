@@ -22,7 +22,7 @@ from rnnprop_cli.plan.count import MAX_CELLS, count_cells
 from rnnprop_cli.plan.lanes import lanes
 from rnnprop_cli.records import CellResult
 from rnnprop_cli.runs.cell_facts import CellFacts
-from rnnprop_cli.runs.environment import experiment_facts, identity_facts
+from rnnprop_cli.runs.environment import experiment_facts, identity_facts, settle_kernel
 from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
 from rnnprop_cli.runs.lane_runs import LaneRun, Results, Task, lane_rounds
 from rnnprop_cli.runs.observer import (
@@ -86,12 +86,16 @@ def run_bench(
     """
     cells = count_cells(spec, only, max_cells)
     chosen = lanes(spec, only)
+    wanted = engine.kernel
+    engine, kernel_notice = settle_kernel(engine, spec.dtype)
     environment = identity_facts(engine, spec.dtype)
     cell_facts = CellFacts.gather(chosen, engine, environment, database)
     facts = experiment_facts("bench", spec.name, spec, spec_toml, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
         experiment_id = writer.begin_experiment(facts, fresh=fresh)
         known = parse_weights_events(reader.events(experiment_id))
+        if wanted == "auto" and engine.kernel == "reference":
+            observe(Notice(kernel_notice))
         for name, found in cell_facts.weights.items():
             observe(Notice(f"weights {name}: {found.source}"))
             if found.tensors_sha256 not in known:

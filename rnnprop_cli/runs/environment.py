@@ -5,12 +5,14 @@ import platform
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from rnnprop_cli import __version__
-from rnnprop_cli.execute.device import DTYPES, Engine
+from rnnprop_cli.execute.device import DTYPES, Engine, KernelName
+from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import ExperimentFacts, Kind
@@ -21,17 +23,34 @@ NUMERICS_VERSION: Final = 3
 _PACKAGES: Final = ("torch", "numpy", "rnnprop")
 
 
+def settle_kernel(engine: Engine, dtype: str) -> tuple[Engine, str]:
+    """The engine with the body that "auto" finds here by its name, so that no worker finds another one; and one line
+    that says which it is and why.
+
+    Raises:
+        DeviceError: a body was asked for by name and cannot be had.
+    """
+    kernel, reason = select_kernel(engine.kernel, engine.torch_device, DTYPES[dtype])
+    return replace(engine, kernel=cast(KernelName, kernel.name)), reason
+
+
 def identity_facts(engine: Engine, dtype: str) -> dict[str, str | int]:
-    """What the bits of a result depend on besides the spec and the data."""
-    kernel, _ = select_kernel(engine.kernel, engine.torch_device, DTYPES[dtype])
-    return {
+    """What the bits of a result depend on besides the spec and the data.
+
+    Of the compiled kernel that is the instruction set, which PyTorch's own loops depend on as well, and the version of
+    its sources, which `NUMERICS_VERSION` counts; not whether it came from a wheel, a cache or a compiler.
+    """
+    facts: dict[str, str | int] = {
         "device": engine.device,
         "threads": engine.threads,
         "dtype": dtype,
-        "kernel": kernel.name,  # the body that was found: bodies differ in the last bits
+        "kernel": settle_kernel(engine, dtype)[0].kernel,  # bodies differ in the last bits
         "torch": version("torch"),
         "numerics": NUMERICS_VERSION,
     }
+    if engine.device == "cpu":
+        facts["instructions"] = host_instructions()
+    return facts
 
 
 def experiment_facts(

@@ -1,13 +1,16 @@
 """Random problems for the kernels, and the reference's answer to them in float64."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.cpu_library import kernel_of_this_process
+from rnnprop_cli.kernels.kept import CACHE_DIR_VARIABLE
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 RNNPROP = Network()
@@ -83,3 +86,12 @@ def relative_error() -> Callable[[Tensor, Tensor], float]:
 @pytest.fixture(params=[RNNPROP, DM], ids=["rnnprop", "dm"])
 def network(request: pytest.FixtureRequest) -> Network:
     return request.param
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache folder, and a process that has not looked for a kernel yet."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+    kernel_of_this_process.cache_clear()
+    yield tmp_path / "cache"
+    kernel_of_this_process.cache_clear()

@@ -6,9 +6,8 @@ import torch
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Network
-from rnnprop_cli.kernels.compiler import openmp_entry
 from rnnprop_cli.kernels.cpu import CpuKernel
-from rnnprop_cli.kernels.cpu_library import load_library
+from rnnprop_cli.kernels.cpu_library import load_library, openmp_entry
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 # What meta-training needs in float32; rounding alone leaves about 2e-7.
