@@ -24,6 +24,9 @@ from rnnprop_cli.errors import DeviceError
 CACHE_DIR_VARIABLE: Final = "RNNPROP_CACHE_DIR"
 SOURCES: Final = (
     "cpu.cpp",
+    "cpu_conv.h",
+    "cpu_conv_plan.h",
+    "cpu_conv_tiles.h",
     "cpu_layers.h",
     "cpu_mlp.h",
     "cpu_rules.h",

@@ -41,5 +41,5 @@ def build_optimizee(
     if isinstance(spec, MLPSpec | ConvSpec):
         assert dataset is not None, f"{spec.kind} needs its dataset"
         images = ImageMinibatches(dataset, seeds, minibatch, device, dtype)
-        return MLP(spec, images, passes) if isinstance(spec, MLPSpec) else Conv(spec, images)
+        return MLP(spec, images, passes) if isinstance(spec, MLPSpec) else Conv(spec, images, passes)
     return Quadratic(spec.dimension, seeds, dtype, device)
