@@ -171,6 +171,19 @@ class ConvNet(NamedTuple):
         return sum(torch.Size(shape).numel() for shape in self.shapes())
 
 
+class Recurrence(NamedTuple):
+    """Shape of a batch of LSTMs that predict (`optimizees/lstm.py` defines their loss)."""
+
+    hidden: int
+    layers: int
+
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        gates = 4 * self.hidden
+        return gates * (self.hidden + 2 + (self.layers - 1) * (2 * self.hidden + 1)) + self.hidden + 1
+
+
 class FusedPasses(Protocol):
     """Work around the network that a body of `Kernel` can do in one pass over memory instead of many.
 
@@ -228,6 +241,18 @@ class FusedPasses(Protocol):
 
     def conv_logits(self, net: ConvNet, images_SMD: Tensor, params_CP: Tensor) -> Tensor | None:
         """Scores [C, M, O]; None where this does not pay."""
+        ...
+
+    def lstm_gradient(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """[C] mean squared error and its gradient [C, P]; None where this does not pay."""
+        ...
+
+    def lstm_loss(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> Tensor | None:
+        """The loss alone, [C]; None where this does not pay."""
         ...
 
     def rule_step(

@@ -28,6 +28,7 @@ SOURCES: Final = (
     "cpu_conv_plan.h",
     "cpu_conv_tiles.h",
     "cpu_layers.h",
+    "cpu_lstm.h",
     "cpu_mlp.h",
     "cpu_rules.h",
     "cpu_simd.h",

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "cpu_conv.h"
+#include "cpu_lstm.h"
 #include "cpu_mlp.h"
 #include "cpu_rules.h"
 #include "cpu_step.h"
@@ -124,6 +125,15 @@ int rnnprop_conv(int64_t cells, int64_t seeds, int64_t examples, int32_t layers,
         losses[cell] = float(loss);
     }
     return 0;
+} catch (const std::bad_alloc&) {
+    return 1;
+}
+
+int rnnprop_lstm(int64_t cells, int64_t seeds, int64_t examples, int32_t length, int32_t layers, int32_t hidden,
+                 int32_t threads, const float* sequences, const float* targets, const float* params, float* losses,
+                 float* grads) try {
+    const LSTMInputs in{cells, seeds, examples, length, layers, hidden, sequences, targets, params, losses, grads};
+    return !parallel_for(cells, threads, [&] { return std::make_unique<LSTMWorker>(in); });
 } catch (const std::bad_alloc&) {
     return 1;
 }

@@ -16,7 +16,8 @@ namespace rnnprop {
 constexpr int CHANNELS = 16;  // of a block
 constexpr int REGISTERS = CHANNELS / LANES;
 constexpr int SIDE = 3, TAPS = SIDE * SIDE;  // of a filter
-constexpr int PIXEL_TILE = ROW_TILE / REGISTERS < CHANNELS ? ROW_TILE / REGISTERS : CHANNELS;
+// Pixels at a time: their sums fit the registers beside an operand.
+constexpr int PIXEL_TILE = LANES == 16 ? 16 : LANES == 8 ? 6 : 3;
 constexpr int IMAGE_TILE = 4;  // images at a time in a fully connected layer, whose weights are more than a cache holds
 
 // A picture of some layer, or its gradient.

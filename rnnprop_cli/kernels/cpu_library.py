@@ -46,6 +46,7 @@ def load_library() -> ctypes.CDLL:
         *[INT64] * 3, INT32, POINTER, INT32, INT32, *[POINTER] * 3, FLOAT, FLOAT, *[POINTER] * 3
     ]  # fmt: skip
     library.rnnprop_conv.argtypes = [*[INT64] * 3, INT32, *[POINTER] * 3, INT32, *[POINTER] * 6]
+    library.rnnprop_lstm.argtypes = [*[INT64] * 3, *[INT32] * 4, *[POINTER] * 5]
     library.rnnprop_rule_step.argtypes = [INT32, INT64, INT64, INT32, *[POINTER] * 6]
     library.rnnprop_use_openmp(openmp_entry())
     return library

@@ -1,6 +1,6 @@
-"""Gradients of optimizees with inputs of their own by the CPU body: convolutional networks.
+"""Gradients of optimizees with inputs of their own by the CPU body: convolutional networks, LSTMs.
 
-Shape legend: S seeds, C cells, P coordinates, M minibatch, D numbers of an input, O classes.
+Shape legend: S seeds, C cells, P coordinates, M minibatch, D numbers of an input, T points in time, O classes.
 """
 
 import math
@@ -9,12 +9,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import ConvNet
+from rnnprop_cli.kernels.base import ConvNet, Recurrence
 from rnnprop_cli.kernels.cpu_library import INT32, INT64, check, load_library, pointers
 
 CONV_LETTERS: Final = "cpf"  # in the order of ConvKind in cpu_conv_plan.h
 # Channels lie in blocks of this size; only the last layer may be of another width.
 CHANNEL_BLOCK: Final = 16
+# Wider LSTMs are better off with a library's matrix products.
+WIDEST_LSTM: Final = 64
 
 
 class NetworkPasses:
@@ -85,3 +87,52 @@ class NetworkPasses:
             )
         )
         return True
+
+    def lstm_gradient(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`."""
+        grads_CP = torch.empty_like(params_CP)
+        loss_C = self._lstm(recurrence, sequences_SMT, targets_SM, params_CP, grads_CP)
+        return None if loss_C is None else (loss_C, grads_CP)
+
+    def lstm_loss(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> Tensor | None:
+        """See `FusedPasses`."""
+        return self._lstm(recurrence, sequences_SMT, targets_SM, params_CP, None)
+
+    def _lstm(
+        self,
+        recurrence: Recurrence,
+        sequences_SMT: Tensor,
+        targets_SM: Tensor,
+        params_CP: Tensor,
+        grads_CP: Tensor | None,
+    ) -> Tensor | None:
+        if recurrence.hidden > WIDEST_LSTM or not self.fits(params_CP):
+            return None
+        n_cells, n_coordinates = params_CP.shape
+        n_seeds, n_sequences, length = sequences_SMT.shape
+        if n_coordinates != recurrence.n_coordinates or n_cells % n_seeds:
+            raise ValueError(
+                f"{tuple(params_CP.shape)} params and {tuple(sequences_SMT.shape)} sequences for {recurrence}"
+            )
+        if targets_SM.shape != (n_seeds, n_sequences):
+            raise ValueError(f"targets {tuple(targets_SM.shape)} for sequences {tuple(sequences_SMT.shape)}")
+        inputs = [tensor.to(torch.float32).contiguous() for tensor in (sequences_SMT, targets_SM)]
+        loss_C = params_CP.new_empty(n_cells)
+        check(
+            self._library.rnnprop_lstm(
+                n_cells,
+                n_seeds,
+                n_sequences,
+                length,
+                recurrence.layers,
+                recurrence.hidden,
+                torch.get_num_threads(),
+                *pointers(*inputs, params_CP, loss_C),
+                None if grads_CP is None else grads_CP.data_ptr(),
+            )
+        )
+        return loss_C

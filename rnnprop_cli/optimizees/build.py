@@ -37,7 +37,7 @@ def build_optimizee(
     """
     if isinstance(spec, LSTMSpec):
         sines = SineMinibatches(seeds, minibatch, spec.noise, spec.length, device, dtype)
-        return LSTM(spec, sines)
+        return LSTM(spec, sines, passes)
     if isinstance(spec, MLPSpec | ConvSpec):
         assert dataset is not None, f"{spec.kind} needs its dataset"
         images = ImageMinibatches(dataset, seeds, minibatch, device, dtype)

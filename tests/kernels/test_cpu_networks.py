@@ -1,4 +1,4 @@
-"""Gradients of convolutional networks by the C++ body agree with PyTorch's, cell by cell and bit by bit."""
+"""Gradients of convolutional networks and LSTMs by the C++ body agree with PyTorch's, cell by cell and bit by bit."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ from torch import Tensor
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import ConvNet
+from rnnprop_cli.kernels.base import ConvNet, Recurrence
 from rnnprop_cli.kernels.cpu import CpuKernel
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.optimizees.conv import Conv
-from rnnprop_cli.spec.optimizees import ConvSpec
+from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec
 
 CPU, F32, F64 = torch.device("cpu"), torch.float32, torch.float64
 SEEDS = (1, 2)
@@ -88,10 +88,11 @@ def bits(optimizee: Optimizee, params_CP: Tensor) -> tuple[Tensor, ...]:
     return *optimizee.loss_and_grad(params_CP, 1), optimizee.loss(params_CP, 1), heldout.loss_C
 
 
-def theta(optimizee: Optimizee) -> Tensor:
+def theta(optimizee: Optimizee, spread: float = 0.05) -> Tensor:
     """theta_0 of every cell, each moved a little."""
     params_CP = optimizee.init_params().repeat_interleave(PER_SEED, dim=0)
-    return params_CP + 0.05 * torch.randn(params_CP.shape, generator=torch.Generator().manual_seed(9))
+    generator = torch.Generator().manual_seed(9)
+    return params_CP + spread * torch.randn(params_CP.shape, generator=generator).to(params_CP)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -114,9 +115,66 @@ def test_a_cell_has_the_same_bits_in_any_company_and_on_any_number_of_threads(
         torch.set_num_threads(before)
 
 
+def build_lstm(
+    spec: LSTMSpec, minibatch: int, kernel: CpuKernel | None, dtype: torch.dtype = F32
+) -> Optimizee:
+    passes = None if kernel is None else kernel.passes
+    return build_optimizee(spec, None, SEEDS, minibatch, dtype, CPU, passes)
+
+
+@pytest.mark.parametrize("minibatch", [1, 16, 37])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LSTMSpec(),
+        LSTMSpec(layers=2),
+        LSTMSpec(layers=3, hidden=7, length=4),
+        LSTMSpec(hidden=1, length=1),
+        LSTMSpec(hidden=65),  # too wide: the plain path
+    ],
+    ids=lambda spec: f"{spec.layers}x{spec.hidden}",
+)
+def test_gradient_of_an_lstm_is_that_of_pytorch(kernel: CpuKernel, spec: LSTMSpec, minibatch: int) -> None:
+    plain, fast = build_lstm(spec, minibatch, None, F64), build_lstm(spec, minibatch, kernel)
+    params_CP = theta(plain, 0.3).float()
+    loss_C, grad_CP = plain.loss_and_grad(params_CP.double(), 2)
+    fast_loss_C, fast_grad_CP = fast.loss_and_grad(params_CP, 2)
+    # float32 rounding through up to ten points in time
+    torch.testing.assert_close(fast_loss_C.double(), loss_C, rtol=1e-5, atol=1e-6)
+    assert torch.equal(fast.loss(params_CP, 2), fast_loss_C)
+    for cell in range(len(params_CP)):
+        assert (fast_grad_CP[cell] - grad_CP[cell]).norm() < 2e-5 * grad_CP[cell].norm()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_lstm_has_the_same_bits_in_any_company_and_on_any_number_of_threads(
+    kernel: CpuKernel, threads: int
+) -> None:
+    together = build_lstm(LSTMSpec(layers=2), MINIBATCH, kernel)
+    params_CP = theta(together)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        loss_C, grad_CP = together.loss_and_grad(params_CP, 1)
+        torch.set_num_threads(threads)
+        for company in (list(range(6)), [2, 4]):
+            found_loss_C, found_grad_CP = together.loss_and_grad(params_CP[company], 1)
+            assert torch.equal(found_loss_C, loss_C[company])
+            assert torch.equal(found_grad_CP, grad_CP[company])
+    finally:
+        torch.set_num_threads(before)
+
+
+NETWORKS = {
+    "conv": lambda kernel: build("c-c-p-f", "odd", kernel),
+    "lstm": lambda kernel: build_lstm(LSTMSpec(), MINIBATCH, kernel),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_diverged_cell_changes_no_bit_of_its_neighbours(kernel: CpuKernel, bad: float) -> None:
-    fast = build("c-c-p-f", "odd", kernel)
+def test_a_diverged_cell_changes_no_bit_of_its_neighbours(kernel: CpuKernel, name: str, bad: float) -> None:
+    fast = NETWORKS[name](kernel)
     params_CP = theta(fast)
     loss_C, grad_CP = fast.loss_and_grad(params_CP, 0)
     params_CP[1] = bad
@@ -160,3 +218,14 @@ def test_only_what_the_pass_can_take_goes_to_it(kernel: CpuKernel) -> None:
     whole = ConvNet((1, 4, 4), (("c", 16), ("f", 10)))
     with pytest.raises(ValueError, match="params and"):
         kernel.passes.conv_logits(whole, images, torch.zeros(1, 5))
+    with pytest.raises(ValueError, match="targets"):
+        kernel.passes.conv_gradient(
+            whole, images, torch.zeros(1, 3).long(), torch.zeros(1, whole.n_coordinates)
+        )
+    small = Recurrence(4, 1)
+    with pytest.raises(ValueError, match="params and"):
+        kernel.passes.lstm_loss(small, torch.zeros(1, 2, 3), torch.zeros(1, 2), torch.zeros(1, 5))
+    with pytest.raises(ValueError, match="targets"):
+        kernel.passes.lstm_loss(
+            small, torch.zeros(1, 2, 3), torch.zeros(1, 3), torch.zeros(1, small.n_coordinates)
+        )
