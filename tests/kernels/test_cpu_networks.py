@@ -1,5 +1,10 @@
 """Gradients of convolutional networks and LSTMs by the C++ body agree with PyTorch's, cell by cell and bit by bit."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -229,3 +234,15 @@ def test_only_what_the_pass_can_take_goes_to_it(kernel: CpuKernel) -> None:
         kernel.passes.lstm_loss(
             small, torch.zeros(1, 2, 3), torch.zeros(1, 3), torch.zeros(1, small.n_coordinates)
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_narrower_instruction_sets_pass_these_tests_too(tmp_path: Path, capability: str) -> None:
+    """In a process of its own, because the capability is read when PyTorch starts."""
+    if capability == "avx2" and torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        pytest.skip("this processor has no AVX2")
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "RNNPROP_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", __file__, "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
