@@ -29,7 +29,8 @@ if DRY_RUN:
 
 import torch  # noqa: E402
 from gpu_tables import tables  # noqa: E402
-from matrix import OPTIMIZERS, BatchedMatrix, LoopedCells  # noqa: E402
+from matrix import OPTIMIZERS  # noqa: E402
+from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
 
@@ -156,8 +157,8 @@ class Suite:
         spec, make = OPTIMIZERS["adam"]
         engine = Engine(device.type, torch.get_num_threads(), None, "reference")
         seeds, rates, steps = (2, 2, 3) if self.dry_run else (8, 14, 100)
-        batched = BatchedMatrix(spec, seeds, rates, steps, engine, self.dataset)
-        looped = LoopedCells(make, 1 if self.dry_run else 4, steps, self.dataset, device)
+        batched = BatchedMatrix(MLPSpec(), spec, seeds, rates, steps, engine, self.dataset)
+        looped = LoopedCells(MLPSpec(), make, 1 if self.dry_run else 4, steps, self.dataset, device)
         clock.add("matrix, batched", batched)
         clock.add("matrix, loop", looped)
         started, rounds = time.monotonic(), 0

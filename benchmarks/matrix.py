@@ -1,35 +1,28 @@
-"""Cells per hour of a benchmark matrix: our batched executor against a loop over torch.optim.
+"""A step of a cell in a benchmark matrix, of every kind of optimizee: our batches against a loop over torch.optim.
 
-8 seeds x 14 learning rates of Adam on the base MLP for 100 steps. The loop takes one cell after the other with autograd
-and torch.optim.Adam, its images gathered from memory as ours are. Compared are the steps alone, and the whole with the
-final loss over the minibatches met and the held-out loss (which the loop computes without a graph).
+8 seeds x 14 learning rates. The loop takes one cell after the other with torch.nn, autograd and torch.optim, its data
+drawn as ours are. Compared are the steps alone. The floor is the arithmetic of the products (each weight once forward
+and twice backward) at the rate of the library's large matrix product in the same run.
 
-    python benchmarks/matrix.py --rounds 3
-    python benchmarks/matrix.py --optimizer momentum --json
+    python benchmarks/matrix.py
+    python benchmarks/matrix.py --only mlp lstm --rounds 5 --optimizer momentum --json
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable
+from typing import Any
 
 import torch
-from measuring import Timings, conditions, mnist
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from matrix_work import MINIBATCH, BatchedMatrix, LoopedCells, MakeOptimizer
+from measuring import Timings, conditions, images
 
 from rnnprop_cli.data.datasets import Dataset
-from rnnprop_cli.data.minibatches import ImageMinibatches
-from rnnprop_cli.execute import bench
-from rnnprop_cli.execute.bench import BatchDone, BatchJob, run_batch
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.numerics.layout import Layout
-from rnnprop_cli.plan.cells import CellBatch, Problem
-from rnnprop_cli.plan.tuning import grid_rate
-from rnnprop_cli.spec.optimizees import MLPSpec
+from rnnprop_cli.plan.cost import multiplications
+from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec, QuadraticSpec, dataset_of
 from rnnprop_cli.spec.optimizers import AdamSpec, ClassicalSpec, MomentumSpec, RMSpropSpec
 
-OPTIMIZERS: dict[str, tuple[ClassicalSpec, Callable[[list[Tensor], float], torch.optim.Optimizer]]] = {
+OPTIMIZERS: dict[str, tuple[ClassicalSpec, MakeOptimizer]] = {
     "adam": (AdamSpec(), lambda params, lr: torch.optim.Adam(params, lr)),
     "momentum": (MomentumSpec(), lambda params, lr: torch.optim.SGD(params, lr, momentum=0.9)),
     "rmsprop": (
@@ -37,139 +30,104 @@ OPTIMIZERS: dict[str, tuple[ClassicalSpec, Callable[[list[Tensor], float], torch
         lambda params, lr: torch.optim.RMSprop(params, lr),
     ),
 }
-LAYOUT = Layout([(784, 20), (20,), (20, 10), (10,)], [784, 784, 20, 20])
+DEEP = "c-c-p-c-c-p-f-f"
+# What is measured, and how many steps of it a round takes: all kinds together about two minutes on two cores.
+KINDS: dict[str, tuple[OptimizeeSpec, int]] = {
+    "mlp": (MLPSpec(), 100),
+    "mlp, 5 layers": (MLPSpec(depth=5), 50),
+    "conv c-c-p-f, mnist": (ConvSpec(), 4),
+    f"conv {DEEP}, mnist": (ConvSpec(layout=DEEP), 2),
+    "conv c-c-p-f, cifar10": (ConvSpec(dataset="cifar10"), 2),
+    f"conv {DEEP}, cifar10": (ConvSpec(layout=DEEP, dataset="cifar10"), 2),
+    "lstm": (LSTMSpec(), 50),
+    "lstm, 2 layers": (LSTMSpec(layers=2), 20),
+    "quadratic": (QuadraticSpec(), 100),
+}
+LOOP_STEPS = 10  # at least; a loop's single steps are short
 
 
-class BatchedMatrix:
-    """The whole matrix by `run_batch`; remembers when the steps were done."""
-
-    def __init__(
-        self, spec: ClassicalSpec, seeds: int, rates: int, steps: int, engine: Engine, dataset: Dataset
-    ) -> None:
-        learning_rates = tuple(grid_rate(k) for k in range(4, 4 + rates))
-        problem = Problem(MLPSpec(), steps, 128, "float32")
-        batch = CellBatch(problem, spec, learning_rates, tuple(range(seeds)), "tuning")
-        self.job = BatchJob(batch, tuple(str(cell) for cell in range(len(batch))), None, engine, 1000)
-        bench._dataset = lambda name, data_dir: dataset  # type: ignore[assignment]
-        self.cells = len(batch)
-        self.steps_s: list[float] = []
-
-    def __call__(self) -> None:
-        start = time.perf_counter()
-        steps_done = start
-        for event in run_batch(self.job):
-            if not isinstance(event, BatchDone):
-                steps_done = time.perf_counter()
-        self.steps_s.append(steps_done - start)
+def floor_s(spec: OptimizeeSpec, flops: float) -> float:
+    """Seconds that the products of a cell and step take at a rate."""
+    examples = 1 if isinstance(spec, QuadraticSpec) else MINIBATCH
+    return 2 * 3 * examples * multiplications(spec) / flops
 
 
-class LoopedCells:
-    """A few cells, one after the other, as one writes it in PyTorch."""
-
-    def __init__(
-        self,
-        make: Callable[[list[Tensor], float], torch.optim.Optimizer],
-        cells: int,
-        steps: int,
-        dataset: Dataset,
-        device: torch.device,
-    ) -> None:
-        self.make, self.cells, self.steps, self.dataset, self.device = make, cells, steps, dataset, device
-        self.steps_s: list[float] = []
-
-    def __call__(self) -> None:
-        self.steps_s.append(0.0)
-        for seed in range(self.cells):
-            self._cell(seed)
-
-    def _cell(self, seed: int) -> None:
-        data = ImageMinibatches(self.dataset, [seed], 128, self.device, torch.float32)
-        theta = LAYOUT.init_params([seed], "paper", torch.float32, self.device)
-        params = [part[0].clone().requires_grad_() for part in LAYOUT.split(theta)]
-        optimizer = self.make(params, 1e-3)
-        start = time.perf_counter()
-        for step in range(self.steps):
-            optimizer.zero_grad()
-            self._loss(params, data, step).backward()
-            optimizer.step()
-        self.steps_s[-1] += time.perf_counter() - start
-        with torch.no_grad():
-            float(sum(self._loss(params, data, step) for step in range(self.steps)))
-            test = data.heldout()
-            assert test is not None
-            logits = forward(params, test.inputs_SMD[0])
-            float(cross_entropy(logits, test.targets_SM[0]))
-
-    def _loss(self, params: list[Tensor], data: ImageMinibatches, step: int) -> Tensor:
-        minibatch = data.at(step)
-        return cross_entropy(forward(params, minibatch.inputs_SMD[0]), minibatch.targets_SM[0])
-
-
-def forward(params: list[Tensor], x: Tensor) -> Tensor:
-    """Logits of the base MLP."""
-    weight_0, bias_0, weight_1, bias_1 = params
-    return torch.addmm(bias_1, torch.sigmoid(torch.addmm(bias_0, x, weight_0)), weight_1)
+def measure(
+    kind: str, args: argparse.Namespace, engine: Engine, datasets: dict[str, Dataset]
+) -> dict[str, Any]:
+    """Times of one kind, its loop, batch and the matrix product in turns."""
+    optimizee, steps = KINDS[kind]
+    steps = args.steps or steps
+    spec, make = OPTIMIZERS[args.optimizer]
+    name = dataset_of(optimizee)
+    dataset = None if name is None else datasets.setdefault(name, images(name, args.synthetic))
+    batched = BatchedMatrix(optimizee, spec, args.seeds, args.rates, steps, engine, dataset)
+    loop_steps = args.steps or max(steps, LOOP_STEPS)
+    looped = LoopedCells(optimizee, make, args.loop_cells, loop_steps, dataset, engine.torch_device)
+    timings = Timings(engine.torch_device)
+    timings.add_matrix_product()
+    timings.add("batched", batched)
+    timings.add("loop", looped)
+    timings.measure(args.rounds)
+    # the first of each was the warming up
+    seconds = {
+        "loop": min(looped.steps_s[1:]) / looped.cells / loop_steps,
+        "batched": min(batched.steps_s[1:]) / batched.cells / steps,
+    }
+    return {
+        "kind": kind,
+        "data": "none" if dataset is None else dataset.note,
+        "cells": batched.cells,
+        "us_per_cell_and_step": {who: 1e6 * s for who, s in seconds.items()},
+        "speedup_vs_loop": seconds["loop"] / seconds["batched"],
+        "ratio_to_floor": seconds["batched"] / floor_s(optimizee, timings.flops),
+        "gflops": timings.flops / 1e9,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", metavar="KIND", help="kinds whose names start so, e.g. mlp conv")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--rates", type=int, default=14)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--loop-cells", type=int, default=4, help="cells of the loop that are timed a round")
+    parser.add_argument("--steps", type=int, default=0, help="steps a round of every kind (0: by its size)")
+    parser.add_argument("--loop-cells", type=int, default=2, help="cells of the loop that are timed a round")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument("--kernel", choices=("auto", "reference", "cpu", "cuda"), default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--synthetic", action="store_true", help="do not look for MNIST")
+    parser.add_argument("--synthetic", action="store_true", help="do not look for MNIST and CIFAR-10")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    device = torch.device(args.device)
-    dataset = mnist(args.synthetic)
-    spec, make = OPTIMIZERS[args.optimizer]
-
     engine = Engine(args.device, args.threads, None, args.kernel)
-    batched = BatchedMatrix(spec, args.seeds, args.rates, args.steps, engine, dataset)
-    looped = LoopedCells(make, args.loop_cells, args.steps, dataset, device)
-    timings = Timings(device)
-    timings.add("batched", batched)
-    timings.add("loop", looped)
-    timings.measure(args.rounds)
+    kinds = [kind for kind in KINDS if not args.only or kind.startswith(tuple(args.only))]
+    if not kinds:
+        parser.error(f"no kind starts with {' or '.join(args.only)}; kinds: {'; '.join(KINDS)}")
 
-    # the first of each was the warming up
-    steps_s = {
-        "batched": min(batched.steps_s[1:]) / batched.cells,
-        "loop": min(looped.steps_s[1:]) / looped.cells,
-    }
-    whole_s = {
-        "batched": timings.best("batched") / batched.cells,
-        "loop": timings.best("loop") / looped.cells,
-    }
-    result = {
-        **conditions(device),
-        "data": dataset.note,
-        "optimizer": args.optimizer,
-        "cells": batched.cells,
-        "us_per_cell_and_step": {name: 1e6 * s / args.steps for name, s in steps_s.items()},
-        "cells_per_hour": {name: 3600 / s for name, s in whole_s.items()},
-        "speedup_vs_loop": steps_s["loop"] / steps_s["batched"],
-        "speedup_vs_loop_whole": whole_s["loop"] / whole_s["batched"],
-    }
+    about = conditions(engine.torch_device)
+    if not args.json:
+        print(
+            f"{args.seeds} seeds x {args.rates} rates of {args.optimizer}, {args.threads} threads, "
+            f"{about['cpu_capability']}, load {about['load_average']}"
+        )
+        print(
+            f"{'us a cell and step':34}{'loop':>10}{'batched':>10}{'times as fast':>15}{'of the floor':>14}"
+        )
+    datasets: dict[str, Dataset] = {}
+    rows = []
+    for kind in kinds:
+        row = measure(kind, args, engine, datasets)
+        rows.append(row)
+        if not args.json:
+            loop, batched = (row["us_per_cell_and_step"][who] for who in ("loop", "batched"))
+            print(
+                f"{kind:34}{loop:10.1f}{batched:10.1f}{row['speedup_vs_loop']:15.1f}{row['ratio_to_floor']:14.2f}",
+                flush=True,
+            )
     if args.json:
-        print(json.dumps(result))
-        return
-    print(
-        f"{batched.cells} cells of {args.steps} steps with {args.optimizer}, {args.threads} threads, {dataset.note}"
-    )
-    print(f"{'':10}{'us a cell and step':>20}{'cells an hour, whole':>22}")
-    for name in whole_s:
-        rate = result["cells_per_hour"][name]
-        print(f"{name:10}{result['us_per_cell_and_step'][name]:20.1f}{rate:22,.0f}")
-    print(
-        f"steps {result['speedup_vs_loop']:.1f} times as fast, whole {result['speedup_vs_loop_whole']:.1f} times"
-    )
+        print(json.dumps({**about, "optimizer": args.optimizer, "kinds": rows}))
 
 
 if __name__ == "__main__":

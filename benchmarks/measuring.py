@@ -19,6 +19,7 @@ from rnnprop_cli.data.datasets import Dataset, load_dataset
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import PeakMemory
 from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.plan.size import IMAGE_SHAPES
 
 MATRIX_SIZE = 1536
 
@@ -83,20 +84,27 @@ def floor_flops(network: Network, coordinates: int, steps: int) -> float:
 
 
 def mnist(synthetic: bool = False) -> Dataset:
-    """MNIST where it is found (RNNPROP_DATA_DIR), else noise of its shape with a third of the pixels blank."""
+    """MNIST where it is found, else noise; see `images`."""
+    return images("mnist", synthetic)
+
+
+def images(name: str, synthetic: bool = False) -> Dataset:
+    """A dataset where it is found (RNNPROP_DATA_DIR), else noise of its shape with a third of the pixels blank."""
     if not synthetic:
         try:
-            return load_dataset("mnist")
+            return load_dataset(name)
         except DataError:
             pass
     generator = torch.Generator().manual_seed(0)
     n_train, n_test = 20_000, 2_000
-    images = torch.randint(0, 256, (n_train + n_test, 1, 28, 28), generator=generator, dtype=torch.uint8)
-    blank = torch.rand(28, 28, generator=generator) < 1 / 3
-    images[:, 0, blank] = 0
+    channels, height, width = IMAGE_SHAPES[name]
+    shape = (n_train + n_test, channels, height, width)
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    blank = torch.rand(height, width, generator=generator) < 1 / 3
+    images[:, :, blank] = 0
     labels = torch.randint(0, 10, (n_train + n_test,), generator=generator)
     return Dataset(
-        "mnist",
+        name,
         images[:n_train],
         labels[:n_train],
         images[n_train:],

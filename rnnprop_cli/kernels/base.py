@@ -8,10 +8,12 @@ coordinates are the lanes of a SIMD register, the threads of a warp, and the col
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+FILTER: Final = 3  # height and width of a convolution
 
 
 class Hidden(NamedTuple):
@@ -141,6 +143,47 @@ class Perceptron(NamedTuple):
     shift: float
 
 
+class ConvNet(NamedTuple):
+    """Shape of a batch of convolutional networks (`optimizees/conv.py` defines their loss)."""
+
+    picture: tuple[int, int, int]  # channels, height, width
+    layers: tuple[tuple[str, int], ...]  # letter of the layout, and channels or features; 0 for a max-pool
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of weight and bias of every layer that has them, in the order in which the flat vector holds them."""
+        channels, height, width = self.picture
+        features = 0
+        shapes: list[tuple[int, ...]] = []
+        for letter, size in self.layers:
+            if letter == "c":
+                shapes += [(size, channels, FILTER, FILTER), (size,)]
+                channels = size
+            elif letter == "p":
+                height, width = height // 2, width // 2
+            else:
+                shapes += [(features or channels * height * width, size), (size,)]
+                features = size
+        return shapes
+
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        return sum(torch.Size(shape).numel() for shape in self.shapes())
+
+
+class Recurrence(NamedTuple):
+    """Shape of a batch of LSTMs that predict (`optimizees/lstm.py` defines their loss)."""
+
+    hidden: int
+    layers: int
+
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        gates = 4 * self.hidden
+        return gates * (self.hidden + 2 + (self.layers - 1) * (2 * self.hidden + 1)) + self.hidden + 1
+
+
 class FusedPasses(Protocol):
     """Work around the network that a body of `Kernel` can do in one pass over memory instead of many.
 
@@ -187,6 +230,28 @@ class FusedPasses(Protocol):
         ...
 
     def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
+        """The loss alone, [C]; None where this does not pay."""
+        ...
+
+    def conv_gradient(
+        self, net: ConvNet, images_SMD: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """[C] mean cross-entropy and its gradient [C, P] on scaled images; None where this does not pay."""
+        ...
+
+    def conv_logits(self, net: ConvNet, images_SMD: Tensor, params_CP: Tensor) -> Tensor | None:
+        """Scores [C, M, O]; None where this does not pay."""
+        ...
+
+    def lstm_gradient(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """[C] mean squared error and its gradient [C, P]; None where this does not pay."""
+        ...
+
+    def lstm_loss(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> Tensor | None:
         """The loss alone, [C]; None where this does not pay."""
         ...
 

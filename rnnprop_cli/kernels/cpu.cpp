@@ -5,6 +5,8 @@
 
 #include <functional>
 
+#include "cpu_conv.h"
+#include "cpu_lstm.h"
 #include "cpu_mlp.h"
 #include "cpu_rules.h"
 #include "cpu_step.h"
@@ -53,6 +55,11 @@ std::vector<int64_t> active_coordinates(const WindowInputs& in) {
     return active;
 }
 
+// The first piece is copied: 0 + x would turn -0 into 0.
+void add_piece(const float* piece, int64_t count, bool add, float* sum) {
+    for (int64_t p = 0; p < count; ++p) sum[p] = add ? sum[p] + piece[p] : piece[p];
+}
+
 }  // namespace rnnprop
 
 using namespace rnnprop;
@@ -91,6 +98,42 @@ int rnnprop_mlp_gradient(int64_t cells, int64_t seeds, int64_t examples, int32_t
     });
     done = done && parallel_for(cells, threads, [&] { return std::make_unique<MLPWorker>(in, minibatches); });
     return !done;
+} catch (const std::bad_alloc&) {
+    return 1;
+}
+
+// kinds, widths: of every layer (see ConvPlan). Either losses and grads, or logits.
+int rnnprop_conv(int64_t cells, int64_t seeds, int64_t examples, int32_t layers, const int32_t* kinds,
+                 const int64_t* widths, const int64_t* picture, int32_t threads, const float* images,
+                 const int64_t* targets, const float* params, float* losses, float* grads, float* logits) try {
+    const ConvPlan plan(layers, kinds, widths, picture);
+    ConvInputs in{cells, seeds, examples, images, targets, params, losses, grads, logits, 1};
+    if (cells < CELLS_PER_THREAD * threads) in.splits = in.pieces();
+    const int64_t tasks = cells * in.splits;
+    std::vector<double> partial_losses(tasks);
+    std::vector<float> partial_grads(grads && in.splits > 1 ? tasks * plan.P : 0);
+    float* task_grads = in.splits > 1 ? partial_grads.data() : grads;
+    if (!parallel_for(tasks, threads,
+                      [&] { return std::make_unique<ConvWorker>(plan, in, partial_losses.data(), task_grads); }))
+        return 1;
+    for (int64_t cell = 0; grads && cell < cells; ++cell) {
+        double loss = 0.0;
+        for (int64_t task = cell * in.splits; task < (cell + 1) * in.splits; ++task) {
+            loss += partial_losses[task];
+            if (in.splits > 1) add_piece(task_grads + task * plan.P, plan.P, task % in.splits, grads + cell * plan.P);
+        }
+        losses[cell] = float(loss);
+    }
+    return 0;
+} catch (const std::bad_alloc&) {
+    return 1;
+}
+
+int rnnprop_lstm(int64_t cells, int64_t seeds, int64_t examples, int32_t length, int32_t layers, int32_t hidden,
+                 int32_t threads, const float* sequences, const float* targets, const float* params, float* losses,
+                 float* grads) try {
+    const LSTMInputs in{cells, seeds, examples, length, layers, hidden, sequences, targets, params, losses, grads};
+    return !parallel_for(cells, threads, [&] { return std::make_unique<LSTMWorker>(in); });
 } catch (const std::bad_alloc&) {
     return 1;
 }

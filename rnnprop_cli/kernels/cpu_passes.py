@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.base import Hidden, Network, Perceptron, RelativeInputs
 from rnnprop_cli.kernels.cpu_interface import INT64, RelativeStep
-from rnnprop_cli.kernels.cpu_library import check, load_library, pointers, sizes
+from rnnprop_cli.kernels.cpu_library import check, pointers, sizes
+from rnnprop_cli.kernels.cpu_networks import NetworkPasses
 
 # Codes of cpu_rules.h and cpu_mlp.h, in their order.
 RULES: Final = (
@@ -29,15 +30,8 @@ MAX_COEFFICIENTS: Final = 8
 WIDEST_LAYER: Final = 64
 
 
-class CpuPasses:
+class CpuPasses(NetworkPasses):
     """Implements `FusedPasses` for contiguous float32 tensors on the CPU."""
-
-    def __init__(self) -> None:
-        self._library = load_library()
-
-    def fits(self, tensor: Tensor) -> bool:
-        """See `FusedPasses`."""
-        return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous()
 
     def relative_step(
         self,

@@ -43,9 +43,9 @@ def build_optimizee(
     """
     if isinstance(spec, LSTMSpec):
         sines = SineMinibatches(seeds, minibatch, spec.noise, spec.length, device, dtype)
-        return LSTM(spec, sines)
+        return LSTM(spec, sines, passes)
     if isinstance(spec, MLPSpec | ConvSpec):
         assert dataset is not None, f"{spec.kind} needs its dataset"
         images = ImageMinibatches(dataset, seeds, minibatch, device, dtype, sampling)
-        return MLP(spec, images, passes) if isinstance(spec, MLPSpec) else Conv(spec, images)
+        return MLP(spec, images, passes) if isinstance(spec, MLPSpec) else Conv(spec, images, passes)
     return Quadratic(spec.dimension, seeds, dtype, device)

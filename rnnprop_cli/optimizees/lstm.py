@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.data.minibatches import SineMinibatches
+from rnnprop_cli.kernels.base import FusedPasses, Recurrence
 from rnnprop_cli.numerics.layout import Layout
 from rnnprop_cli.optimizees.base import Layered
 from rnnprop_cli.optimizees.classification import per_cell
@@ -19,7 +20,17 @@ class LSTM(Layered):
     Coordinates per layer: [x, h] → gates (i, f, g, o) as one matrix [D + H, 4H] and its bias; then [H, 1] and [1].
     """
 
-    def __init__(self, spec: LSTMSpec, minibatches: SineMinibatches) -> None:
+    def __init__(
+        self, spec: LSTMSpec, minibatches: SineMinibatches, passes: FusedPasses | None = None
+    ) -> None:
+        """
+        Args:
+            spec: width and depth.
+            minibatches: the data.
+            passes: take the gradient where they can.
+        """
+        self.passes = passes
+        self.recurrence = Recurrence(spec.hidden, spec.layers)
         self.minibatches = minibatches
         self.hidden = spec.hidden
         self.layers = spec.layers
@@ -38,6 +49,11 @@ class LSTM(Layered):
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""
         minibatch = self.minibatches.at(step)
+        wants_graph = torch.is_grad_enabled() and params_CP.requires_grad
+        if self.passes is not None and self.passes.fits(params_CP) and not wants_graph:
+            found = self.passes.lstm_loss(self.recurrence, *minibatch, params_CP)
+            if found is not None:
+                return found
         n_cells = len(params_CP)
         inputs_CML = per_cell(minibatch.inputs_SMD, n_cells)
         targets_CM = per_cell(minibatch.targets_SM, n_cells)
@@ -47,6 +63,14 @@ class LSTM(Layered):
             sequence = self._run_layer(tensors[2 * layer], tensors[2 * layer + 1], sequence)
         prediction_CM1 = torch.baddbmm(tensors[-1][:, None], sequence[-1], tensors[-2])
         return (prediction_CM1[..., 0] - targets_CM).square().mean(1)
+
+    def loss_and_grad(self, params_CP: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """See `Optimizee`."""
+        if self.passes is not None and self.passes.fits(params_CP):
+            found = self.passes.lstm_gradient(self.recurrence, *self.minibatches.at(step), params_CP)
+            if found is not None:
+                return found
+        return super().loss_and_grad(params_CP, step)
 
     def _run_layer(self, weight: Tensor, bias: Tensor, sequence: list[Tensor]) -> list[Tensor]:
         """Outputs [C, M, H] of one layer for every time."""

@@ -4,18 +4,16 @@ import itertools
 from typing import Final
 
 from rnnprop_cli.plan.cells import CellBatch
-from rnnprop_cli.plan.size import IMAGE_SHAPES, mlp_widths, n_coordinates
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec
+from rnnprop_cli.plan.size import IMAGE_COUNTS, IMAGE_SHAPES, mlp_widths, n_coordinates
+from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec, dataset_of
 from rnnprop_cli.spec.optimizers import LearnedSpec
 
 # Floating-point operations of the coordinatewise network per coordinate and step (two LSTM layers of 20).
 LEARNED_FLOPS: Final = 13_000
 # What a classical rule costs per coordinate and step: it waits for memory, so this many operations' worth of time.
 CLASSICAL_FLOPS: Final = 400
-# Forward and backward pass are three products; the final loss is one more forward pass.
-PRODUCTS: Final = 4
-# Share of the rate of a large matrix product that each kind of optimizee reaches, measured on two CPU cores.
-EFFICIENCY: Final = {"mlp": 0.5, "conv": 0.12, "lstm": 0.12, "quadratic": 0.01}
+# Products of a gradient: one forward, two backward.
+GRADIENT_PRODUCTS: Final = 3
 
 
 def multiplications(spec: OptimizeeSpec) -> int:
@@ -30,14 +28,26 @@ def multiplications(spec: OptimizeeSpec) -> int:
     return spec.dimension
 
 
-def batch_flops(batch: CellBatch) -> tuple[float, float]:
-    """Operations of a whole batch: of the optimizee, scaled by its efficiency, and of the optimizer."""
-    problem = batch.problem
-    per_step = 2 * PRODUCTS * problem.minibatch * multiplications(problem.optimizee)
+def gradient_flops(spec: OptimizeeSpec, minibatch: int) -> float:
+    """Operations of the loss and gradient of one cell on one minibatch."""
+    return 2.0 * GRADIENT_PRODUCTS * minibatch * multiplications(spec)
+
+
+def optimizer_flops(batch: CellBatch) -> float:
+    """Operations' worth of time of all updates of a batch."""
     rule = LEARNED_FLOPS if isinstance(batch.optimizer, LearnedSpec) else CLASSICAL_FLOPS
-    steps = len(batch) * problem.horizon
-    optimizee = steps * per_step / EFFICIENCY[problem.optimizee.kind]
-    return optimizee, float(steps * rule * n_coordinates(problem.optimizee))
+    return float(len(batch) * batch.problem.horizon * rule * n_coordinates(batch.problem.optimizee))
+
+
+def evaluations(batch: CellBatch) -> float:
+    """Minibatches of losses that a cell of the batch computes besides its steps: final loss and held-out data."""
+    problem = batch.problem
+    dataset = dataset_of(problem.optimizee)
+    if dataset is None:
+        return problem.horizon
+    train, test = IMAGE_COUNTS[dataset]
+    final = min(problem.horizon, train / problem.minibatch)  # long trajectories: one pass over the dataset
+    return final if batch.phase == "tuning" else final + test / problem.minibatch
 
 
 def _conv_multiplications(spec: ConvSpec) -> int:

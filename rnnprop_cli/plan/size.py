@@ -9,6 +9,8 @@ from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
 # channels, height, width of the datasets' images; all have ten classes
 IMAGE_SHAPES: Final = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES: Final = 10
+# images for training, for testing
+IMAGE_COUNTS: Final = {"digits": (1_438, 359), "mnist": (55_000, 10_000), "cifar10": (50_000, 10_000)}
 
 # Numbers held per coordinate: params, gradient, update, accumulators and temporaries ...
 NUMBERS_PER_COORDINATE_CLASSICAL: Final = 10

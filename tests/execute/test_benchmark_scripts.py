@@ -40,11 +40,20 @@ def test_meta_training_tells_its_ratios_and_memory() -> None:
 
 
 @pytest.mark.slow
-def test_matrix_compares_with_a_loop() -> None:
+def test_matrix_compares_every_kind_with_a_loop() -> None:
     small = ("--seeds", "1", "--rates", "2", "--steps", "3", "--loop-cells", "1", "--rounds", "1")
     found = numbers("matrix.py", "--synthetic", *small)
-    assert found["cells"] == 2
-    assert found["speedup_vs_loop"] > 0
+    assert {row["kind"].split()[0].strip(",") for row in found["kinds"]} == {
+        "mlp",
+        "conv",
+        "lstm",
+        "quadratic",
+    }
+    for row in found["kinds"]:
+        assert row["cells"] == 2
+        assert row["speedup_vs_loop"] > 0
+        assert row["ratio_to_floor"] > 0
+    assert found["cpu_capability"]
 
 
 @pytest.mark.slow
