@@ -47,6 +47,7 @@ def test_an_optimizee_that_was_not_timed_is_scaled_from_the_most_similar_one(
     monkeypatch.setattr(estimate, "MEASURING_S", 0.0)  # one of each kind only
     spec = BenchSpec(
         name="e",
+        calibrated=False,
         seeds=3,
         horizon=10,
         optimizees=[MLPSpec(dataset="digits"), MLPSpec(dataset="digits", hidden=40), ConvSpec()],
