@@ -15,7 +15,8 @@ from pathlib import Path
 from rnnprop_cli.errors import RunError
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher, InProcess
+from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher
+from rnnprop_cli.execute.in_process import InProcess
 from rnnprop_cli.execute.local import LocalSlots
 from rnnprop_cli.plan.cells import CellBatch, cell_key
 from rnnprop_cli.plan.count import MAX_CELLS, count_cells

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli import __version__
-from rnnprop_cli.execute.device import DTYPES, Engine
+from rnnprop_cli.execute.device import DTYPES, Engine, gpu_name
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import ExperimentFacts, Kind
@@ -22,11 +22,19 @@ _PACKAGES: Final = ("torch", "numpy", "rnnprop")
 
 
 def identity_facts(engine: Engine, dtype: str) -> dict[str, str | int]:
-    """What the bits of a result depend on besides the spec and the data."""
-    kernel, _ = select_kernel(engine.kernel, engine.torch_device, DTYPES[dtype])
+    """What the bits of a result depend on besides the spec and the data.
+
+    On a GPU that is its model, not its number, and not the threads of the CPU beside it.
+    """
+    device = engine.torch_device
+    kernel, _ = select_kernel(engine.kernel, device, DTYPES[dtype])
+    where: dict[str, str | int] = {"device": device.type, "threads": engine.threads}
+    if device.type == "cuda":
+        where = {"device": device.type, "gpu": gpu_name(device), "tf32": engine.tf32}
+        if kernel.name == "cuda":
+            where["triton"] = version("triton")
     return {
-        "device": engine.device,
-        "threads": engine.threads,
+        **where,
         "dtype": dtype,
         "kernel": kernel.name,  # the body that was found: bodies differ in the last bits
         "torch": version("torch"),
