@@ -92,7 +92,7 @@ class MetaTraining:
         self.kernel: Kernel
         self.kernel, self.kernel_notice = select_kernel(engine.kernel, self.device, self.dtype)
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
-        self.estimator: Estimator = RecordedWindows() if self.kernel.name == "cuda" else known_output_gradient
+        self.estimator: Estimator = RecordedWindows() if self.device.type == "cuda" else known_output_gradient
         name = dataset_of(spec.optimizee)
         self.dataset: Dataset | None = None if name is None else load_dataset(name, engine.data_dir)
         if snapshot is None:

@@ -36,7 +36,7 @@ CASES = {
 }
 INTERPRET = """
 import sys, torch
-from rnnprop_cli.kernels import cuda
+from rnnprop_cli.kernels import cuda, cuda_check
 from rnnprop_cli.kernels.base import Hidden
 kernel = cuda.CudaKernel()
 results = {}
@@ -54,6 +54,7 @@ for name, window in torch.load(sys.argv[1], weights_only=False).items():
         gradients.append(kernel.window_gradient(*window))
     in_place = [a.data_ptr() == b.data_ptr() for a, b in zip(new, donated)]
     results[name] = (kept, new, in_place, gradients)
+results["trouble"] = cuda_check.find_trouble(kernel, torch.device("cpu")) if "dm-70" in results else None
 torch.save(results, sys.argv[2])
 """
 # One block of coordinates among so many that offsets pass 2^31, in memory of which only the touched pages are there.
@@ -102,7 +103,7 @@ torch.save([values, run(near, values), run(far, values)], sys.argv[1])
 """
 
 
-SLOW = {"rnnprop-1", "dm-70", "odd-40"}
+SLOW = {"rnnprop-1", "dm-70", "odd-40", "trouble"}
 each_case = pytest.mark.parametrize(
     "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in CASES]
 )
@@ -164,6 +165,12 @@ def test_interpreted_window_gradient_agrees_with_reference(interpreted, problems
         assert relative_error(gradient, truth) < TOLERANCE
     if len(gradients) > 1:
         assert torch.equal(gradients[0], gradients[1])
+
+
+@needs_triton
+@pytest.mark.slow
+def test_interpreted_programs_pass_the_check_that_chooses_them(interpreted):
+    assert interpreted("trouble") == ""
 
 
 def test_without_triton_the_error_says_what_to_install(monkeypatch):
