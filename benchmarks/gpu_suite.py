@@ -38,7 +38,7 @@ from rnnprop_cli.execute.device import Engine  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
 from rnnprop_cli.kernels.base import Hidden, Kernel, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
-from rnnprop_cli.meta.graphed import RecordedWindows, record_cuda_graph, record_nothing  # noqa: E402
+from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
 from rnnprop_cli.optimizers.build import build_learned, build_learned_rule  # noqa: E402
@@ -60,7 +60,7 @@ class Suite:
         self.deadline = time.monotonic() + seconds
         self.device = torch.device("cpu" if dry_run else "cuda")
         self.dataset: Dataset = mnist(synthetic=dry_run)
-        self.record = record_nothing if dry_run else record_cuda_graph
+        self.record = record_nothing if dry_run else None
         self.kernel = cuda_kernel()
         self.mlp = MLPSpec(hidden=1) if dry_run else MLPSpec()
         short = {"truncation": TruncationSpec(horizon=4, unroll=2)} if dry_run else {}

@@ -53,6 +53,10 @@ class MinibatchSource(Protocol):
         """The minibatch of a step."""
         ...
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """What the minibatches of the steps 0 … steps - 1 are read from, if all are drawn at once; else None."""
+        ...
+
     def heldout(self) -> Minibatch | None:
         """All data that training never sees, [1, N, D]; None where there is none."""
         ...
@@ -120,6 +124,13 @@ class ImageMinibatches:
         pixels = self._pixels_ND.index_select(0, index_SM.flatten()).view(*index_SM.shape, self.n_inputs)
         return Minibatch(self._scaled(pixels), self._labels_N[index_SM])
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `MinibatchSource`: the numbers of the images, for the images are everybody's."""
+        if steps > BLOCK_STEPS:
+            return None
+        self.indices(0)
+        return (self._indices_SBM,)
+
     def images(self, part: slice) -> Minibatch:
         """Consecutive images of the training split, [1, n, D]."""
         return Minibatch(self._scaled(self._pixels_ND[part])[None], self._labels_N[part][None])
@@ -182,6 +193,13 @@ class SineMinibatches:
             self._targets_SBM = torch.stack([targets for _, targets in drawn]).to(self.device)
             self._block = block
         return Minibatch(self._inputs_SBMD[:, within], self._targets_SBM[:, within])
+
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `MinibatchSource`."""
+        if steps > self.block_steps:
+            return None
+        self.at(0)
+        return self._inputs_SBMD, self._targets_SBM
 
     def heldout(self) -> Minibatch | None:
         """None: every sequence is fresh, so there is no test split."""

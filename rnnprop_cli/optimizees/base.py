@@ -45,6 +45,17 @@ class Optimizee(Protocol):
         """[C] loss and [C, P] gradient on the minibatch of `step`, both detached."""
         ...
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """What the losses of the steps 0 … steps - 1 are made of besides the params, in a fixed order.
+
+        Recordings of these steps read this memory: it stays where it is, and to write another optimizee's tensors
+        into it makes these losses that optimizee's. Nobody else may read it.
+
+        Returns:
+            The tensors; None where they cannot be had, as when minibatches are drawn between these steps.
+        """
+        ...
+
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
         """[C] mean of the losses of the steps 0 … horizon-1 with the params frozen: the paper's final loss."""
         ...
@@ -76,6 +87,10 @@ class Base(ABC):
             loss_C = self.loss(leaf, step)
             (grad_CP,) = torch.autograd.grad(loss_C.sum(), leaf)
         return loss_C.detach(), grad_CP
+
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `Optimizee`: None unless a subclass knows."""
+        return None
 
     @torch.no_grad()
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:

@@ -40,6 +40,10 @@ class Classifier(Layered):
         """Examples per forward pass that fit."""
         return max(1, min(EVALUATION_EXAMPLES, EVALUATION_NUMBERS // (n_cells * self.widest)))
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `Optimizee`."""
+        return self.minibatches.tensors(steps)
+
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""
         minibatch = self.minibatches.at(step)

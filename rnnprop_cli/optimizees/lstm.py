@@ -35,6 +35,10 @@ class LSTM(Layered):
         layout = Layout(shapes, fan_ins)
         super().__init__(layout, minibatches.seeds, spec.init, minibatches.dtype, minibatches.device)
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `Optimizee`."""
+        return self.minibatches.tensors(steps)
+
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""
         minibatch = self.minibatches.at(step)

@@ -46,6 +46,10 @@ class Quadratic(Base):
         """See `Optimizee`."""
         return torch.zeros_like(self.target_Sn)
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `Optimizee`."""
+        return (self.target_Sn,)
+
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""
         distance_CP = params_CP - per_cell(self.target_Sn, len(params_CP))

@@ -58,6 +58,11 @@ class RandomScaling:
         loss_C, grad_CP = self.inner.loss_and_grad(factor_CP * params_CP, step)
         return loss_C, grad_CP.mul_(factor_CP)
 
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `Optimizee`."""
+        inner = self.inner.tensors(steps)
+        return None if inner is None else (self.factor_SP, *inner)
+
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
         """See `Optimizee`."""
         return self.inner.mean_loss(self._factor(params_CP) * params_CP, horizon)
@@ -102,6 +107,11 @@ class Combined:
         f_C, f_grad_CP = self.f.loss_and_grad(theta_CP, step)
         g_C, g_grad_CP = self.g.loss_and_grad(x_CP, step)
         return f_C + g_C, torch.cat([f_grad_CP, g_grad_CP], dim=1)
+
+    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+        """See `Optimizee`."""
+        f, g = self.f.tensors(steps), self.g.tensors(steps)
+        return None if f is None or g is None else (*f, *g)
 
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
         """See `Optimizee`."""
