@@ -53,8 +53,12 @@ class MinibatchSource(Protocol):
         """The minibatch of a step."""
         ...
 
-    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
-        """What the minibatches of the steps 0 … steps - 1 are read from, if all are drawn at once; else None."""
+    def tensors(self, first: int, steps: int) -> tuple[Tensor, ...]:
+        """What the minibatches of the steps first … first + steps - 1 are read from."""
+        ...
+
+    def load(self, first: int, tensors: tuple[Tensor, ...]) -> None:
+        """From now on the minibatches of the steps from `first` on are read from these tensors."""
         ...
 
     def heldout(self) -> Minibatch | None:
@@ -97,6 +101,7 @@ class ImageMinibatches:
         self._pixels_ND, self._labels_N = _on_device(dataset, device)
         self._block = -1
         self._indices_SBM = torch.empty(0)
+        self._loaded: tuple[int, Tensor] | None = None  # a first step, and numbers [S, T, M] from it on
 
     @property
     def stored(self) -> tuple[Tensor, Tensor, float, float]:
@@ -105,6 +110,8 @@ class ImageMinibatches:
 
     def indices(self, step: int) -> Tensor:
         """[S, M] int64 numbers of the step's images, on the device."""
+        if self._loaded is not None and 0 <= step - self._loaded[0] < self._loaded[1].shape[1]:
+            return self._loaded[1][:, step - self._loaded[0]]
         block, within = divmod(step, BLOCK_STEPS)
         if block != self._block:
             drawn = [
@@ -124,12 +131,14 @@ class ImageMinibatches:
         pixels = self._pixels_ND.index_select(0, index_SM.flatten()).view(*index_SM.shape, self.n_inputs)
         return Minibatch(self._scaled(pixels), self._labels_N[index_SM])
 
-    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+    def tensors(self, first: int, steps: int) -> tuple[Tensor, ...]:
         """See `MinibatchSource`: the numbers of the images, for the images are everybody's."""
-        if steps > BLOCK_STEPS:
-            return None
-        self.indices(0)
-        return (self._indices_SBM,)
+        return (torch.stack([self.indices(step) for step in range(first, first + steps)], dim=1),)
+
+    def load(self, first: int, tensors: tuple[Tensor, ...]) -> None:
+        """See `MinibatchSource`."""
+        (indices_STM,) = tensors
+        self._loaded = first, indices_STM
 
     def images(self, part: slice) -> Minibatch:
         """Consecutive images of the training split, [1, n, D]."""
@@ -183,9 +192,15 @@ class SineMinibatches:
         self._block = -1
         self._inputs_SBMD = torch.empty(0)
         self._targets_SBM = torch.empty(0)
+        self._loaded: tuple[int, Tensor, Tensor] | None = (
+            None  # a first step, and [S, T, M, D] and [S, T, M] from it on
+        )
 
     def at(self, step: int) -> Minibatch:
         """See `MinibatchSource`."""
+        if self._loaded is not None and 0 <= step - self._loaded[0] < self._loaded[1].shape[1]:
+            first, inputs_STMD, targets_STM = self._loaded
+            return Minibatch(inputs_STMD[:, step - first], targets_STM[:, step - first])
         block, within = divmod(step, self.block_steps)
         if block != self._block:
             drawn = [self._draw(seed, block) for seed in self.seeds]
@@ -194,12 +209,15 @@ class SineMinibatches:
             self._block = block
         return Minibatch(self._inputs_SBMD[:, within], self._targets_SBM[:, within])
 
-    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+    def tensors(self, first: int, steps: int) -> tuple[Tensor, ...]:
         """See `MinibatchSource`."""
-        if steps > self.block_steps:
-            return None
-        self.at(0)
-        return self._inputs_SBMD, self._targets_SBM
+        inputs, targets = zip(*(self.at(step) for step in range(first, first + steps)), strict=True)
+        return torch.stack(inputs, dim=1), torch.stack(targets, dim=1)
+
+    def load(self, first: int, tensors: tuple[Tensor, ...]) -> None:
+        """See `MinibatchSource`."""
+        inputs_STMD, targets_STM = tensors
+        self._loaded = first, inputs_STMD, targets_STM
 
     def heldout(self) -> Minibatch | None:
         """None: every sequence is fresh, so there is no test split."""

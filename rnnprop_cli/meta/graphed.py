@@ -1,10 +1,10 @@
 """Windows recorded once and replayed: on CUDA a window is thousands of small launches, which a graph makes one.
 
 A recording refers to memory, not to objects. So the estimator keeps an optimizee, a trajectory and meta-params of its
-own and copies what it is given into them: an optimizee says what memory it reads (`Optimizee.tensors`), and a
-trajectory is tuples of tensors and numbers, whatever their names. The step numbers inside a window are the same in
-every meta-iteration, so each window of the schedule is recorded once. The meta-optimizer stays outside: its bias
-correction counts on.
+own and copies what it is given into them: an optimizee says what it reads, and reads it from where it is told
+(`Optimizee.tensors` and `load`); a trajectory is tuples of tensors and numbers, whatever their names. The step numbers
+inside a window are the same in every meta-iteration, so each window of the schedule is recorded once. The
+meta-optimizer stays outside: its bias correction counts on.
 
 A recording is compared with the plain estimator twice: on the optimizee that it was made with, and on the next one,
 which nothing but what was copied tells from it. Whatever goes wrong then, the plain one goes on.
@@ -21,7 +21,7 @@ from torch import Tensor
 from rnnprop_cli.meta.meta_gradient import WindowResult, known_output_gradient
 from rnnprop_cli.meta.truncation import Span
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
-from rnnprop_cli.optimizees.base import Optimizee
+from rnnprop_cli.optimizees.base import Optimizee, Tensors
 
 # Replay and plain run take the same operations; only atomic sums may come in another order.
 TOLERANCE: Final = 1e-4
@@ -89,6 +89,8 @@ class RecordedWindows:
                 return self._stage.run(problem, meta_params_Q, trajectory, span)
             except RuntimeError as error:
                 self.notice = f"windows are not recorded: {(str(error).splitlines() or [''])[0]}"
+            if self._stage is not None:
+                self._stage.release()
             self._stage = None  # out here, where no traceback keeps its memory alive
             gc.collect()
             if meta_params_Q.is_cuda:
@@ -103,6 +105,8 @@ class _Recording:
     replay: Callable[[], None]
     before: Trajectory  # its numbers are those that the window was recorded with
     after: Trajectory  # where it ends
+    data: Tensors  # memory that it reads
+    own_data: Tensors  # what was in it when it was recorded
     comparisons: int = 0
     compared: Optimizee | None = None  # the last one
 
@@ -113,23 +117,31 @@ class _Stage:
     def __init__(
         self, problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, record: Record
     ) -> None:
-        self.problem, self.loaded = problem, problem.optimizee
-        self.first_data: list[Tensor] | None = None  # of that optimizee, whose memory others are copied into
+        self.problem = problem
         self.record = record
         self.meta_params_Q = meta_params_Q.clone()
         self.meta_grad_Q = torch.empty_like(meta_params_Q)
         self.end_loss = meta_params_Q.new_empty(())
         self.tensors = [tensor.clone() for tensor in tensors_of(trajectory)]
         self.recordings: dict[Span, _Recording] = {}
+        self.last: Span | None = None  # that was replayed
 
     def run(
         self, problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, span: Span
     ) -> WindowResult:
         """Replays the window, after recording it if it is new."""
-        self._load(problem, meta_params_Q, trajectory, span)
+        if problem[1:] != self.problem[1:]:
+            raise RuntimeError("the learned optimizer or its meta-loss is not that of the recordings")
+        self.meta_params_Q.copy_(meta_params_Q)
+        _copy(self.tensors, tensors_of(trajectory))
         recording = self.recordings.get(span)
         if recording is None:
             recording = self.recordings[span] = self._record(trajectory, span)
+        self.problem.optimizee.load(span.first, recording.data)
+        own = problem.optimizee is self.problem.optimizee
+        given = recording.own_data if own else _data(problem, span)
+        _copy(tensors_of(recording.data), tensors_of(given))
+        self.last = span
         if numbers_of(recording.before) != numbers_of(trajectory):
             raise RuntimeError("a window began at another step than when it was recorded")
         if recording.comparisons < COMPARISONS and recording.compared is not problem.optimizee:
@@ -139,21 +151,10 @@ class _Stage:
             recording.replay()
         return WindowResult(self.meta_grad_Q.clone(), self.end_loss.clone(), recording.after)
 
-    def _load(self, problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, span: Span) -> None:
-        """Copies what changes from window to window into the stage."""
-        if problem[1:] != self.problem[1:]:
-            raise RuntimeError("the learned optimizer or its meta-loss is not that of the recordings")
-        self.meta_params_Q.copy_(meta_params_Q)
-        steps = span.first + span.length
-        given, own = problem.optimizee.tensors(steps), self.problem.optimizee.tensors(steps)
-        if given is None or own is None:
-            raise RuntimeError(f"the data of {steps} steps are not in memory at once")
-        if self.first_data is None:
-            self.first_data = [tensor.clone() for tensor in own]
-        if problem.optimizee is not self.loaded:
-            _copy(own, self.first_data if problem.optimizee is self.problem.optimizee else given)
-            self.loaded = problem.optimizee
-        _copy(self.tensors, tensors_of(trajectory))
+    def release(self) -> None:
+        """The optimizee that the recordings were made with gets its own data back."""
+        if self.last is not None:
+            self.problem.optimizee.load(self.last.first, self.recordings[self.last].own_data)
 
     def _record(self, start: Trajectory, span: Span) -> _Recording:
         before = rebuilt(start, iter(self.tensors))
@@ -167,12 +168,15 @@ class _Stage:
             _copy(self.tensors, tensors_of(result.trajectory))
             after = rebuilt(result.trajectory, iter(self.tensors))
 
+        own_data = cloned(_data(self.problem, span))
+        data = cloned(own_data)
+        self.problem.optimizee.load(span.first, data)
         values = [tensor.clone() for tensor in self.tensors]
         work()  # compiles and warms up
         _copy(self.tensors, values)
         replay = self.record(work)
         _copy(self.tensors, values)
-        return _Recording(replay, before, after)
+        return _Recording(replay, before, after, data, own_data)
 
     def _compare(self, recording: _Recording, problem: InnerProblem, span: Span) -> None:
         """Replays, and holds the results to those of the plain estimator on the optimizee that was given."""
@@ -186,6 +190,13 @@ class _Stage:
             if not bool(difference <= TOLERANCE * torch.linalg.vector_norm(truth)):
                 _copy(self.tensors, values)  # the plain estimator starts from them
                 raise RuntimeError("a replay did not give what the plain window gave")
+
+
+def _data(problem: InnerProblem, span: Span) -> Tensors:
+    data = problem.optimizee.tensors(*span)
+    if data is None:
+        raise RuntimeError("the optimizee does not tell what its losses are made of")
+    return data
 
 
 def _copy(target: Sequence[Tensor], source: Sequence[Tensor]) -> None:
@@ -216,6 +227,11 @@ def numbers_of(state: object) -> list[object]:
     if isinstance(state, tuple):
         return [number for part in state for number in numbers_of(part)]
     return [] if isinstance(state, Tensor) else [state]
+
+
+def cloned(state: Any) -> Any:
+    """The nested tuples with copies of the tensors."""
+    return rebuilt(state, (tensor.clone() for tensor in tensors_of(state)))
 
 
 def rebuilt(state: Any, tensors: Iterator[Tensor]) -> Any:

@@ -5,12 +5,14 @@ Shape legend: S seeds, C cells (C = S K, seed-major), P coordinates, M minibatch
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+
+Tensors = tuple[Any, ...]  # of tensors, or again such tuples
 
 
 class Heldout(NamedTuple):
@@ -45,14 +47,23 @@ class Optimizee(Protocol):
         """[C] loss and [C, P] gradient on the minibatch of `step`, both detached."""
         ...
 
-    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
-        """What the losses of the steps 0 … steps - 1 are made of besides the params, in a fixed order.
-
-        Recordings of these steps read this memory: it stays where it is, and to write another optimizee's tensors
-        into it makes these losses that optimizee's. Nobody else may read it.
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """What the losses of the steps first … first + steps - 1 are made of besides the params.
 
         Returns:
-            The tensors; None where they cannot be had, as when minibatches are drawn between these steps.
+            The tensors, alike for every optimizee of the kind and for any steps of this number; None where they are
+            not known.
+        """
+        ...
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """From now on the losses of the steps from `first` on are read from this memory.
+
+        What is written into it later counts: so a recording of these steps serves other steps and other optimizees.
+
+        Args:
+            first: the first step.
+            tensors: as `tensors` gave them, perhaps those of other steps or of another optimizee.
         """
         ...
 
@@ -88,9 +99,13 @@ class Base(ABC):
             (grad_CP,) = torch.autograd.grad(loss_C.sum(), leaf)
         return loss_C.detach(), grad_CP
 
-    def tensors(self, steps: int) -> tuple[Tensor, ...] | None:
+    def tensors(self, first: int, steps: int) -> Tensors | None:
         """See `Optimizee`: None unless a subclass knows."""
         return None
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        raise NotImplementedError("an optimizee that gives no tensors takes none")
 
     @torch.no_grad()
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
