@@ -40,7 +40,7 @@ def compile_program(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    integers = {"N", "T", "Q", "product_start", "sum_start"}
+    integers = {"N", "T", "Q", "P", "blocks", "product_start", "sum_start"}
     constants = {name: value for name, value in constants.items() if name in function.arg_names}
     signature = {
         name: "constexpr" if name in constants else "i32" if name in integers else "*fp32"
@@ -62,7 +62,8 @@ def compile_program(
 
 def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     """Every program with the constants that `CudaKernel` gives it."""
-    from rnnprop_cli.kernels import cuda, cuda_kernels
+    from rnnprop_cli.kernels import cuda, cuda_kernels, cuda_rules
+    from rnnprop_cli.optimizers import tabled
 
     tiles = cuda.tiles(network)
     network_sizes = {
@@ -84,6 +85,8 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     side = cuda.OUTER_TILE
     outer = {"ROWS": side, "COLUMNS": side, "BLOCK": cuda.BLOCK}
     yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "S": network.hidden}
+    for rule in sorted(tabled.RULES):
+        yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": tabled.BLOCK}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ gradients. It keeps some 800 bytes a coordinate and step (2 layers of 20), so lo
 stretches.
 """
 
+from importlib import import_module
 from types import ModuleType
 from typing import Final
 
@@ -35,13 +36,25 @@ def import_programs() -> ModuleType:
     Raises:
         DeviceError: triton is not installed.
     """
+    return _imported("cuda_kernels")
+
+
+def import_rules() -> ModuleType:
+    """The module of the classical rules' Triton program.
+
+    Raises:
+        DeviceError: triton is not installed.
+    """
+    return _imported("cuda_rules")
+
+
+def _imported(name: str) -> ModuleType:
     try:
-        from rnnprop_cli.kernels import cuda_kernels
+        return import_module(f"rnnprop_cli.kernels.{name}")
     except ImportError as error:
         raise DeviceError(
             f"the fast CUDA kernel needs triton ({error}); install it with pip install triton"
         ) from None
-    return cuda_kernels
 
 
 def tiles(network: Network) -> dict[str, int]:

@@ -168,6 +168,7 @@ class _Stage:
             _copy(self.tensors, tensors_of(result.trajectory))
             after = rebuilt(result.trajectory, iter(self.tensors))
 
+        self.release()  # what it is asked for now are its own data
         own_data = cloned(_data(self.problem, span))
         data = cloned(own_data)
         self.problem.optimizee.load(span.first, data)

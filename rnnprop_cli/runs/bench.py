@@ -233,6 +233,8 @@ class _Driver:
         live = [curve for curve in event.curves if curve.key not in entry.known]
         if live:
             self.ledger.writer.append_curves(self.ledger.experiment_id, live)
+        if event.notice is not None:
+            self.observe(Notice(event.notice))
         self.observe(BatchStep(entry.task.batch, event.steps_done))
 
     def _commit(self, entry: _InFlight, event: BatchDone) -> None:
