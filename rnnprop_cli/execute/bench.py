@@ -130,7 +130,9 @@ def _build_optimizer(
         own = weights.architecture.alpha
         rates = [own if lr is None else lr for lr in batch.learning_rates] * len(batch.seeds)
         alpha_C = torch.tensor(rates, dtype=dtype, device=device)
-        return build_learned(weights.architecture, weights.meta_params(dtype, device), alpha_C, kernel)
+        meta_params_Q = weights.meta_params(dtype, device)
+        learned = build_learned(weights.architecture, meta_params_Q, alpha_C, kernel)
+        return with_table(learned) if device.type == "cuda" else learned
     lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
     baseline = build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices, kernel.passes)
     return with_table(baseline) if kernel.name == "cuda" else baseline

@@ -16,7 +16,7 @@ from torch import Tensor
 from rnnprop_cli.meta.graphed import TOLERANCE, CudaGraphs, Record, cloned, tensors_of
 from rnnprop_cli.optimizees.base import Optimizee, Tensors
 from rnnprop_cli.optimizers.base import Optimizer
-from rnnprop_cli.optimizers.tabled import Table, TabledBaseline
+from rnnprop_cli.optimizers.tabled import Table, Tabled
 
 BLOCK: Final = 20  # steps of a recording
 MIN_BLOCKS: Final = 4  # fewer are not worth one
@@ -57,7 +57,7 @@ class Steps:
         """All steps; yields losses [T, C] of one step or several, taken before the updates."""
         done = 0
         many = horizon >= MIN_BLOCKS * BLOCK
-        if self.record is not None and many and isinstance(self.optimizer, TabledBaseline):
+        if self.record is not None and many and isinstance(self.optimizer, Tabled):
             for losses_TC in self._recorded(self.optimizer, self.record, horizon):
                 done += len(losses_TC)
                 yield losses_TC
@@ -66,7 +66,7 @@ class Steps:
             self.state = self.optimizer.advance(grads_CP, self.state, self.params_CP)
             yield loss_C[None]
 
-    def _recorded(self, optimizer: TabledBaseline, record: Record, horizon: int) -> Iterator[Tensor]:
+    def _recorded(self, optimizer: Tabled, record: Record, horizon: int) -> Iterator[Tensor]:
         """As many whole blocks as there are, or as can be replayed."""
         if self.optimizee.tensors(0, 1) is None:
             self.notice = "steps are not recorded: the optimizee does not tell what its losses are made of"
@@ -94,7 +94,7 @@ class Steps:
         finally:
             block.release()
 
-    def _next(self, optimizer: TabledBaseline, first: int) -> tuple[Table, Tensors]:
+    def _next(self, optimizer: Tabled, first: int) -> tuple[Table, Tensors]:
         data = self.optimizee.tensors(first, BLOCK)
         assert data is not None, "it told of the first step"
         return optimizer.table(self.state, BLOCK), data
@@ -103,9 +103,9 @@ class Steps:
 class _Block:
     """Memory of a block, and the work on it. Its steps are to the optimizee those of the first block."""
 
-    def __init__(self, steps: Steps, optimizer: TabledBaseline, table: Table, data: Tensors) -> None:
-        self.steps, self.optimizer, self.rule = steps, optimizer, table.rule
-        self.state = table.after  # its slots are the memory
+    def __init__(self, steps: Steps, optimizer: Tabled, table: Table, data: Tensors) -> None:
+        self.steps, self.optimizer = steps, optimizer
+        self.state = table.after  # its tensors are the memory
         self.numbers_TK = table.numbers_TK.to(steps.params_CP.device)
         self.own_data, self.data = data, cloned(data)
         steps.optimizee.load(0, self.data)
@@ -122,7 +122,7 @@ class _Block:
         params_CP = self.steps.params_CP
         for t in range(BLOCK):
             self.losses_TC[t], grads_CP = self.steps.optimizee.loss_and_grad(params_CP, t)
-            self.optimizer.advance_by(self.rule, self.numbers_TK[t], grads_CP, self.state, params_CP)
+            self.optimizer.advance_by(self.numbers_TK[t], grads_CP, self.state, params_CP)
 
     def take(self) -> Tensor:
         """Does the work launch by launch."""
@@ -135,7 +135,7 @@ class _Block:
         Raises:
             NotRecordedError: that was not possible, or the replay gave other numbers. The memory is as it was before.
         """
-        memory = [self.steps.params_CP, *self.state.slots_CP]
+        memory = [self.steps.params_CP, *tensors_of(self.state)]
         before = [tensor.clone() for tensor in memory]
         expected = [self.take().T, *(tensor.clone() for tensor in memory)]
         _restore(memory, before)

@@ -3,6 +3,7 @@
 Shape legend: C cells, P coordinates, N = C P, F = 2 features.
 """
 
+from collections.abc import Sequence
 from math import exp
 
 import torch
@@ -38,6 +39,16 @@ class DMRule:
         torch.clamp(grads_CP.abs(), min=exp(-self.p), out=features_FCP[0]).log_().div_(self.p)
         torch.mul(grads_CP, exp(self.p), out=features_FCP[1]).clamp_(-1, 1)
         return features_FCP.flatten(1), state
+
+    def timed(self, t: int) -> tuple[float, ...]:
+        """See `TimedRule`: none."""
+        return ()
+
+    def timed_features(
+        self, grads_CP: Tensor, state: tuple[()], numbers: Sequence[float | Tensor], *, donate: bool
+    ) -> tuple[Tensor, tuple[()]]:
+        """See `TimedRule`."""
+        return self.features(grads_CP, state, donate=donate)
 
     def fused_step(
         self,

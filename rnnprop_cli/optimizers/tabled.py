@@ -1,9 +1,9 @@
-"""Classical rules on a GPU whose numbers lie there, a row for each step, so that their steps can be recorded.
+"""Optimizers on a GPU whose numbers lie there, a row for each step, so that their steps can be recorded.
 
 Shape legend: C cells, P coordinates, T steps, K numbers.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.baselines import Baseline, RuleState
 from rnnprop_cli.optimizers.fused import fused_form
+from rnnprop_cli.optimizers.learned import Learned, LearnedState, TimedRule
 
 BLOCK: Final = 1024  # coordinates of a program
 RULES: Final = {
@@ -19,7 +20,9 @@ RULES: Final = {
 
 
 def with_table(optimizer: Optimizer[Any]) -> Optimizer[Any]:
-    """The optimizer with its numbers on the device where it is a `Baseline` that has such a form, else as it is."""
+    """The optimizer with its numbers on the device where it has such a form, else as it is."""
+    if isinstance(optimizer, Learned):
+        return TabledLearned(optimizer) if isinstance(optimizer.rule, TimedRule) else optimizer
     if not isinstance(optimizer, Baseline):
         return optimizer
     form = fused_form(optimizer.rule, RuleState(0, ()))
@@ -29,9 +32,24 @@ def with_table(optimizer: Optimizer[Any]) -> Optimizer[Any]:
 class Table(NamedTuple):
     """The numbers of some consecutive steps."""
 
-    rule: str
-    numbers_TK: Tensor  # [T, K] float32: coefficients as `fused_form` gives them, and behind them the schedule's factor
-    after: RuleState  # the state behind these steps (its slots are those before them)
+    numbers_TK: Tensor  # [T, K] on the CPU
+    after: Any  # the state behind these steps, but that its tensors are those before them
+
+
+@runtime_checkable
+class Tabled(Optimizer[Any], Protocol):
+    """An optimizer whose numbers may lie on the device."""
+
+    def table(self, state: Any, steps: int) -> Table:
+        """The numbers of the next steps."""
+        ...
+
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: Any, params_CP: Tensor) -> None:
+        """One step by a row of a table on the device: params and the tensors of the state are overwritten.
+
+        Nothing else of the state is read.
+        """
+        ...
 
 
 class TabledBaseline:
@@ -49,6 +67,9 @@ class TabledBaseline:
 
         self._program = import_rules().rule_program
         self.plain = plain
+        form = fused_form(plain.rule, RuleState(0, ()))
+        assert form is not None, "see `with_table`"
+        self.rule = form.rule
 
     def init(self, params_CP: Tensor) -> RuleState:
         """See `Optimizer`."""
@@ -63,30 +84,74 @@ class TabledBaseline:
     def advance(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> RuleState:
         """See `Optimizer`."""
         table = self.table(state, 1)
-        self.advance_by(table.rule, table.numbers_TK[0].to(params_CP.device), grads_CP, state, params_CP)
-        return table.after
+        self.advance_by(table.numbers_TK[0].to(params_CP.device), grads_CP, state, params_CP)
+        after: RuleState = table.after
+        return after
 
     def table(self, state: RuleState, steps: int) -> Table:
-        """The numbers of the next steps, on the CPU."""
+        """See `Tabled`: coefficients as `fused_form` gives them, and behind them the schedule's factor; float32."""
         rows = []
-        rule = ""
         for _ in range(steps):
             form = fused_form(self.plain.rule, state)
             assert form is not None, "a rule with a form has one at every step"
-            rule = form.rule
             rows.append([*form.coefficients, self.plain.factor(state.steps)])
             state = RuleState(state.steps + 1, state.slots_CP, form.scalar)
-        return Table(rule, torch.tensor(rows, dtype=torch.float32), state)
+        return Table(torch.tensor(rows, dtype=torch.float32), state)
 
-    def advance_by(
-        self, rule: str, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor
-    ) -> None:
-        """One step by a row of a table on the device: params and slots are overwritten, and nothing else is read."""
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> None:
+        """See `Tabled`."""
         a_CP, b_CP = (*state.slots_CP, params_CP, params_CP)[:2]
         cells, coordinates = params_CP.shape
         blocks = -(-coordinates // BLOCK)
         with torch.cuda.device_of(params_CP):  # type: ignore[no-untyped-call]
             self._program[(cells * blocks,)](
                 numbers_K, self.plain.lr_C, grads_CP.contiguous(), a_CP, b_CP, params_CP, coordinates, blocks,
-                RULE=rule, K=len(numbers_K) - 1, BLOCK=BLOCK, num_warps=4, enable_fp_fusion=True,
+                RULE=self.rule, K=len(numbers_K) - 1, BLOCK=BLOCK, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip
+
+
+class TabledLearned:
+    """A learned optimizer, of whose step only the rule's numbers change.
+
+    Args:
+        plain: whose rule is a `TimedRule`.
+    """
+
+    def __init__(self, plain: Learned) -> None:
+        self.plain = plain
+
+    def init(self, params_CP: Tensor) -> LearnedState:
+        """See `Optimizer`."""
+        return self.plain.init(params_CP)
+
+    def update(
+        self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, LearnedState]:
+        """See `Optimizer`."""
+        return self.plain.update(grads_CP, state, params_CP, donate=donate)
+
+    def advance(self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor) -> LearnedState:
+        """See `Optimizer`."""
+        return self.plain.advance(grads_CP, state, params_CP)
+
+    def table(self, state: LearnedState, steps: int) -> Table:
+        """See `Tabled`."""
+        rule, dtype = self.plain.rule, self.plain.meta_params_Q.dtype
+        assert isinstance(rule, TimedRule), "see `with_table`"
+        first = getattr(state.features, "steps", 0)
+        rows = [rule.timed(first + t) for t in range(1, steps + 1)]
+        features = state.features._replace(steps=first + steps) if hasattr(state.features, "steps") else ()
+        return Table(torch.tensor(rows, dtype=dtype), LearnedState(features, state.hidden))
+
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: LearnedState, params_CP: Tensor) -> None:
+        """See `Tabled`."""
+        plain = self.plain
+        assert isinstance(plain.rule, TimedRule), "see `with_table`"
+        features_FN, _ = plain.rule.timed_features(grads_CP, state.features, numbers_K.unbind(), donate=True)
+        output_N, new = plain.kernel.step(
+            plain.rule.network, plain.meta_params_Q, features_FN, state.hidden, donate=True
+        )
+        for own, value in zip(state.hidden, new, strict=True):
+            if own is not value:
+                own.copy_(value)
+        params_CP += output_N.view_as(params_CP) * plain.rate_C[:, None]

@@ -10,14 +10,18 @@ from torch import Tensor
 
 from rnnprop_cli.data.datasets import load_dataset
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps
+from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.graphed import record_nothing
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.optimizers.baselines import SGD, Adam, Baseline, NAdam, Rule, RuleState
+from rnnprop_cli.optimizers.build import build_learned, build_learned_rule
+from rnnprop_cli.optimizers.learned import init_meta_params
 from rnnprop_cli.optimizers.muon import Muon
 from rnnprop_cli.optimizers.schedules import build_schedule
 from rnnprop_cli.optimizers.tabled import Table, TabledBaseline, with_table
 from rnnprop_cli.spec.optimizees import LSTMSpec, MLPSpec, OptimizeeSpec, QuadraticSpec
+from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 
 CPU = torch.device("cpu")
 HORIZON = 5 * BLOCK + 7
@@ -32,15 +36,13 @@ class Table64(TabledBaseline):
     """Takes the steps that a row of the table says, in PyTorch and float64: which step it is stands there alone."""
 
     def __init__(self, plain: Baseline) -> None:
-        self.plain = plain
+        self.plain, self.rule = plain, ""
 
     def table(self, state: RuleState, steps: int) -> Table:
         found = super().table(state, steps)
         return found._replace(numbers_TK=torch.arange(state.steps, state.steps + steps).double()[:, None])
 
-    def advance_by(
-        self, rule: str, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor
-    ) -> None:
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> None:
         steps = int(numbers_K[0])
         scalar = 1.0
         if isinstance(self.plain.rule, NAdam):
@@ -82,6 +84,23 @@ def test_recorded_blocks_are_the_plain_steps(name: str, rule: Rule) -> None:
     assert recorded[3].notice is None
     assert recorded[3].state.steps == plain[3].state.steps == HORIZON
     assert recorded[3].state.scalar == plain[3].state.scalar
+
+
+@pytest.mark.parametrize("spec", [RNNpropSpec(), DMSpec(hidden=5)], ids=["rnnprop", "dm"])
+def test_learned_optimizers_are_recorded_too(spec: RNNpropSpec | DMSpec) -> None:
+    rule = build_learned_rule(spec)
+    meta_params_Q = init_meta_params(rule.network, 1, torch.float64, CPU)
+    rate_C = torch.tensor([0.1, 0.01, 0.1, 0.01], dtype=torch.float64)
+
+    def learned() -> Any:
+        return build_learned(spec, meta_params_Q, rate_C, ReferenceKernel())
+
+    plain, recorded = run("mlp", learned(), None), run("mlp", with_table(learned()), record_nothing)
+    assert recorded[3].notice is None
+    for found, truth in zip(recorded[:3], plain[:3], strict=True):
+        torch.testing.assert_close(found, truth, rtol=1e-9, atol=1e-9)
+    ends = [each[3].state.features for each in (recorded, plain)]
+    assert [getattr(end, "steps", HORIZON) for end in ends] == [HORIZON, HORIZON]
 
 
 def test_a_diverged_cell_does_not_keep_the_others_from_being_recorded() -> None:

@@ -36,7 +36,7 @@ for name, rule in rules.items():
     table = tabled.table(table_state, T)
     for t in range(T):
         state = tabled.advance(grads[t], state, found)
-        tabled.advance_by(table.rule, table.numbers_TK[t], grads[t], table_state, by_table)
+        tabled.advance_by(table.numbers_TK[t], grads[t], table_state, by_table)
         exact_state = exact.advance(grads[t].double(), exact_state, truth)
     results[name] = (found, by_table, truth, state, table.after, exact_state)
 torch.save(results, sys.argv[1])
