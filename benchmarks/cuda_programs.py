@@ -41,12 +41,25 @@ def compile_program(
     from triton.compiler import ASTSource, compile
 
     integers = {"N", "T", "Q", "P", "blocks", "product_start", "sum_start"}
+    floats = {"of_m", "of_v", "rest1", "beta2", "rest2", "eps"}
     constants = {name: value for name, value in constants.items() if name in function.arg_names}
     signature = {
-        name: "constexpr" if name in constants else "i32" if name in integers else "*fp32"
+        name: "constexpr"
+        if name in constants
+        else "i32"
+        if name in integers
+        else "fp32"
+        if name in floats
+        else "*fp32"
         for name in function.arg_names
     }
-    source = ASTSource(fn=function, signature=signature, constexprs=constants)
+    # As at a launch, where Triton finds that memory begins at multiples of 16 bytes.
+    aligned = {
+        (index,): [["tt.divisibility", 16]]
+        for index, name in enumerate(function.arg_names)
+        if signature[name] == "*fp32"
+    }
+    source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=aligned)
     compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     dump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -62,8 +75,7 @@ def compile_program(
 
 def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     """Every program with the constants that `CudaKernel` gives it."""
-    from rnnprop_cli.kernels import cuda, cuda_kernels, cuda_rules
-    from rnnprop_cli.optimizers import tabled
+    from rnnprop_cli.kernels import cuda, cuda_kernels, cuda_passes, cuda_rules
 
     tiles = cuda.tiles(network)
     network_sizes = {
@@ -75,6 +87,8 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     }
     below = network.embedding or network.features
     yield cuda_kernels.step_program, {**tiles, **network_sizes}
+    if network.features == 2:
+        yield cuda_kernels.relative_program, {**tiles, **network_sizes, "FROM_TABLE": True}
     if network.embedding:
         yield cuda_kernels.embed_program, {**tiles, **network_sizes}
     yield cuda_kernels.output_program, {**tiles, **network_sizes}
@@ -85,8 +99,8 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     side = cuda.OUTER_TILE
     outer = {"ROWS": side, "COLUMNS": side, "BLOCK": cuda.BLOCK}
     yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "S": network.hidden}
-    for rule in sorted(tabled.RULES):
-        yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": tabled.BLOCK}
+    for rule in sorted(cuda_passes.RULES):
+        yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": cuda_passes.RULE_BLOCK}
 
 
 def main() -> None:

@@ -132,10 +132,10 @@ def _build_optimizer(
         alpha_C = torch.tensor(rates, dtype=dtype, device=device)
         meta_params_Q = weights.meta_params(dtype, device)
         learned = build_learned(weights.architecture, meta_params_Q, alpha_C, kernel)
-        return with_table(learned) if device.type == "cuda" else learned
+        return with_table(learned, kernel) if device.type == "cuda" else learned
     lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
     baseline = build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices, kernel.passes)
-    return with_table(baseline) if kernel.name == "cuda" else baseline
+    return with_table(baseline, kernel) if device.type == "cuda" else baseline
 
 
 @lru_cache(maxsize=4)

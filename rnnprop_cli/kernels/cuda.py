@@ -8,59 +8,20 @@ gradients. It keeps some 800 bytes a coordinate and step (2 layers of 20), so lo
 stretches.
 """
 
-from importlib import import_module
 from types import ModuleType
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import FusedPasses, Hidden, Network
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+from rnnprop_cli.kernels.cuda_passes import CudaPasses
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
-# Compiled for sm_80 to sm_120 these tiles spill next to nothing and take 4 KB of shared memory whatever the network's
-# width (`benchmarks/cuda_programs.py` tells). Not yet timed on a device.
-BLOCK: Final = 32  # coordinates of a program
-UNITS: Final = (16, 32)  # hidden units that it works on at a time: the smaller where that holds them all
-DEPTH: Final = 16  # terms of a product at a time
-LAUNCH: Final = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
 OUTER_TILE: Final = 32  # rows and columns of a weight gradient that a program sums
 OUTER_PROGRAMS: Final = 256  # that share a tile's sum: each has a partial gradient of its own
 MAX_KEPT_BYTES: Final = 512 * 2**20  # of what is kept for the backward direction
-
-
-def import_programs() -> ModuleType:
-    """The module of Triton programs.
-
-    Raises:
-        DeviceError: triton is not installed.
-    """
-    return _imported("cuda_kernels")
-
-
-def import_rules() -> ModuleType:
-    """The module of the classical rules' Triton program.
-
-    Raises:
-        DeviceError: triton is not installed.
-    """
-    return _imported("cuda_rules")
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return import_module(f"rnnprop_cli.kernels.{name}")
-    except ImportError as error:
-        raise DeviceError(
-            f"the fast CUDA kernel needs triton ({error}); install it with pip install triton"
-        ) from None
-
-
-def tiles(network: Network) -> dict[str, int]:
-    """How much of the network a program works on at a time."""
-    units = next((each for each in UNITS if network.hidden <= each), UNITS[-1])
-    return {"UNITS": units, "DEPTH": DEPTH, "BLOCK": BLOCK}
 
 
 class CudaKernel:
@@ -71,10 +32,11 @@ class CudaKernel:
     """
 
     name = "cuda"
-    passes: FusedPasses | None = None
+    passes: FusedPasses | None
 
     def __init__(self) -> None:
-        self._programs = import_programs()
+        self._programs = import_programs("cuda_kernels")
+        self.passes = CudaPasses()
         self._reference = ReferenceKernel()
 
     @torch.no_grad()
@@ -93,9 +55,8 @@ class CudaKernel:
         if meta_params_Q.dtype != torch.float32 or n == 0 or not contiguous:
             return self._reference.step(network, meta_params_Q, features_FN, hidden, donate=donate)
         sizes = tiles(network)
-        one_tile = network.hidden <= sizes["UNITS"]  # else units still read what others would overwrite
         new = Hidden(
-            hidden.h_LHN if donate and one_tile else torch.empty_like(hidden.h_LHN),
+            hidden.h_LHN if donate and fits_one_tile(network) else torch.empty_like(hidden.h_LHN),
             hidden.c_LHN if donate else torch.empty_like(hidden.c_LHN),
         )
         embedded_EN = features_FN.new_empty(network.embedding, n)

@@ -25,6 +25,7 @@ from rnnprop_cli.kernels.cuda_tiles import (
     gates,
     load_rows,
     network_output,
+    network_step,
     store_rows,
     tanh,
 )
@@ -42,24 +43,52 @@ def step_program(
     """
     N = tl.cast(N, tl.int64)
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    D: tl.constexpr = E if E > 0 else F
-    EMBED_SIZE: tl.constexpr = E * (F + 1)
-    x = features
-    if E > 0:
-        embed(q, features, embedded, n, N, F, E, UNITS)
-        tl.debug_barrier()
-        x = embedded
-    cell(q + EMBED_SIZE, x, h_old, c_old, h_new, c_new, n, N, D, H, UNITS, DEPTH, BLOCK)
-    at = q + EMBED_SIZE + 4 * H * (D + H + 1)
-    for layer in tl.static_range(1, LAYERS):
-        here = layer * H * N
-        cell(
-            at, h_new + here - H * N, h_old + here, c_old + here, h_new + here, c_new + here, n, N,
-            H, H, UNITS, DEPTH, BLOCK,
-        )  # fmt: skip
-        at += 4 * H * (2 * H + 1)
-    top = h_new + (LAYERS - 1) * H * N
-    tl.store(output + n, network_output(at, top, n, N, H, BOUNDED, UNITS, BLOCK), mask=n < N)
+    y = network_step(
+        q, features, embedded, h_old, c_old, h_new, c_new, n, N, F, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
+    )
+    tl.store(output + n, y, mask=n < N)
+
+
+@triton.jit
+def relative_program(
+    q, numbers, of_m, of_v, rest1, beta2, rest2, eps, grads, m, v, features, embedded,
+    h_old, c_old, h_new, c_new, rate, params, P, N,
+    FROM_TABLE: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of RNNprop (`optimizers/rnnprop.py` defines it): moments, features, network and params, all in place.
+
+    Args (beyond those of `step_program`):
+        numbers: of_m and of_v where FROM_TABLE; else the arguments count.
+        of_m: what m is divided by.
+        of_v: what v is divided by.
+        rest1: 1 - beta1.
+        rest2: 1 - beta2.
+        grads: [C, P], and so m, v and params.
+        features: [2, N] receives the network's inputs.
+        rate: [C].
+    """
+    N = tl.cast(N, tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = n < N
+    if FROM_TABLE:
+        of_m = tl.load(numbers)
+        of_v = tl.load(numbers + 1)
+    g = tl.load(grads + n, mask=inside, other=0.0)
+    first = tl.load(m + n, mask=inside, other=0.0)
+    first += rest1 * (g - first)
+    second = beta2 * tl.load(v + n, mask=inside, other=0.0) + rest2 * (g * g)
+    tl.store(m + n, first, mask=inside)
+    tl.store(v + n, second, mask=inside)
+    scale = 1.0 / (tl.sqrt_rn(second / of_v) + eps)
+    tl.store(features + n, g * scale, mask=inside)
+    tl.store(features + N + n, first * scale / of_m, mask=inside)
+    tl.debug_barrier()  # other threads read them
+    y = network_step(
+        q, features, embedded, h_old, c_old, h_new, c_new, n, N, 2, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
+    )
+    step = tl.load(rate + n // P, mask=inside, other=0.0) * y
+    tl.store(params + n, tl.load(params + n, mask=inside, other=0.0) + step, mask=inside)
 
 
 @triton.jit

@@ -124,3 +124,29 @@ def network_output(
     if BOUNDED:
         x_out = tanh(x_out)
     return x_out
+
+
+@triton.jit
+def network_step(
+    q, features, embedded, h_old, c_old, h_new, c_new, n, N,
+    F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of all layers [BLOCK]; `step_program` tells what may overwrite what."""
+    D: tl.constexpr = E if E > 0 else F
+    EMBED_SIZE: tl.constexpr = E * (F + 1)
+    x = features
+    if E > 0:
+        embed(q, features, embedded, n, N, F, E, UNITS)
+        tl.debug_barrier()
+        x = embedded
+    cell(q + EMBED_SIZE, x, h_old, c_old, h_new, c_new, n, N, D, H, UNITS, DEPTH, BLOCK)
+    at = q + EMBED_SIZE + 4 * H * (D + H + 1)
+    for layer in tl.static_range(1, LAYERS):
+        here = layer * H * N
+        cell(
+            at, h_new + here - H * N, h_old + here, c_old + here, h_new + here, c_new + here, n, N,
+            H, H, UNITS, DEPTH, BLOCK,
+        )  # fmt: skip
+        at += 4 * H * (2 * H + 1)
+    return network_output(at, h_new + (LAYERS - 1) * H * N, n, N, H, BOUNDED, UNITS, BLOCK)

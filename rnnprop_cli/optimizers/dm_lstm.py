@@ -59,6 +59,7 @@ class DMRule:
         state: LearnedState,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        numbers_K: Tensor | None = None,
     ) -> LearnedState | None:
-        """See `LearnedRule`: there is none."""
+        """See `TimedRule`: there is none."""
         return None

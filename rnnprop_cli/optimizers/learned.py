@@ -61,6 +61,20 @@ class TimedRule(LearnedRule, Protocol):
         """As `features`, with the step's numbers given, as tensors [] perhaps."""
         ...
 
+    def fused_step(
+        self,
+        passes: FusedPasses,
+        meta_params_Q: Tensor,
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        state: LearnedState,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+        numbers_K: Tensor | None = None,
+    ) -> LearnedState | None:
+        """See `LearnedRule`; `numbers_K` are the step's numbers, where they lie on the device."""
+        ...
+
 
 class Learned:
     """A learned optimizer with given meta-params, for use (no graph).

@@ -76,10 +76,11 @@ class RNNpropRule:
         state: LearnedState,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        numbers_K: Tensor | None = None,
     ) -> LearnedState | None:
-        """See `LearnedRule`."""
+        """See `TimedRule`."""
         moments: Moments = state.features
-        inputs = RelativeInputs(self.beta1, self.beta2, self.eps, moments.steps + 1)
+        inputs = RelativeInputs(self.beta1, self.beta2, self.eps, moments.steps + 1, numbers_K)
         passes.relative_step(
             self.network,
             meta_params_Q,

@@ -3,30 +3,28 @@
 Shape legend: C cells, P coordinates, T steps, K numbers.
 """
 
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.cuda_passes import RULES, CudaPasses
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.baselines import Baseline, RuleState
-from rnnprop_cli.optimizers.fused import fused_form
+from rnnprop_cli.optimizers.fused import FusedBaseline, fused_form
 from rnnprop_cli.optimizers.learned import Learned, LearnedState, TimedRule
 
-BLOCK: Final = 1024  # coordinates of a program
-RULES: Final = {
-    "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop inside", "rmsprop outside", "adam", "nadam",
-}  # fmt: skip
 
-
-def with_table(optimizer: Optimizer[Any]) -> Optimizer[Any]:
-    """The optimizer with its numbers on the device where it has such a form, else as it is."""
+def with_table(optimizer: Optimizer[Any], kernel: Kernel) -> Optimizer[Any]:
+    """The optimizer with its numbers on the device where it has such a form there, else as it is."""
     if isinstance(optimizer, Learned):
         return TabledLearned(optimizer) if isinstance(optimizer.rule, TimedRule) else optimizer
-    if not isinstance(optimizer, Baseline):
+    if not isinstance(optimizer, FusedBaseline) or not isinstance(kernel.passes, CudaPasses):
         return optimizer
-    form = fused_form(optimizer.rule, RuleState(0, ()))
-    return optimizer if form is None or form.rule not in RULES else TabledBaseline(optimizer)
+    form = fused_form(optimizer.plain.rule, RuleState(0, ()))
+    known = form is not None and form.rule in RULES
+    return TabledBaseline(optimizer.plain, kernel.passes) if known else optimizer.plain
 
 
 class Table(NamedTuple):
@@ -57,15 +55,11 @@ class TabledBaseline:
 
     Args:
         plain: defines the steps.
-
-    Raises:
-        DeviceError: triton is not installed.
+        passes: take them.
     """
 
-    def __init__(self, plain: Baseline) -> None:
-        from rnnprop_cli.kernels.cuda import import_rules
-
-        self._program = import_rules().rule_program
+    def __init__(self, plain: Baseline, passes: CudaPasses) -> None:
+        self._passes = passes
         self.plain = plain
         form = fused_form(plain.rule, RuleState(0, ()))
         assert form is not None, "see `with_table`"
@@ -100,14 +94,7 @@ class TabledBaseline:
 
     def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> None:
         """See `Tabled`."""
-        a_CP, b_CP = (*state.slots_CP, params_CP, params_CP)[:2]
-        cells, coordinates = params_CP.shape
-        blocks = -(-coordinates // BLOCK)
-        with torch.cuda.device_of(params_CP):  # type: ignore[no-untyped-call]
-            self._program[(cells * blocks,)](
-                numbers_K, self.plain.lr_C, grads_CP.contiguous(), a_CP, b_CP, params_CP, coordinates, blocks,
-                RULE=self.rule, K=len(numbers_K) - 1, BLOCK=BLOCK, num_warps=4, enable_fp_fusion=True,
-            )  # fmt: skip
+        self._passes.rule_step_by(self.rule, numbers_K, self.plain.lr_C, grads_CP, state.slots_CP, params_CP)
 
 
 class TabledLearned:
@@ -147,6 +134,11 @@ class TabledLearned:
         """See `Tabled`."""
         plain = self.plain
         assert isinstance(plain.rule, TimedRule), "see `with_table`"
+        passes = plain.kernel.passes
+        if passes is not None and all(passes.fits(each) for each in (grads_CP, params_CP, *state.hidden)):
+            rest = (grads_CP, state, params_CP, None, numbers_K)
+            if plain.rule.fused_step(passes, plain.meta_params_Q, plain.rate_C, *rest) is not None:
+                return
         features_FN, _ = plain.rule.timed_features(grads_CP, state.features, numbers_K.unbind(), donate=True)
         output_N, new = plain.kernel.step(
             plain.rule.network, plain.meta_params_Q, features_FN, state.hidden, donate=True
