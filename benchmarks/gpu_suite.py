@@ -1,6 +1,6 @@
 """Everything that needs a GPU, in one call within ten minutes.
 
-1. Correctness: the CUDA body against the reference in float64, and recorded windows against plain ones.
+1. Correctness: the CUDA body against the reference in float64; recorded windows and steps against plain ones.
 2. Timings with CUDA events, all in turns: a meta-iteration of the base MLP by eager PyTorch, the reference body, the
    CUDA body launch by launch and as CUDA graphs, and of 8 tasks at once; an inner step; a matrix of 112 cells against
    a loop over torch.optim.
@@ -35,16 +35,20 @@ from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
 
 from rnnprop_cli.data.datasets import Dataset  # noqa: E402
-from rnnprop_cli.execute.device import Engine  # noqa: E402
+from rnnprop_cli.execute.device import Engine, KernelName  # noqa: E402
+from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
 from rnnprop_cli.kernels.base import Hidden, Kernel, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
-from rnnprop_cli.meta.graphed import RecordedWindows, record_cuda_graph, record_nothing  # noqa: E402
+from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
-from rnnprop_cli.optimizers.build import build_learned, build_learned_rule  # noqa: E402
+from rnnprop_cli.optimizees.build import build_optimizee  # noqa: E402
+from rnnprop_cli.optimizers.build import build_baseline, build_learned, build_learned_rule  # noqa: E402
 from rnnprop_cli.optimizers.learned import init_meta_params  # noqa: E402
+from rnnprop_cli.optimizers.tabled import with_table  # noqa: E402
 from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
+from rnnprop_cli.spec.optimizers import AdamSpec  # noqa: E402
 from rnnprop_cli.spec.train import CheckpointSpec, TrainSpec, TruncationSpec, ValidationSpec  # noqa: E402
 from rnnprop_cli.store.checkpoints import save_checkpoint  # noqa: E402
 
@@ -61,7 +65,7 @@ class Suite:
         self.deadline = time.monotonic() + seconds
         self.device = torch.device("cpu" if dry_run else "cuda")
         self.dataset: Dataset = mnist(synthetic=dry_run)
-        self.record = record_nothing if dry_run else record_cuda_graph
+        self.record = record_nothing if dry_run else None
         self.kernel = cuda_kernel()
         self.mlp = MLPSpec(hidden=1) if dry_run else MLPSpec()
         short = {"truncation": TruncationSpec(horizon=4, unroll=2)} if dry_run else {}
@@ -76,7 +80,7 @@ class Suite:
     def run(self) -> None:
         """All parts; results are written after each."""
         self.out.mkdir(parents=True, exist_ok=True)
-        for part in (self.correctness, self.recorded, self.timings, self.train):
+        for part in (self.correctness, self.recorded, self.recorded_steps, self.timings, self.train):
             start = time.monotonic()
             try:
                 self.results[part.__name__] = part()
@@ -108,6 +112,32 @@ class Suite:
             "worst_difference": worst,
             "ok": worst < 1e-3 and not estimator.notice,
         }
+
+    def recorded_steps(self) -> dict[str, Any]:
+        """Whether recorded blocks of a benchmark's steps give what single steps give, and why if not recorded."""
+        found: dict[str, Any] = {}
+        horizon = MIN_BLOCKS * BLOCK
+        for name, spec in {"adam": AdamSpec(), "rnnprop": self.spec.optimizer}.items():
+            if self.dry_run and name == "rnnprop":
+                continue  # minutes, interpreted
+            ends, notices = [], []
+            for record in (record_nothing, self.record):
+                optimizee = build_optimizee(self.mlp, self.small, (0, 1), 8, F32, self.device)
+                params_CP = optimizee.init_params().repeat_interleave(2, dim=0)
+                rate_C = torch.tensor([1e-3, 1e-2] * 2, device=self.device)
+                if isinstance(spec, AdamSpec):
+                    optimizer = build_baseline(spec, rate_C, horizon, (), self.kernel.passes)
+                else:
+                    meta_params_Q = init_meta_params(build_learned_rule(spec).network, 0, F32, self.device)
+                    optimizer = build_learned(spec, meta_params_Q, rate_C, self.kernel)
+                steps = Steps(optimizee, with_table(optimizer, self.kernel), params_CP, record)
+                losses_TC = torch.cat(list(steps.take(horizon)))
+                ends.append(losses_TC.double())
+                notices.append(steps.notice)
+            worst = float((ends[0] - ends[1]).norm() / ends[0].norm())
+            found[name] = {"notice": notices[1], "difference": worst, "ok": worst < GATE and not notices[1]}
+        found["ok"] = all(case["ok"] for case in found.values())
+        return found
 
     def _losses(self, estimator: Estimator, iterations: int) -> list[float]:
         work = self.meta_work(self.kernel, estimator)
@@ -155,7 +185,8 @@ class Suite:
         clock.add(f"meta-iteration of {tasks} tasks, recorded", many)
         clock.add("inner step of 15,910 coordinates, cuda body", self.step_work())
         spec, make = OPTIMIZERS["adam"]
-        engine = Engine(device.type, torch.get_num_threads(), None, "reference")
+        kernel_name: KernelName = "reference" if self.dry_run else "auto"
+        engine = Engine(device.type, torch.get_num_threads(), None, kernel_name)
         seeds, rates, steps = (2, 2, 3) if self.dry_run else (8, 14, 100)
         batched = BatchedMatrix(MLPSpec(), spec, seeds, rates, steps, engine, self.dataset)
         looped = LoopedCells(MLPSpec(), make, 1 if self.dry_run else 4, steps, self.dataset, device)

@@ -21,7 +21,7 @@ def tables(results: dict[str, Any]) -> str:
         lines += [f"| {name} | {1e3 * s:.3f} |" for name, s in timings["seconds"].items()]
         keys = ("ratio_to_floor", "speedup_vs_reference", "many_tasks_vs_one", "matrix_speedup_vs_loop")
         lines += ["", *(f"- {key}: {timings[key]:.2f}" for key in keys), ""]
-    for part in ("recorded", "train", "failed"):
+    for part in ("recorded", "recorded_steps", "train", "failed"):
         if results.get(part):
             lines += [f"## {part}", "", *(f"- {key}: {value}" for key, value in results[part].items()), ""]
     return "\n".join(lines)

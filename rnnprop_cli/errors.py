@@ -28,6 +28,10 @@ class RunError(RnnpropError):
     """A run could not be carried out (exit 1)."""
 
 
+class DeviceLostError(RunError):
+    """A GPU answers this process no more: only another process can go on (exit 1)."""
+
+
 class StoreError(RnnpropError):
     """The database or the results folder cannot be used (exit 3)."""
 

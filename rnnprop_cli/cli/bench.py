@@ -9,12 +9,13 @@ import typer
 
 from rnnprop_cli.cli.console import EXIT_FAILED, settings, stderr, stdout, this_command
 from rnnprop_cli.cli.options import (
+    AUTO_DEVICE,
     DataDirOption,
-    Device,
     DeviceOption,
     JsonOption,
     Kernel,
     KernelOption,
+    Tf32Option,
     ThreadsOption,
 )
 from rnnprop_cli.view.safe_text import safe_text
@@ -42,9 +43,10 @@ def bench(
             help="Another root of randomness than the spec's: another sample, which the report shows beside the first.",
         ),
     ] = None,
-    device: DeviceOption = Device.AUTO,
+    device: DeviceOption = AUTO_DEVICE,
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
+    tf32: Tf32Option = False,
     slots: Annotated[
         int,
         typer.Option(
@@ -87,7 +89,7 @@ def bench(
         check_writable(shared.db)  # before torch, which takes seconds to load
     from rnnprop_cli.execute.device import find_engine
 
-    engine = find_engine(device.value, data_dir, kernel.value, threads, slots)
+    engine = find_engine(device, data_dir, kernel.value, threads, slots, tf32=tf32)
     if dry_run:
         _show_plan(asked, engine, only, as_json)
         return

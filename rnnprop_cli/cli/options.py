@@ -2,17 +2,9 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class Kernel(StrEnum):
@@ -24,9 +16,23 @@ class Kernel(StrEnum):
     CUDA = "cuda"
 
 
+AUTO_DEVICE: Final = "auto"
 DeviceOption = Annotated[
-    Device,
-    typer.Option("--device", envvar="RNNPROP_DEVICE", help="auto takes CUDA where there is one."),
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N",
+        envvar="RNNPROP_DEVICE",
+        help="auto takes CUDA where there is one; slots take all GPUs of one model in turns unless one is named.",
+    ),
+]
+Tf32Option = Annotated[
+    bool,
+    typer.Option(
+        "--tf32",
+        envvar="RNNPROP_TF32",
+        help="Let GPUs round float32 products to TF32; part of a run's identity.",
+    ),
 ]
 KernelOption = Annotated[
     Kernel,
@@ -40,7 +46,7 @@ ThreadsOption = Annotated[
         "--threads",
         min=1,
         envvar="RNNPROP_THREADS",
-        help="CPU threads (default: all cores); part of a run's identity.",
+        help="CPU threads (default: all cores); part of a run's identity on the CPU.",
     ),
 ]
 DataDirOption = Annotated[

@@ -9,12 +9,13 @@ import typer
 
 from rnnprop_cli.cli.console import settings, stderr, stdout
 from rnnprop_cli.cli.options import (
+    AUTO_DEVICE,
     DataDirOption,
-    Device,
     DeviceOption,
     JsonOption,
     Kernel,
     KernelOption,
+    Tf32Option,
     ThreadsOption,
 )
 from rnnprop_cli.errors import UsageError
@@ -41,9 +42,10 @@ def train(
         str | None, typer.Option("--name", help="Name of the result (default: the recipe's).")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Root of all randomness.")] = None,
-    device: DeviceOption = Device.AUTO,
+    device: DeviceOption = AUTO_DEVICE,
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
+    tf32: Tf32Option = False,
     data_dir: DataDirOption = None,
     resume: Annotated[
         str | None,
@@ -100,7 +102,7 @@ def train(
     from rnnprop_cli.runs.lengthen import lengthen
     from rnnprop_cli.runs.train import run_train
 
-    engine = find_engine(device.value, data_dir, kernel.value, threads)
+    engine = find_engine(device, data_dir, kernel.value, threads, tf32=tf32)
     if resume is not None:
         lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
     with progress_display(stderr(), shared.quiet) as display:
@@ -119,8 +121,9 @@ def train(
         "--data-dir": data_dir,
         "--kernel": None if kernel is Kernel.AUTO else kernel.value,
     }
-    given["--device"] = None if device is Device.AUTO else device.value
-    same_engine = "".join(
+    given["--device"] = None if device == AUTO_DEVICE else device
+    same_engine = " --tf32" if tf32 else ""
+    same_engine += "".join(
         f" {flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None
     )
     database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "

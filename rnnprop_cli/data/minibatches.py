@@ -56,6 +56,14 @@ class MinibatchSource(Protocol):
         """The minibatch of a step."""
         ...
 
+    def tensors(self, first: int, steps: int) -> tuple[Tensor, ...]:
+        """What the minibatches of the steps first … first + steps - 1 are read from."""
+        ...
+
+    def load(self, first: int, tensors: tuple[Tensor, ...]) -> None:
+        """From now on the minibatches of the steps from `first` on are read from these tensors."""
+        ...
+
     def heldout(self) -> Minibatch | None:
         """All data that training never sees, [1, N, D]; None where there is none."""
         ...
@@ -108,6 +116,7 @@ class ImageMinibatches:
         self._pixels_ND, self._labels_N = _on_device(dataset, device)
         self._block = -1
         self._indices_SBM = torch.empty(0)
+        self._loaded: tuple[int, Tensor] | None = None  # a first step, and numbers [S, T, M] from it on
 
     @property
     def stored(self) -> tuple[Tensor, Tensor, float, float]:
@@ -116,6 +125,8 @@ class ImageMinibatches:
 
     def indices(self, step: int) -> Tensor:
         """[S, M] int64 numbers of the step's images, on the device."""
+        if self._loaded is not None and 0 <= step - self._loaded[0] < self._loaded[1].shape[1]:
+            return self._loaded[1][:, step - self._loaded[0]]
         block, within = divmod(step, self.block_steps)
         if block != self._block:
             drawn = [self._draw(seed, block) for seed in self.seeds]
@@ -129,6 +140,15 @@ class ImageMinibatches:
         # index_select copies whole rows: 20 times as fast on the CPU as indexing with a matrix
         pixels = self._pixels_ND.index_select(0, index_SM.flatten()).view(*index_SM.shape, self.n_inputs)
         return Minibatch(self._scaled(pixels), self._labels_N[index_SM])
+
+    def tensors(self, first: int, steps: int) -> tuple[Tensor, ...]:
+        """See `MinibatchSource`: the numbers of the images, for the images are everybody's."""
+        return (torch.stack([self.indices(step) for step in range(first, first + steps)], dim=1),)
+
+    def load(self, first: int, tensors: tuple[Tensor, ...]) -> None:
+        """See `MinibatchSource`."""
+        (indices_STM,) = tensors
+        self._loaded = first, indices_STM
 
     def images(self, part: slice) -> Minibatch:
         """Consecutive images of the training split, [1, n, D]."""
@@ -190,9 +210,15 @@ class SineMinibatches:
         self._block = -1
         self._inputs_SBMD = torch.empty(0)
         self._targets_SBM = torch.empty(0)
+        self._loaded: tuple[int, Tensor, Tensor] | None = (
+            None  # a first step, and [S, T, M, D] and [S, T, M] from it on
+        )
 
     def at(self, step: int) -> Minibatch:
         """See `MinibatchSource`."""
+        if self._loaded is not None and 0 <= step - self._loaded[0] < self._loaded[1].shape[1]:
+            first, inputs_STMD, targets_STM = self._loaded
+            return Minibatch(inputs_STMD[:, step - first], targets_STM[:, step - first])
         block, within = divmod(step, self.block_steps)
         if block != self._block:
             drawn = [self._draw(seed, block) for seed in self.seeds]
@@ -200,6 +226,16 @@ class SineMinibatches:
             self._targets_SBM = torch.stack([targets for _, targets in drawn]).to(self.device)
             self._block = block
         return Minibatch(self._inputs_SBMD[:, within], self._targets_SBM[:, within])
+
+    def tensors(self, first: int, steps: int) -> tuple[Tensor, ...]:
+        """See `MinibatchSource`."""
+        inputs, targets = zip(*(self.at(step) for step in range(first, first + steps)), strict=True)
+        return torch.stack(inputs, dim=1), torch.stack(targets, dim=1)
+
+    def load(self, first: int, tensors: tuple[Tensor, ...]) -> None:
+        """See `MinibatchSource`."""
+        inputs_STMD, targets_STM = tensors
+        self._loaded = first, inputs_STMD, targets_STM
 
     def heldout(self) -> Minibatch | None:
         """None: every sequence is fresh, so there is no test split."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from rnnprop_cli.data.datasets import Dataset, load_dataset
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
+from rnnprop_cli.execute.recorded_steps import Steps
 from rnnprop_cli.execute.thinning import Thinner
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.base import Kernel
@@ -27,6 +28,7 @@ from rnnprop_cli.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.build import build_baseline, build_learned
+from rnnprop_cli.optimizers.tabled import with_table
 from rnnprop_cli.plan.cells import CellBatch
 from rnnprop_cli.records import CellResult, CurveBlock
 from rnnprop_cli.spec.optimizees import dataset_of
@@ -54,6 +56,7 @@ class BatchProgress:
 
     steps_done: int
     curves: tuple[CurveBlock, ...] = ()  # losses since the last time
+    notice: str | None = None  # one line that somebody should read; with the last step
 
 
 @dataclass(frozen=True)
@@ -92,26 +95,27 @@ def run_batch(job: BatchJob) -> BatchEvents:
     )
     optimizer = _build_optimizer(job, kernel, optimizee, dtype)
     params_CP = optimizee.init_params().repeat_interleave(len(batch.learning_rates), dim=0)
-    state = optimizer.init(params_CP)
+    steps = Steps(optimizee, optimizer, params_CP)
 
     thinner = Thinner(job.keys, horizon, job.curve_points)
     first_bad = FirstBadSteps(len(batch))
     pending: list[Tensor] = []
     last_chunk = started
-    for step in range(horizon):
-        loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
-        pending.append(loss_C)
-        state = optimizer.advance(grads_CP, state, params_CP)
-        last = step == horizon - 1
-        if last or len(pending) == STEPS_PER_CHUNK or time.monotonic() - last_chunk > SECONDS_PER_CHUNK:
-            last_chunk = time.monotonic()
+    done = waiting = breath = 0
+    for each_TC in steps.take(horizon):
+        pending.append(each_TC)
+        done, waiting = done + len(each_TC), waiting + len(each_TC)
+        last = done == horizon
+        if last or waiting >= STEPS_PER_CHUNK or time.monotonic() - last_chunk > SECONDS_PER_CHUNK:
+            last_chunk, waiting = time.monotonic(), 0
             losses_TC = _take(pending)
             first_bad.add(losses_TC)
-            yield BatchProgress(step + 1, thinner.add(losses_TC, last=last))
-        elif step % STEPS_PER_BREATH == 0:
-            yield BatchProgress(step + 1)
+            yield BatchProgress(done, thinner.add(losses_TC, last=last), steps.notice if last else None)
+        elif done > breath:
+            breath = done + STEPS_PER_BREATH - 1
+            yield BatchProgress(done)
 
-    params_CP = optimizer.evaluated(params_CP, state)
+    params_CP = optimizer.evaluated(params_CP, steps.state)
     final_C = optimizee.mean_loss(params_CP, horizon).tolist()
     heldout = None if batch.phase == "tuning" else optimizee.heldout(params_CP)  # nothing is chosen by it
     elapsed_s = time.monotonic() - started
@@ -128,9 +132,12 @@ def _build_optimizer(
         own = weights.architecture.alpha
         rates = [own if lr is None else lr for lr in batch.learning_rates] * len(batch.seeds)
         alpha_C = torch.tensor(rates, dtype=dtype, device=device)
-        return build_learned(weights.architecture, weights.meta_params(dtype, device), alpha_C, kernel)
+        meta_params_Q = weights.meta_params(dtype, device)
+        learned = build_learned(weights.architecture, meta_params_Q, alpha_C, kernel)
+        return with_table(learned, kernel) if device.type == "cuda" else learned
     lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
-    return build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices, kernel.passes)
+    baseline = build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices, kernel.passes)
+    return with_table(baseline, kernel) if device.type == "cuda" else baseline
 
 
 @lru_cache(maxsize=4)
@@ -140,8 +147,8 @@ def _dataset(name: str | None, data_dir: Path | None) -> Dataset | None:
 
 
 def _take(pending: list[Tensor]) -> NDArray[np.float32]:
-    """The losses that wait on the device, [T, C]; the list is emptied."""
-    block = torch.stack(pending).to(device="cpu", dtype=torch.float32).numpy()
+    """The losses that wait on the device, [T, C] each; the list is emptied."""
+    block = torch.cat(pending).to(device="cpu", dtype=torch.float32).numpy()
     pending.clear()
     return block
 

@@ -1,4 +1,4 @@
-"""How the driver of a benchmark has its jobs carried out: one small interface, and the body that runs them here.
+"""How the driver of a benchmark has its jobs carried out: one small interface, and how a job is run in a process.
 
 A job that cannot be carried out is a result too: its cells come back as `failed` with the reason, so that one batch
 that does not fit never ends a benchmark.
@@ -11,13 +11,22 @@ from typing import Final, NamedTuple, Protocol
 
 import torch
 
+from rnnprop_cli.errors import DeviceLostError
 from rnnprop_cli.execute import bench
 from rnnprop_cli.execute.bench import BatchDone, BatchEvents, BatchJob, BatchProgress
+from rnnprop_cli.execute.device import is_lost
 from rnnprop_cli.records import CellResult
 
 # What a batch may fail with; anything else is a fault of the program and ends it.
 FAILURES: Final = (RuntimeError, MemoryError, ArithmeticError, ValueError)
-_NO_MEMORY: Final = ("can't allocate memory", "out of memory")
+_NO_MEMORY: Final = (
+    "can't allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "HOST_ALLOCATION_FAILED",  # of cuDNN 9
+    "when calling `cublasCreate",  # the handle's workspace did not fit
+)
 
 
 class Dispatched(NamedTuple):
@@ -50,71 +59,38 @@ class Dispatcher(Protocol):
         ...
 
 
-class InProcess:
-    """Runs one job at a time in this process."""
-
-    window = 1
-
-    def __init__(self) -> None:
-        self._running: tuple[BatchJob, BatchEvents] | None = None
-
-    def submit(self, job: BatchJob) -> None:
-        """See `Dispatcher`."""
-        assert self._running is None, "one job at a time"
-        self._running = job, run_job(job)
-
-    def poll(self) -> Dispatched | None:
-        """See `Dispatcher`."""
-        if self._running is None:
-            return None
-        job, events = self._running
-        event = next(events)
-        if isinstance(event, BatchDone):
-            self._running = None
-        return Dispatched(job, event)
-
-    def finished(self) -> list[Dispatched]:
-        """See `Dispatcher`."""
-        return []
-
-    def close(self) -> None:
-        """See `Dispatcher`."""
-        if self._running is not None:
-            self._running[1].close()
-            self._running = None
-
-
 def run_job(job: BatchJob) -> BatchEvents:
-    """Runs a batch, and once more in halves if the memory does not suffice for the whole.
+    """Runs a batch; where the memory does not suffice for it in halves, and those again, as far as it takes.
 
     Yields:
         as `run_batch`; cells that could not be run are `failed` with the reason.
+
+    Raises:
+        DeviceLostError: the GPU answers this process no more; what the batch could give is not known.
     """
-    parts: Sequence[BatchJob] = (job,)
-    reason = ""
-    try:
-        yield from bench.run_batch(job)
-        return
-    except FAILURES as error:
-        reason = reason_of(error)
-        if is_out_of_memory(error):
-            parts = halves(job)
-    # Out here, because the traceback of a caught exception keeps the tensors of the failed attempt alive.
-    if len(parts) == 1:
-        yield BatchDone(failed(job.keys, reason))
-        return
+    waiting = [job]
     results: dict[str, CellResult] = {}
-    for part in parts:
-        _free_memory()
+    while waiting:
+        part = waiting.pop()
         try:
             for event in bench.run_batch(part):
                 if isinstance(event, BatchDone):
                     results |= {result.key: result for result in event.results}
                 else:
                     yield event
+            continue
         except FAILURES as error:
-            reason = f"{reason_of(error)} (also in a batch of {len(part.keys)})"
-            results |= {result.key: result for result in failed(part.keys, reason)}
+            reason, no_memory = reason_of(error), is_out_of_memory(error)
+        # Out here, because the traceback of a caught exception keeps the tensors of the failed attempt alive.
+        if is_lost(job.engine.torch_device):
+            raise DeviceLostError(f"the GPU stopped working for this process: {reason}")
+        _free_memory()
+        parts = halves(part) if no_memory else (part,)
+        if len(parts) > 1:
+            waiting.extend(reversed(parts))
+        else:
+            alone = f" (also in a batch of {len(part.keys)})" if part is not job else ""
+            results |= {result.key: result for result in failed(part.keys, reason + alone)}
     yield BatchDone(tuple(results[key] for key in job.keys))
 
 

@@ -2,25 +2,28 @@
 
 Every slot is one spawned process that is replaced alone when it dies, whatever killed it. A pool from a library was
 tried instead; one `kill -9` of a worker cost it most of what was queued. A batch that kills its worker is tried again,
-then its cells are tried alone, so that a cell which kills every worker fails by itself.
+then its cells are tried alone, so that a cell which kills every worker fails by itself. A batch over which a worker
+loses its GPU is tried once more, in a fresh worker; that the GPU is lost again is a result.
 """
 
 import pickle
 import signal
 import subprocess
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Final
 
-from rnnprop_cli.errors import RunError
+from rnnprop_cli.errors import DeviceLostError, RunError
 from rnnprop_cli.execute import worker
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
+from rnnprop_cli.execute.device import slot_devices
 from rnnprop_cli.execute.dispatch import Dispatched, alone, failed
 from rnnprop_cli.records import CellResult
 
 WINDOW_PER_SLOT: Final = 4
 TRIES: Final = 4  # of a batch, or of a cell that is a batch of its own
+TRIES_LOST: Final = 2  # of a batch over which a GPU is lost
 TRIES_ALONE: Final = 2  # of a cell whose batch has used up its tries
 FAILED_STARTS: Final = 3  # in a row: then no worker will ever start here
 KILLED_STARTS: Final = 20  # in a row: somebody kills faster than we can start
@@ -34,6 +37,7 @@ class _Task:
     job: BatchJob
     tries_left: int
     whole: "_Pieces | None" = None  # the batch that it is a lone cell of
+    lost: str | None = None  # how a GPU was lost over it
 
 
 @dataclass
@@ -48,6 +52,7 @@ class _Pieces:
 class _Slot:
     """A worker process and what it is doing."""
 
+    number: int
     process: subprocess.Popen[bytes]
     socket: worker.Socket
     ready: bool = False
@@ -66,9 +71,14 @@ class LocalSlots:
         self._told: deque[Dispatched] = deque()
         self._failed_starts = 0
 
-    def submit(self, job: BatchJob) -> None:
-        """See `Dispatcher`."""
-        self._queue.append(_Task(job, TRIES))
+    def submit(self, job: BatchJob, lost: str | None = None) -> None:
+        """See `Dispatcher`.
+
+        Args:
+            job: to run.
+            lost: how a GPU was lost over it in another process, if one was: then it is tried once.
+        """
+        self._queue.append(_Task(job, TRIES if lost is None else TRIES_LOST - 1, lost=lost))
 
     def poll(self) -> Dispatched | None:
         """See `Dispatcher`.
@@ -106,14 +116,16 @@ class LocalSlots:
                 self._give(slot)
         starting = sum(not slot.ready for slot in self._running)
         while len(self._running) < self.slots and len(self._queue) > starting:
-            self._running.append(_Slot(*worker.start()))
+            taken = {slot.number for slot in self._running}
+            number = next(each for each in range(self.slots) if each not in taken)
+            self._running.append(_Slot(number, *worker.start()))
             starting += 1
 
     def _give(self, slot: _Slot) -> None:
         slot.task = self._queue.popleft()
         self._told.append(Dispatched(_asked(slot.task), BatchProgress(0)))
         try:
-            slot.socket.send_bytes(pickle.dumps(slot.task.job))
+            slot.socket.send_bytes(pickle.dumps(_placed(slot.task.job, slot.number)))
         except OSError:
             return  # it died while it was idle; `_receive` sees the end of its socket
 
@@ -131,6 +143,10 @@ class LocalSlots:
                 continue
             if message == worker.READY:
                 slot.ready, self._failed_starts = True, 0
+            elif isinstance(message, DeviceLostError):
+                assert slot.task is not None
+                slot.task.lost = str(message)
+                self._bury(slot)
             elif isinstance(message, Exception):
                 raise message
             elif slot.task is not None:
@@ -173,8 +189,12 @@ class LocalSlots:
             return
         self.restarts += 1
         task.tries_left -= 1
+        if task.lost is not None:
+            task.tries_left = min(task.tries_left, TRIES_LOST - 1)
         if task.tries_left:
             self._queue.appendleft(task)
+        elif task.lost is not None:
+            self._finish(task, failed(task.job.keys, f"{task.lost} (also in a fresh process)"))
         elif task.whole is None and len(task.job.keys) > 1:
             whole = _Pieces(task.job)
             self._queue.extendleft(_Task(part, TRIES_ALONE, whole) for part in reversed(alone(task.job)))
@@ -187,6 +207,12 @@ class LocalSlots:
 def _asked(task: _Task) -> BatchJob:
     """The job as it was submitted."""
     return task.job if task.whole is None else task.whole.job
+
+
+def _placed(job: BatchJob, slot: int) -> BatchJob:
+    """The job on the device of this slot: several GPUs are taken in turns."""
+    devices = slot_devices(job.engine.device)
+    return replace(job, engine=replace(job.engine, device=devices[slot % len(devices)]))
 
 
 def _how(status: int) -> str:

@@ -55,6 +55,7 @@ class TrainEvent:
 
     result: MetaStepResult
     snapshot: Snapshot | None  # where one is due
+    notice: str | None = None  # one line that somebody should read
 
 
 class MovingAverage:
@@ -92,7 +93,7 @@ class MetaTraining:
         self.kernel: Kernel
         self.kernel, self.kernel_notice = select_kernel(engine.kernel, self.device, self.dtype)
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
-        self.estimator: Estimator = RecordedWindows() if self.kernel.name == "cuda" else known_output_gradient
+        self.estimator: Estimator = RecordedWindows() if self.device.type == "cuda" else known_output_gradient
         name = dataset_of(spec.optimizee)
         self.dataset: Dataset | None = None if name is None else load_dataset(name, engine.data_dir)
         if snapshot is None:
@@ -111,6 +112,7 @@ class MetaTraining:
         while self.meta_iteration < spec.meta_iterations:
             started = time.monotonic()
             optimizee = self.draw_optimizee(self.meta_iteration)
+            known = self._recording_notice
             self.state, loss = meta_iteration(
                 spec, self.state, optimizee, self.rule, self.kernel, self.estimator
             )
@@ -125,7 +127,12 @@ class MetaTraining:
                 validation_loss = self.validate()
             result = MetaStepResult(self.meta_iteration, train_loss, average, elapsed_s, validation_loss)
             due = done or kept or self.meta_iteration % spec.checkpoint.rolling == 0
-            yield TrainEvent(result, self.snapshot(validation_loss) if due else None)
+            notice = None if self._recording_notice == known else self._recording_notice
+            yield TrainEvent(result, self.snapshot(validation_loss) if due else None, notice)
+
+    @property
+    def _recording_notice(self) -> str | None:
+        return self.estimator.notice if isinstance(self.estimator, RecordedWindows) else None
 
     def draw_optimizee(self, meta_iteration: int) -> Optimizee:
         """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function."""

@@ -85,14 +85,12 @@ def _listen(socket: Socket, jobs: "SimpleQueue[bytes]") -> None:
 
 
 def _carry_out(pickled: bytes, socket: Socket) -> None:
-    import torch
-
+    from rnnprop_cli.errors import DeviceLostError
     from rnnprop_cli.execute.bench import BatchDone, BatchJob
     from rnnprop_cli.execute.dispatch import run_job
 
     job: BatchJob = pickle.loads(pickled)
-    if torch.get_num_threads() != job.engine.threads:
-        torch.set_num_threads(job.engine.threads)
+    job.engine.prepare()
     last = 0.0
     try:
         for event in run_job(job):
@@ -101,5 +99,8 @@ def _carry_out(pickled: bytes, socket: Socket) -> None:
                 socket.send(event)
     except OSError:
         raise
+    except DeviceLostError as error:  # nothing can be computed on that GPU in this process any more
+        socket.send(error)
+        os._exit(1)
     except Exception as error:  # what `run_job` does not make a result of: the driver's to report
         socket.send(error)

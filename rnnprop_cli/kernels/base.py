@@ -130,6 +130,7 @@ class RelativeInputs(NamedTuple):
     beta2: float
     eps: float
     t: int
+    divisors_2: Tensor | None = None  # what m and v are divided by, on the device; None: they follow from t
 
 
 class Perceptron(NamedTuple):

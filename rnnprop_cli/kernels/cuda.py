@@ -3,9 +3,9 @@
 Importing this module needs no triton; making a `CudaKernel` does. Nothing waits for the device, so that both methods
 can be captured in a CUDA graph. Sums are taken in a fixed order: the same inputs give the same bits.
 
-Every launch works on blocks of coordinates; a window is one forward and one backward launch for each layer.
-It keeps h and c of every layer and step (320 bytes a coordinate and step at 2 layers of 20), so long lists of
-coordinates are taken in stretches.
+A step is one launch. A window is a forward and a backward launch for each layer, and one for each of its weight
+gradients. It keeps some 800 bytes a coordinate and step (2 layers of 20), so long lists of coordinates are taken in
+stretches.
 """
 
 from types import ModuleType
@@ -14,37 +14,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import FusedPasses, Hidden, Network
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+from rnnprop_cli.kernels.cuda_passes import CudaPasses
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
-# Coordinates, warps and pipeline stages of a program. Compiled for sm_90 this fits two programs on a processor with
-# few registers spilled; more stages or larger blocks spill tens of kilobytes. Not yet timed on a device.
-BLOCK: Final = 32
-LAUNCH: Final = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
-MIN_TILE: Final = 16  # the smallest side of a product
-MAX_PROGRAMS: Final = 1024  # programs of a backward launch: each has a partial gradient of its own
-MAX_KEPT_BYTES: Final = 512 * 2**20  # of the states kept for the backward direction
-
-
-def padded(size: int) -> int:
-    """The side of a tile that holds `size` rows."""
-    return max(MIN_TILE, 1 << (size - 1).bit_length())
-
-
-def import_programs() -> ModuleType:
-    """The module of Triton programs.
-
-    Raises:
-        DeviceError: triton is not installed.
-    """
-    try:
-        from rnnprop_cli.kernels import cuda_kernels
-    except ImportError as error:
-        raise DeviceError(
-            f"the fast CUDA kernel needs triton ({error}); install it with pip install triton"
-        ) from None
-    return cuda_kernels
+OUTER_TILE: Final = 32  # rows and columns of a weight gradient that a program sums
+OUTER_PROGRAMS: Final = 256  # that share a tile's sum: each has a partial gradient of its own
+MAX_KEPT_BYTES: Final = 512 * 2**20  # of what is kept for the backward direction
 
 
 class CudaKernel:
@@ -55,10 +32,11 @@ class CudaKernel:
     """
 
     name = "cuda"
-    passes: FusedPasses | None = None
+    passes: FusedPasses | None
 
     def __init__(self) -> None:
-        self._programs = import_programs()
+        self._programs = import_programs("cuda_kernels")
+        self.passes = CudaPasses()
         self._reference = ReferenceKernel()
 
     @torch.no_grad()
@@ -76,14 +54,18 @@ class CudaKernel:
         contiguous = hidden.h_LHN.is_contiguous() and hidden.c_LHN.is_contiguous()
         if meta_params_Q.dtype != torch.float32 or n == 0 or not contiguous:
             return self._reference.step(network, meta_params_Q, features_FN, hidden, donate=donate)
-        new = hidden if donate else Hidden(torch.empty_like(hidden.h_LHN), torch.empty_like(hidden.c_LHN))
+        sizes = tiles(network)
+        new = Hidden(
+            hidden.h_LHN if donate and fits_one_tile(network) else torch.empty_like(hidden.h_LHN),
+            hidden.c_LHN if donate else torch.empty_like(hidden.c_LHN),
+        )
+        embedded_EN = features_FN.new_empty(network.embedding, n)
         output = features_FN.new_empty(n)
         with torch.cuda.device_of(features_FN):  # type: ignore[no-untyped-call]
             self._programs.step_program[(-(-n // BLOCK),)](
-                meta_params_Q.contiguous(), features_FN.contiguous(), *hidden, *new, output, n,
+                meta_params_Q.contiguous(), features_FN.contiguous(), embedded_EN, *hidden, *new, output, n,
                 F=network.features, E=network.embedding, H=network.hidden, LAYERS=network.layers,
-                FP=padded(network.features + 1), DP=padded(network.embedding or network.features),
-                HP=padded(network.hidden), BOUNDED=network.bounded, BLOCK=BLOCK, **LAUNCH,
+                BOUNDED=network.bounded, **sizes, **LAUNCH,
             )  # fmt: skip
         return output, new
 
@@ -102,81 +84,107 @@ class CudaKernel:
                 network, meta_params_Q, features_TFN, hidden, output_grad_TN
             )
         steps, _, n = features_TFN.shape
-        kept_floats = (
-            steps * network.hidden * (2 * network.layers + 2)
-        )  # h and c; a gradient read, one written
+        # h and c of every layer; of one layer at a time gradients of gates, outputs and inputs
+        kept_floats = (steps + 1) * (network.hidden * (2 * network.layers + 6) + 2 * network.embedding)
         stretch = max(BLOCK, MAX_KEPT_BYTES // (4 * kept_floats) // BLOCK * BLOCK)
         total = torch.zeros_like(meta_params_Q)
         for start in range(0, n, stretch):
             part = slice(start, min(start + stretch, n))
             with torch.cuda.device_of(features_TFN):  # type: ignore[no-untyped-call]
-                total += self._stretch_gradient(
-                    network,
-                    meta_params_Q.contiguous(),
-                    features_TFN[..., part].contiguous(),
-                    Hidden(hidden.h_LHN[..., part].contiguous(), hidden.c_LHN[..., part].contiguous()),
-                    output_grad_TN[:, part].contiguous(),
+                window = _Window(
+                    self._programs, network, meta_params_Q.contiguous(), features_TFN[..., part].contiguous()
                 )
+                window.forward(Hidden(hidden.h_LHN[..., part], hidden.c_LHN[..., part]))
+                total += window.backward(output_grad_TN[:, part])
         return total
 
-    def _stretch_gradient(
-        self,
-        network: Network,
-        meta_params_Q: Tensor,
-        features_TFN: Tensor,
-        hidden: Hidden,
-        output_grad_TN: Tensor,
-    ) -> Tensor:
-        steps, features, n = features_TFN.shape
-        blocks = -(-n // BLOCK)
-        programs = min(blocks, MAX_PROGRAMS)
-        state_shape = (network.layers, steps, network.hidden, n)
-        h_LTHN, c_LTHN = meta_params_Q.new_empty((2, *state_shape))
-        # Two buffers in turns: one program's threads read the one while they write the other.
-        grad_buffers = meta_params_Q.new_empty((2, steps, network.hidden, n))
-        partial_PQ = meta_params_Q.new_empty((programs, network.n_meta_params))
-        starts = _layer_starts(network)
 
-        def sizes(layer: int) -> dict[str, int]:
-            width = network.hidden if layer else network.embedding or features
-            return {
-                "F": features,
-                "E": 0 if layer else network.embedding,
-                "D": width,
-                "H": network.hidden,
-                "FP": padded(features + 1),
-                "DP": padded(width),
-                "HP": padded(network.hidden),
-                "BLOCK": BLOCK,
-                **LAUNCH,
-            }
+class _Window:
+    """The launches of one window on one stretch of coordinates."""
 
-        def inputs(layer: int) -> Tensor:
-            return h_LTHN[layer - 1] if layer else features_TFN
+    def __init__(
+        self, programs: ModuleType, network: Network, meta_params_Q: Tensor, features_TFN: Tensor
+    ) -> None:
+        self.programs, self.network = programs, network
+        self.meta_params_Q, self.features_TFN = meta_params_Q, features_TFN
+        self.steps, _, self.n = features_TFN.shape
+        self.blocks = -(-self.n // BLOCK)
+        self.tiles = tiles(network)
+        self.starts = _starts(network)
+        splits = min(self.steps * self.blocks, OUTER_PROGRAMS)
+        self.partial_PQ = meta_params_Q.new_empty(splits, network.n_meta_params)
 
+    def forward(self, hidden: Hidden) -> None:
+        """Keeps the inputs [T, D, N] of every layer, and its outputs and cell states [T + 1, H, N]."""
+        network, q, n = self.network, self.meta_params_Q, self.n
+        x_TDN = self.features_TFN
+        if network.embedding:
+            x_TDN = q.new_empty(self.steps, network.embedding, n)
+            self.programs.embed_program[(self.blocks, self.steps)](
+                q, self.features_TFN, x_TDN, n,
+                F=network.features, E=network.embedding, UNITS=self.tiles["UNITS"], BLOCK=BLOCK, **LAUNCH,
+            )  # fmt: skip
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
         for layer in range(network.layers):
-            self._programs.forward_program[(blocks,)](
-                meta_params_Q, meta_params_Q[starts[layer] :], inputs(layer),
-                hidden.h_LHN[layer], hidden.c_LHN[layer], h_LTHN[layer], c_LTHN[layer], steps, n, **sizes(layer),
+            h_THN, c_THN = q.new_empty(2, self.steps + 1, network.hidden, n)
+            h_THN[0], c_THN[0] = hidden.h_LHN[layer], hidden.c_LHN[layer]
+            self.programs.forward_program[(self.blocks,)](
+                self._layer(layer), x_TDN, h_THN, c_THN, self.steps, n,
+                D=x_TDN.shape[1], H=network.hidden, **self.tiles, **LAUNCH,
             )  # fmt: skip
-        top = network.layers - 1
-        for layer in range(top, -1, -1):
-            above = output_grad_TN if layer == top else grad_buffers[(layer + 1) % 2]
-            self._programs.backward_program[(programs,)](
-                meta_params_Q, starts[layer], starts[-1], inputs(layer),
-                hidden.h_LHN[layer], hidden.c_LHN[layer], h_LTHN[layer], c_LTHN[layer],
-                above, grad_buffers[layer % 2], partial_PQ, network.n_meta_params, steps, n,
-                TOP=layer == top, BELOW=layer > 0, BOUNDED=network.bounded, **sizes(layer),
+            self.kept.append((x_TDN, h_THN, c_THN))
+            x_TDN = h_THN[1:]
+
+    def backward(self, output_grad_TN: Tensor) -> Tensor:
+        """The gradient [Q]; what `forward` has kept is used up."""
+        network, q, n, steps = self.network, self.meta_params_Q, self.n, self.steps
+        hidden, start = network.hidden, self.starts["out.weight"]
+        top_THN = self.kept[-1][1][1:]
+        if network.bounded:
+            output_TN = torch.empty_like(output_grad_TN, memory_format=torch.contiguous_format)
+            self.programs.output_program[(self.blocks, steps)](
+                q[start:], top_THN, output_TN, n,
+                H=hidden, BOUNDED=True, UNITS=self.tiles["UNITS"], BLOCK=BLOCK, **LAUNCH,
             )  # fmt: skip
-        return partial_PQ.sum(dim=0)
+            output_grad_TN = output_grad_TN * (1 - output_TN * output_TN)
+        self._outer(output_grad_TN[:, None], top_THN, "out.weight", "out.bias")
+        above_TDN = q[start : start + hidden, None] * output_grad_TN[:, None]
+        carried_HN = q.new_empty(hidden, n)
+        gate_grads_TGN = q.new_empty(steps, 4 * hidden, n)
+        for layer in range(network.layers - 1, -1, -1):
+            x_TDN, h_THN, c_THN = self.kept.pop()
+            want_below = layer > 0 or network.embedding > 0
+            below_TDN = torch.empty_like(x_TDN) if want_below else x_TDN
+            self.programs.backward_program[(self.blocks,)](
+                self._layer(layer), x_TDN, h_THN, c_THN, above_TDN, carried_HN, gate_grads_TGN, below_TDN, steps, n,
+                D=x_TDN.shape[1], H=hidden, BELOW=want_below, **self.tiles, **LAUNCH,
+            )  # fmt: skip
+            self._outer(gate_grads_TGN, x_TDN, f"lstm{layer}.w_input", f"lstm{layer}.bias")
+            self._outer(gate_grads_TGN, h_THN[:-1], f"lstm{layer}.w_hidden", f"lstm{layer}.bias")
+            above_TDN = below_TDN
+        if network.embedding:
+            above_TDN *= x_TDN.clamp(max=0).add_(1)  # ELU'(z) = exp(z) = x + 1 for z <= 0, else 1
+            self._outer(above_TDN, self.features_TFN, "embed.weight", "embed.bias")
+        return self.partial_PQ.sum(dim=0)
+
+    def _layer(self, layer: int) -> Tensor:
+        return self.meta_params_Q[self.starts[f"lstm{layer}.w_input"] :]
+
+    def _outer(self, left_TRN: Tensor, right_TSN: Tensor, product: str, total: str) -> None:
+        """Sums of outer products to the places of the meta-params `product` and `total`."""
+        rows, columns = left_TRN.shape[1], right_TSN.shape[1]
+        grid = (len(self.partial_PQ), -(-rows // OUTER_TILE), -(-columns // OUTER_TILE))
+        self.programs.outer_program[grid](
+            left_TRN.contiguous(), right_TSN, self.partial_PQ, self.network.n_meta_params,
+            self.starts[product], self.starts[total], self.steps, self.n,
+            R=rows, S=columns, ROWS=OUTER_TILE, COLUMNS=OUTER_TILE, BLOCK=BLOCK, **LAUNCH,
+        )  # fmt: skip
 
 
-def _layer_starts(network: Network) -> list[int]:
-    """Where each layer's meta-params start in the flat vector, and at the end where the output's do."""
-    firsts = [f"lstm{layer}.w_input" for layer in range(network.layers)] + ["out.weight"]
-    starts, position = [], 0
+def _starts(network: Network) -> dict[str, int]:
+    """Where each of the meta-params starts in the flat vector."""
+    starts, position = {}, 0
     for name, shape in network.named_shapes():
-        if name in firsts:
-            starts.append(position)
+        starts[name] = position
         position += torch.Size(shape).numel()
     return starts

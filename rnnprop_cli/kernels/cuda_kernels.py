@@ -1,16 +1,15 @@
 """Triton programs of the CUDA body. Importing this module needs triton; `cuda.py` does not.
 
-A program works on BLOCK coordinates. Vectors of a coordinate are columns of tiles [rows, BLOCK], whose rows are
-padded with zeros to a power of two; padded units stay exactly zero in both directions, because their weights,
-inputs and states are zero. Products are float32 throughout ("ieee"): TF32 misses the accuracy that
-meta-gradients need.
+A program works on BLOCK coordinates. What the units of a layer tell each other (the outputs of a step, the gradients
+of a step's gates) passes through memory, where a program finds it in the cache, so that registers and shared memory
+are those of one tile of units whatever the network's width. Products are float32 throughout ("ieee"): TF32 misses the
+accuracy that meta-gradients need.
 
-The window goes layer by layer, each over all of its steps: only one layer's state (or gradient of it) is carried in
-registers, and one layer's weight gradient summed in them. Outputs and cell states of a layer pass through memory;
-gates are computed again in the backward direction rather than stored.
+The window goes layer by layer, each over all of its steps. Outputs and cell states are kept; gates are computed again
+in the backward direction rather than stored. Weight gradients are sums of outer products over steps and coordinates,
+and a program of their own.
 
-Letters: N coordinates, T steps, F features, E embedding width, H hidden units, D inputs of a layer;
-P behind a letter is its padded size.
+Letters: N coordinates, T steps, F features, E embedding width, H hidden units, D inputs of a layer.
 """
 
 # mypy: ignore-errors
@@ -20,14 +19,13 @@ import triton
 import triton.language as tl
 
 from rnnprop_cli.kernels.cuda_tiles import (
-    add_gate,
+    add_transposed,
+    cell,
     embed,
     gates,
-    load_features,
     load_rows,
-    load_vector,
     network_output,
-    store_gate,
+    network_step,
     store_rows,
     tanh,
 )
@@ -35,219 +33,194 @@ from rnnprop_cli.kernels.cuda_tiles import (
 
 @triton.jit
 def step_program(
-    q,
-    features,
-    h_old,
-    c_old,
-    h_new,
-    c_new,
-    output,
-    N,
-    F: tl.constexpr,
-    E: tl.constexpr,
-    H: tl.constexpr,
-    LAYERS: tl.constexpr,
-    FP: tl.constexpr,
-    DP: tl.constexpr,
-    HP: tl.constexpr,
-    BOUNDED: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """One step of all layers for BLOCK coordinates; h_new and c_new may be h_old and c_old."""
+    q, features, embedded, h_old, c_old, h_new, c_new, output, N,
+    F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of all layers; c_new may be c_old, and h_new may be h_old where H <= UNITS.
+
+    `embedded` [E, N] is room for the embedding's outputs.
+    """
+    N = tl.cast(N, tl.int64)
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    D0: tl.constexpr = E if E > 0 else F
-    EMBED_SIZE: tl.constexpr = E * (F + 1)
-    if E > 0:  # noqa: SIM108 (the two are of different shapes)
-        x = embed(q, load_features(features, F, FP, n, N), F, E, FP, DP)
-    else:
-        x = load_rows(features, N, F, DP, n, N)
-    for layer in tl.static_range(LAYERS):
-        state = layer * H * N
-        h = load_rows(h_old + state, N, H, HP, n, N)
-        c = load_rows(c_old + state, N, H, HP, n, N)
-        if layer == 0:
-            i, f, g, o = gates(q + EMBED_SIZE, x, h, D0, H, DP, HP)
-        else:
-            at = q + EMBED_SIZE + 4 * H * (D0 + H + 1) + (layer - 1) * 4 * H * (2 * H + 1)
-            i, f, g, o = gates(at, x, h, H, H, HP, HP)
-        c = f * c + i * g
-        x = o * tanh(c)
-        store_rows(h_new + state, N, H, HP, n, N, x)
-        store_rows(c_new + state, N, H, HP, n, N, c)
-    q_out = q + EMBED_SIZE + 4 * H * (D0 + H + 1) + (LAYERS - 1) * 4 * H * (2 * H + 1)
-    tl.store(output + n, network_output(q_out, x, H, HP, BOUNDED), mask=n < N)
+    y = network_step(
+        q, features, embedded, h_old, c_old, h_new, c_new, n, N, F, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
+    )
+    tl.store(output + n, y, mask=n < N)
+
+
+@triton.jit
+def relative_program(
+    q, numbers, of_m, of_v, rest1, beta2, rest2, eps, grads, m, v, features, embedded,
+    h_old, c_old, h_new, c_new, rate, params, P, N,
+    FROM_TABLE: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of RNNprop (`optimizers/rnnprop.py` defines it): moments, features, network and params, all in place.
+
+    Args (beyond those of `step_program`):
+        numbers: of_m and of_v where FROM_TABLE; else the arguments count.
+        of_m: what m is divided by.
+        of_v: what v is divided by.
+        rest1: 1 - beta1.
+        rest2: 1 - beta2.
+        grads: [C, P], and so m, v and params.
+        features: [2, N] receives the network's inputs.
+        rate: [C].
+    """
+    N = tl.cast(N, tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = n < N
+    if FROM_TABLE:
+        of_m = tl.load(numbers)
+        of_v = tl.load(numbers + 1)
+    g = tl.load(grads + n, mask=inside, other=0.0)
+    first = tl.load(m + n, mask=inside, other=0.0)
+    first += rest1 * (g - first)
+    second = beta2 * tl.load(v + n, mask=inside, other=0.0) + rest2 * (g * g)
+    tl.store(m + n, first, mask=inside)
+    tl.store(v + n, second, mask=inside)
+    scale = 1.0 / (tl.sqrt_rn(second / of_v) + eps)
+    tl.store(features + n, g * scale, mask=inside)
+    tl.store(features + N + n, first * scale / of_m, mask=inside)
+    tl.debug_barrier()  # other threads read them
+    y = network_step(
+        q, features, embedded, h_old, c_old, h_new, c_new, n, N, 2, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
+    )
+    step = tl.load(rate + n // P, mask=inside, other=0.0) * y
+    tl.store(params + n, tl.load(params + n, mask=inside, other=0.0) + step, mask=inside)
+
+
+@triton.jit
+def embed_program(
+    q, features, embedded, N,
+    F: tl.constexpr, E: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The embedding's outputs [T, E, N] at every step."""
+    N = tl.cast(N, tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    t = tl.program_id(1)
+    embed(q, features + t * F * N, embedded + t * E * N, n, N, F, E, UNITS)
 
 
 @triton.jit
 def forward_program(
-    q,
-    layer,
-    inputs,
-    h_start,
-    c_start,
-    h_steps,
-    c_steps,
-    T,
-    N,
-    F: tl.constexpr,
-    E: tl.constexpr,
-    D: tl.constexpr,
-    H: tl.constexpr,
-    FP: tl.constexpr,
-    DP: tl.constexpr,
-    HP: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """One layer over a window: writes h and c [T, H, N] after every step.
+    layer, inputs, h_steps, c_steps, T, N,
+    D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One layer over a window.
 
-    `inputs` are the outputs [T, H, N] of the layer below, or for the first one (F > 0) the features [T, F, N].
+    Args:
+        layer: the layer's meta-params.
+        inputs: [T, D, N].
+        h_steps: [T + 1, H, N] the outputs before the window, and room for those after every step.
+        c_steps: [T + 1, H, N] likewise the cell states.
     """
-    n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    h = load_rows(h_start, N, H, HP, n, N)
-    c = load_rows(c_start, N, H, HP, n, N)
+    N = tl.cast(N, tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     for t in range(T):
-        if E > 0:
-            x = embed(q, load_features(inputs + t * F * N, F, FP, n, N), F, E, FP, DP)
-        else:
-            x = load_rows(inputs + t * D * N, N, D, DP, n, N)
-        i, f, g, o = gates(layer, x, h, D, H, DP, HP)
-        c = f * c + i * g
-        h = o * tanh(c)
-        store_rows(h_steps + t * H * N, N, H, HP, n, N, h)
-        store_rows(c_steps + t * H * N, N, H, HP, n, N, c)
+        old = t * H * N
+        new = old + H * N
+        cell(
+            layer, inputs + t * D * N, h_steps + old, c_steps + old, h_steps + new, c_steps + new, n, N,
+            D, H, UNITS, DEPTH, BLOCK,
+        )  # fmt: skip
+
+
+@triton.jit
+def output_program(
+    out, h, output, N,
+    H: tl.constexpr, BOUNDED: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The network's outputs [T, N] from those of its top layer [T, H, N]."""
+    N = tl.cast(N, tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    t = tl.program_id(1)
+    y = network_output(out, h + t * H * N, n, N, H, BOUNDED, UNITS, BLOCK)
+    tl.store(output + t * N + n, y, mask=n < N)
 
 
 @triton.jit
 def backward_program(
-    q,
-    layer_start,
-    out_start,
-    inputs,
-    h_start,
-    c_start,
-    h_steps,
-    c_steps,
-    grad_above,
-    grad_below,
-    partial,
-    Q,
-    T,
-    N,
-    F: tl.constexpr,
-    E: tl.constexpr,
-    D: tl.constexpr,
-    H: tl.constexpr,
-    FP: tl.constexpr,
-    DP: tl.constexpr,
-    HP: tl.constexpr,
-    TOP: tl.constexpr,
-    BELOW: tl.constexpr,
-    BOUNDED: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """One layer backward over a window, for several blocks of coordinates in turn.
+    layer, inputs, h_steps, c_steps, above, carried, gate_grads, below, T, N,
+    D: tl.constexpr, H: tl.constexpr, BELOW: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One layer backward over a window.
+
+    With h = o tanh(c) and c = f c_old + i g: dc += dh o (1 - tanh(c)^2); sigmoid' = s (1 - s), tanh' = 1 - tanh^2.
 
     Args (beyond those of `forward_program`):
-        grad_above: for the top layer the gradient with respect to the outputs [T, N], else with
-            respect to this layer's h [T, H, N].
-        grad_below: [T, D, N] receives the gradient with respect to the layer's inputs, if BELOW.
-        partial: [programs, Q] receives this program's sums, in the places of this layer's meta-params (and those of
-            the output for the top layer, of the embedding for the first).
+        above: [T, H, N] gradient with respect to the layer's outputs.
+        carried: [H, N] room for the gradient with respect to the cell state.
+        gate_grads: [T, 4H, N] receives the gradient with respect to the sums in front of the gates.
+        below: [T, D, N] receives the gradient with respect to the inputs, if BELOW.
     """
-    pid = tl.program_id(0)
-    layer = q + layer_start
-    wx_i = tl.zeros((HP, DP), tl.float32)
-    wx_f = tl.zeros((HP, DP), tl.float32)
-    wx_g = tl.zeros((HP, DP), tl.float32)
-    wx_o = tl.zeros((HP, DP), tl.float32)
-    wh_i = tl.zeros((HP, HP), tl.float32)
-    wh_f = tl.zeros((HP, HP), tl.float32)
-    wh_g = tl.zeros((HP, HP), tl.float32)
-    wh_o = tl.zeros((HP, HP), tl.float32)
-    b_i = tl.zeros((HP,), tl.float32)
-    b_f = tl.zeros((HP,), tl.float32)
-    b_g = tl.zeros((HP,), tl.float32)
-    b_o = tl.zeros((HP,), tl.float32)
-    w_out = tl.zeros((HP,), tl.float32)
-    b_out = tl.zeros((BLOCK,), tl.float32)
-    w_embed = tl.zeros((DP, FP), tl.float32)
+    N = tl.cast(N, tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    w_hidden = layer + 4 * H * D
+    for back in range(T):
+        t = T - 1 - back
+        here = t * H * N
+        d_gates = gate_grads + 4 * here
+        later = tl.where(back > 0, 4 * H, 0)  # the last step hears nothing from a later one
+        for first in range(0, H, UNITS):
+            i, f, g, o = gates(
+                layer, inputs + t * D * N, h_steps + here, first, n, N, D, H, UNITS, DEPTH, BLOCK
+            )
+            c_old = load_rows(c_steps + here, first, H, UNITS, n, N)
+            tanh_c = tanh(load_rows(c_steps + here + H * N, first, H, UNITS, n, N))
+            dh = load_rows(above + here, first, H, UNITS, n, N)
+            dh = add_transposed(dh, w_hidden, d_gates + 4 * H * N, first, later, n, N, H, UNITS, DEPTH, 4 * H)
+            dc = dh * o * (1.0 - tanh_c * tanh_c)
+            if back > 0:
+                dc += load_rows(carried, first, H, UNITS, n, N)
+            store_rows(d_gates, first, H, UNITS, n, N, dc * g * i * (1.0 - i))
+            store_rows(d_gates + H * N, first, H, UNITS, n, N, dc * c_old * f * (1.0 - f))
+            store_rows(d_gates + 2 * H * N, first, H, UNITS, n, N, dc * i * (1.0 - g * g))
+            store_rows(d_gates + 3 * H * N, first, H, UNITS, n, N, dh * tanh_c * o * (1.0 - o))
+            tl.debug_barrier()  # all threads have read the old `carried`
+            store_rows(carried, first, H, UNITS, n, N, dc * f)
+        tl.debug_barrier()  # the earlier step reads `d_gates` and `carried`
+        if BELOW:
+            for first in range(0, D, UNITS):
+                dx = tl.zeros((UNITS, BLOCK), tl.float32)
+                dx = add_transposed(dx, layer, d_gates, first, 4 * H, n, N, D, UNITS, DEPTH, 4 * H)
+                store_rows(below + t * D * N, first, D, UNITS, n, N, dx)
 
-    for block in range(pid, tl.cdiv(N, BLOCK), tl.num_programs(0)):
-        n = block * BLOCK + tl.arange(0, BLOCK)
-        dh = tl.zeros((HP, BLOCK), tl.float32)
-        dc = tl.zeros((HP, BLOCK), tl.float32)
-        for back in range(T):
-            t = T - 1 - back
-            features = tl.zeros((FP, BLOCK), tl.float32)
-            if E > 0:
-                features = load_features(inputs + t * F * N, F, FP, n, N)
-                x = embed(q, features, F, E, FP, DP)
-            else:
-                x = load_rows(inputs + t * D * N, N, D, DP, n, N)
-            if t > 0:
-                h_old = load_rows(h_steps + (t - 1) * H * N, N, H, HP, n, N)
-                c_old = load_rows(c_steps + (t - 1) * H * N, N, H, HP, n, N)
-            else:
-                h_old = load_rows(h_start, N, H, HP, n, N)
-                c_old = load_rows(c_start, N, H, HP, n, N)
-            i, f, g, o = gates(layer, x, h_old, D, H, DP, HP)
-            tanh_c = tanh(f * c_old + i * g)
-            if TOP:
-                h = o * tanh_c
-                grad = tl.load(grad_above + t * N + n, mask=n < N, other=0.0)
-                if BOUNDED:
-                    y = network_output(q + out_start, h, H, HP, True)
-                    grad = grad * (1.0 - y * y)
-                dh += load_vector(q + out_start, H, HP)[:, None] * grad[None, :]
-                w_out += tl.sum(h * grad[None, :], axis=1)
-                b_out += grad
-            else:
-                dh += load_rows(grad_above + t * H * N, N, H, HP, n, N)
-            dc += dh * o * (1.0 - tanh_c * tanh_c)
-            d_i = dc * g * i * (1.0 - i)
-            d_f = dc * c_old * f * (1.0 - f)
-            d_g = dc * i * (1.0 - g * g)
-            d_o = dh * tanh_c * o * (1.0 - o)
-            dc = dc * f
 
-            x_t = tl.trans(x)
-            h_t = tl.trans(h_old)
-            wx_i = tl.dot(d_i, x_t, acc=wx_i, input_precision="ieee")
-            wx_f = tl.dot(d_f, x_t, acc=wx_f, input_precision="ieee")
-            wx_g = tl.dot(d_g, x_t, acc=wx_g, input_precision="ieee")
-            wx_o = tl.dot(d_o, x_t, acc=wx_o, input_precision="ieee")
-            wh_i = tl.dot(d_i, h_t, acc=wh_i, input_precision="ieee")
-            wh_f = tl.dot(d_f, h_t, acc=wh_f, input_precision="ieee")
-            wh_g = tl.dot(d_g, h_t, acc=wh_g, input_precision="ieee")
-            wh_o = tl.dot(d_o, h_t, acc=wh_o, input_precision="ieee")
-            b_i += tl.sum(d_i, axis=1)
-            b_f += tl.sum(d_f, axis=1)
-            b_g += tl.sum(d_g, axis=1)
-            b_o += tl.sum(d_o, axis=1)
+@triton.jit
+def outer_program(
+    left, right, partial, Q, product_start, sum_start, T, N,
+    R: tl.constexpr, S: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A program's part of sum_{t,n} left[t, :, n] right[t, :, n]^T, and of sum_{t,n} left[t, :, n].
 
-            dx = tl.zeros((DP, BLOCK), tl.float32)
-            dh = tl.zeros((HP, BLOCK), tl.float32)
-            dx, dh = add_gate(layer, 0, d_i, dx, dh, D, H, DP, HP)
-            dx, dh = add_gate(layer, 1, d_f, dx, dh, D, H, DP, HP)
-            dx, dh = add_gate(layer, 2, d_g, dx, dh, D, H, DP, HP)
-            dx, dh = add_gate(layer, 3, d_o, dx, dh, D, H, DP, HP)
-            if BELOW:
-                store_rows(grad_below + t * D * N, N, D, DP, n, N, dx)
-            if E > 0:
-                dz = dx * tl.where(x > 0, 1.0, x + 1.0)  # elu'(z) = exp(z) = x + 1 for z <= 0
-                w_embed = tl.dot(dz, tl.trans(features), acc=w_embed, input_precision="ieee")
-
-    mine = partial + pid.to(tl.int64) * Q
-    store_gate(mine + layer_start, 0, wx_i, wh_i, b_i, D, H, DP, HP)
-    store_gate(mine + layer_start, 1, wx_f, wh_f, b_f, D, H, DP, HP)
-    store_gate(mine + layer_start, 2, wx_g, wh_g, b_g, D, H, DP, HP)
-    store_gate(mine + layer_start, 3, wx_o, wh_o, b_o, D, H, DP, HP)
-    if TOP:
-        r = tl.arange(0, HP)
-        tl.store(mine + out_start + r, w_out, mask=r < H)
-        tl.store(mine + out_start + H, tl.sum(b_out, axis=0))
-    if E > 0:
-        e = tl.arange(0, DP)[:, None]
-        k = tl.arange(0, FP)[None, :]
-        tl.store(mine + e * F + k, w_embed, mask=(e < E) & (k < F))
-        tl.store(mine + E * F + e + 0 * k, w_embed, mask=(e < E) & (k == F))
+    Args:
+        left: [T, R, N].
+        right: [T, S, N].
+        partial: [programs, Q]; row p receives program p's part of the product [R, S] at product_start, and of the
+            sum [R] at sum_start.
+    """
+    N = tl.cast(N, tl.int64)
+    program = tl.program_id(0)
+    first_row = tl.program_id(1) * ROWS
+    first_column = tl.program_id(2) * COLUMNS
+    s = first_column + tl.arange(0, COLUMNS)[None, :]
+    product = tl.zeros((ROWS, COLUMNS), tl.float32)
+    total = tl.zeros((ROWS,), tl.float32)
+    blocks = tl.cdiv(N, BLOCK)
+    for index in range(program, T * blocks, tl.num_programs(0)):
+        t = index // blocks
+        n = (index % blocks).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        left_tile = load_rows(left + t * R * N, first_row, R, ROWS, n, N)
+        right_tile = tl.load(  # transposed as it is loaded
+            right + t * S * N + s * N + n[:, None], mask=(s < S) & (n[:, None] < N), other=0.0
+        )
+        product = tl.dot(left_tile, right_tile, acc=product, input_precision="ieee")
+        total += tl.sum(left_tile, axis=1)
+    mine = partial + program.to(tl.int64) * Q
+    r = first_row + tl.arange(0, ROWS)
+    tl.store(mine + product_start + r[:, None] * S + s, product, mask=(r[:, None] < R) & (s < S))
+    if tl.program_id(2) == 0:
+        tl.store(mine + sum_start + r, total, mask=r < R)

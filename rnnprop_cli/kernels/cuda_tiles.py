@@ -1,7 +1,8 @@
-"""Pieces of the Triton programs in `cuda_kernels.py`: loading padded tiles, and one LSTM layer on them.
+"""Pieces of the Triton programs in `cuda_kernels.py`.
 
-A tile is [rows, BLOCK] with coordinates as columns; `n` are their numbers and N how many there are. The letters are
-those of `cuda_kernels.py`.
+A tile is [rows, BLOCK] with coordinates as columns; `n` are their numbers and N how many there are, both 64 bits wide:
+offsets of a large model pass 2^31. UNITS hidden units are worked on at a time and DEPTH terms of a product, so that a
+program's registers and shared memory do not grow with the network. The other letters are those of `cuda_kernels.py`.
 """
 
 # mypy: ignore-errors
@@ -17,108 +18,135 @@ def tanh(x):
 
 
 @triton.jit
-def load_rows(base, row_stride, rows: tl.constexpr, rows_padded: tl.constexpr, n, N):
-    """[rows_padded, BLOCK] from `rows` rows of memory, zero elsewhere."""
-    r = tl.arange(0, rows_padded)[:, None]
-    return tl.load(base + r * row_stride + n[None, :], mask=(r < rows) & (n[None, :] < N), other=0.0)
+def load_rows(base, first, rows: tl.constexpr, ROWS: tl.constexpr, n, N):
+    """[ROWS, BLOCK] from row `first` on, zero where there are no more than `rows`."""
+    r = first + tl.arange(0, ROWS)[:, None]
+    return tl.load(base + r * N + n[None, :], mask=(r < rows) & (n[None, :] < N), other=0.0)
 
 
 @triton.jit
-def store_rows(base, row_stride, rows: tl.constexpr, rows_padded: tl.constexpr, n, N, x):
-    r = tl.arange(0, rows_padded)[:, None]
-    tl.store(base + r * row_stride + n[None, :], x, mask=(r < rows) & (n[None, :] < N))
+def store_rows(base, first, rows: tl.constexpr, ROWS: tl.constexpr, n, N, x):
+    r = first + tl.arange(0, ROWS)[:, None]
+    tl.store(base + r * N + n[None, :], x, mask=(r < rows) & (n[None, :] < N))
 
 
 @triton.jit
-def load_matrix(
-    base, rows: tl.constexpr, columns: tl.constexpr, rows_padded: tl.constexpr, columns_padded: tl.constexpr
-):
-    r = tl.arange(0, rows_padded)[:, None]
-    k = tl.arange(0, columns_padded)[None, :]
-    return tl.load(base + r * columns + k, mask=(r < rows) & (k < columns), other=0.0)
+def embed(q, features, embedded, n, N, F: tl.constexpr, E: tl.constexpr, UNITS: tl.constexpr):
+    """Writes elu(W features + b) [E, BLOCK]."""
+    for first in range(0, E, UNITS):
+        e = first + tl.arange(0, UNITS)
+        z = tl.load(q + E * F + e, mask=e < E, other=0.0)[:, None]
+        for f in tl.static_range(F):
+            weight = tl.load(q + e * F + f, mask=e < E, other=0.0)
+            z += weight[:, None] * tl.load(features + f * N + n, mask=n < N, other=0.0)[None, :]
+        store_rows(embedded, first, E, UNITS, n, N, tl.where(z > 0, z, tl.exp(z) - 1.0))
 
 
 @triton.jit
-def load_vector(base, size: tl.constexpr, padded: tl.constexpr):
-    r = tl.arange(0, padded)
-    return tl.load(base + r, mask=r < size, other=0.0)
+def bias_tile(bias, first, H: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr):
+    u = first + tl.arange(0, UNITS)
+    return tl.load(bias + u, mask=u < H, other=0.0)[:, None] + tl.zeros((UNITS, BLOCK), tl.float32)
 
 
 @triton.jit
-def load_features(base, F: tl.constexpr, FP: tl.constexpr, n, N):
-    """[FP, BLOCK]: the features, and a row of ones behind them for the bias."""
-    features = load_rows(base, N, F, FP, n, N)
-    return tl.where(tl.arange(0, FP)[:, None] == F, 1.0, features)
-
-
-@triton.jit
-def embed(q, features, F: tl.constexpr, E: tl.constexpr, FP: tl.constexpr, EP: tl.constexpr):
-    """elu(W features + b) [EP, BLOCK]; `features` carries the row of ones."""
-    e = tl.arange(0, EP)[:, None]
-    f = tl.arange(0, FP)[None, :]
-    weight = tl.load(q + e * F + f, mask=(e < E) & (f < F), other=0.0)
-    bias = tl.load(q + E * F + e + 0 * f, mask=(e < E) & (f == F), other=0.0)
-    z = tl.dot(weight + bias, features, input_precision="ieee")
-    return tl.where(z > 0, z, tl.exp(z) - 1.0)
-
-
-@triton.jit
-def gate_sum(
-    layer, gate: tl.constexpr, x, h, D: tl.constexpr, H: tl.constexpr, DP: tl.constexpr, HP: tl.constexpr
-):
-    """One gate's w_input x + w_hidden h + bias [HP, BLOCK]; `layer` points at the layer's meta-params."""
-    w_input = load_matrix(layer + gate * H * D, H, D, HP, DP)
-    w_hidden = load_matrix(layer + 4 * H * D + gate * H * H, H, H, HP, HP)
-    bias = load_vector(layer + 4 * H * (D + H) + gate * H, H, HP)
-    total = tl.dot(w_input, x, input_precision="ieee")
-    return tl.dot(w_hidden, h, acc=total, input_precision="ieee") + bias[:, None]
-
-
-@triton.jit
-def gates(layer, x, h, D: tl.constexpr, H: tl.constexpr, DP: tl.constexpr, HP: tl.constexpr):
-    i = tl.sigmoid(gate_sum(layer, 0, x, h, D, H, DP, HP))
-    f = tl.sigmoid(gate_sum(layer, 1, x, h, D, H, DP, HP))
-    g = tanh(gate_sum(layer, 2, x, h, D, H, DP, HP))
-    o = tl.sigmoid(gate_sum(layer, 3, x, h, D, H, DP, HP))
+def add_products(
+    i, f, g, o, weight, x, first, n, N, D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr
+):  # fmt: skip
+    """Adds weight [4H, D] times x [D, N] for the four gates of the units from `first` on."""
+    u = first + tl.arange(0, UNITS)[:, None]
+    for start in range(0, D, DEPTH):
+        k = start + tl.arange(0, DEPTH)[None, :]
+        x_tile = load_rows(x, start, D, DEPTH, n, N)
+        at = weight + u * D + k
+        inside = (u < H) & (k < D)
+        i = tl.dot(tl.load(at, mask=inside, other=0.0), x_tile, acc=i, input_precision="ieee")
+        f = tl.dot(tl.load(at + H * D, mask=inside, other=0.0), x_tile, acc=f, input_precision="ieee")
+        g = tl.dot(tl.load(at + 2 * H * D, mask=inside, other=0.0), x_tile, acc=g, input_precision="ieee")
+        o = tl.dot(tl.load(at + 3 * H * D, mask=inside, other=0.0), x_tile, acc=o, input_precision="ieee")
     return i, f, g, o
 
 
 @triton.jit
-def network_output(q_out, h, H: tl.constexpr, HP: tl.constexpr, BOUNDED: tl.constexpr):
-    x_out = tl.sum(load_vector(q_out, H, HP)[:, None] * h, axis=0) + tl.load(q_out + H)
+def gates(
+    layer, x, h, first, n, N,
+    D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The four gates [UNITS, BLOCK] of the units from `first` on; `layer` points at the layer's meta-params."""
+    bias = layer + 4 * H * (D + H)
+    i = bias_tile(bias, first, H, UNITS, BLOCK)
+    f = bias_tile(bias + H, first, H, UNITS, BLOCK)
+    g = bias_tile(bias + 2 * H, first, H, UNITS, BLOCK)
+    o = bias_tile(bias + 3 * H, first, H, UNITS, BLOCK)
+    i, f, g, o = add_products(i, f, g, o, layer, x, first, n, N, D, H, UNITS, DEPTH)
+    i, f, g, o = add_products(i, f, g, o, layer + 4 * H * D, h, first, n, N, H, H, UNITS, DEPTH)
+    return tl.sigmoid(i), tl.sigmoid(f), tanh(g), tl.sigmoid(o)
+
+
+@triton.jit
+def cell(
+    layer, x, h_old, c_old, h_new, c_new, n, N,
+    D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of one layer. c_new may be c_old; h_new may be h_old only where H <= UNITS."""
+    for first in range(0, H, UNITS):
+        i, f, g, o = gates(layer, x, h_old, first, n, N, D, H, UNITS, DEPTH, BLOCK)
+        c = f * load_rows(c_old, first, H, UNITS, n, N) + i * g
+        tl.debug_barrier()  # all threads have read what may be overwritten now
+        store_rows(h_new, first, H, UNITS, n, N, o * tanh(c))
+        store_rows(c_new, first, H, UNITS, n, N, c)
+    tl.debug_barrier()  # other threads read it next
+
+
+@triton.jit
+def add_transposed(
+    total, weight, d, first, end, n, N,
+    COLUMNS: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Adds the columns from `first` on of weight [ROWS, COLUMNS], transposed, times rows 0 … end - 1 of d [ROWS, N]."""
+    u = first + tl.arange(0, UNITS)[:, None]
+    for start in range(0, end, DEPTH):
+        k = start + tl.arange(0, DEPTH)[None, :]
+        tile = tl.load(weight + k * COLUMNS + u, mask=(u < COLUMNS) & (k < ROWS), other=0.0)
+        total = tl.dot(tile, load_rows(d, start, ROWS, DEPTH, n, N), acc=total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def network_output(
+    out, h, n, N, H: tl.constexpr, BOUNDED: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """w_out h + b_out [BLOCK], behind a tanh if BOUNDED."""
+    x_out = tl.zeros((BLOCK,), tl.float32) + tl.load(out + H)
+    for first in range(0, H, UNITS):
+        u = first + tl.arange(0, UNITS)
+        weight = tl.load(out + u, mask=u < H, other=0.0)
+        x_out += tl.sum(weight[:, None] * load_rows(h, first, H, UNITS, n, N), axis=0)
     if BOUNDED:
         x_out = tanh(x_out)
     return x_out
 
 
 @triton.jit
-def add_gate(
-    layer,
-    gate: tl.constexpr,
-    grad,
-    dx,
-    dh,
-    D: tl.constexpr,
-    H: tl.constexpr,
-    DP: tl.constexpr,
-    HP: tl.constexpr,
-):
-    """Adds one gate's share to the gradients with respect to x and the old h."""
-    w_input = load_matrix(layer + gate * H * D, H, D, HP, DP)
-    w_hidden = load_matrix(layer + 4 * H * D + gate * H * H, H, H, HP, HP)
-    dx = tl.dot(tl.trans(w_input), grad, acc=dx, input_precision="ieee")
-    return dx, tl.dot(tl.trans(w_hidden), grad, acc=dh, input_precision="ieee")
-
-
-@triton.jit
-def store_gate(
-    partial, gate: tl.constexpr, w_input, w_hidden, bias,
-    D: tl.constexpr, H: tl.constexpr, DP: tl.constexpr, HP: tl.constexpr,
+def network_step(
+    q, features, embedded, h_old, c_old, h_new, c_new, n, N,
+    F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    u = tl.arange(0, HP)[:, None]
-    d = tl.arange(0, DP)[None, :]
-    k = tl.arange(0, HP)[None, :]
-    tl.store(partial + (gate * H + u) * D + d, w_input, mask=(u < H) & (d < D))
-    tl.store(partial + 4 * H * D + (gate * H + u) * H + k, w_hidden, mask=(u < H) & (k < H))
-    r = tl.arange(0, HP)
-    tl.store(partial + 4 * H * (D + H) + gate * H + r, bias, mask=r < H)
+    """One step of all layers [BLOCK]; `step_program` tells what may overwrite what."""
+    D: tl.constexpr = E if E > 0 else F
+    EMBED_SIZE: tl.constexpr = E * (F + 1)
+    x = features
+    if E > 0:
+        embed(q, features, embedded, n, N, F, E, UNITS)
+        tl.debug_barrier()
+        x = embedded
+    cell(q + EMBED_SIZE, x, h_old, c_old, h_new, c_new, n, N, D, H, UNITS, DEPTH, BLOCK)
+    at = q + EMBED_SIZE + 4 * H * (D + H + 1)
+    for layer in tl.static_range(1, LAYERS):
+        here = layer * H * N
+        cell(
+            at, h_new + here - H * N, h_old + here, c_old + here, h_new + here, c_new + here, n, N,
+            H, H, UNITS, DEPTH, BLOCK,
+        )  # fmt: skip
+        at += 4 * H * (2 * H + 1)
+    return network_output(at, h_new + (LAYERS - 1) * H * N, n, N, H, BOUNDED, UNITS, BLOCK)

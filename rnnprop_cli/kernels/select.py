@@ -58,5 +58,8 @@ def _fast_kernel(name: str, device: torch.device, dtype: torch.dtype) -> tuple[K
             "kernel 'cuda' needs a CUDA device and PyTorch sees none; use --device cpu or kernel 'auto'"
         )
     from rnnprop_cli.kernels.cuda import CudaKernel
+    from rnnprop_cli.kernels.cuda_check import check_kernel
 
-    return CudaKernel(), ""
+    kernel = CudaKernel()
+    check_kernel(kernel, device)
+    return kernel, ""

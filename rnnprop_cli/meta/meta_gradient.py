@@ -8,13 +8,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden, Kernel
+from rnnprop_cli.kernels.base import Hidden
 from rnnprop_cli.kernels.reference import network_step
-from rnnprop_cli.meta.meta_loss import MetaLoss, meta_loss, step_gradients
+from rnnprop_cli.meta.meta_loss import meta_loss, step_gradients
 from rnnprop_cli.meta.truncation import Span
-from rnnprop_cli.meta.unroll import Trajectory, unroll
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState
+from rnnprop_cli.meta.unroll import InnerProblem, Trajectory, unroll
+from rnnprop_cli.optimizers.learned import LearnedState
 
 
 class WindowResult(NamedTuple):
@@ -29,50 +28,30 @@ class Estimator(Protocol):
     """A way to estimate the meta-gradient."""
 
     def __call__(
-        self,
-        optimizee: Optimizee,
-        rule: LearnedRule,
-        kernel: Kernel,
-        kind: MetaLoss,
-        meta_params_Q: Tensor,
-        alpha: float,
-        trajectory: Trajectory,
-        span: Span,
+        self, problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, span: Span
     ) -> WindowResult:
         """Runs one window. The buffers of `trajectory` may be overwritten."""
         ...
 
 
 def known_output_gradient(
-    optimizee: Optimizee,
-    rule: LearnedRule,
-    kernel: Kernel,
-    kind: MetaLoss,
-    meta_params_Q: Tensor,
-    alpha: float,
-    trajectory: Trajectory,
-    span: Span,
+    problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, span: Span
 ) -> WindowResult:
     """Forward without a graph, then the kernel's backward pass with the output gradient that is already known."""
-    window, trajectory = unroll(optimizee, rule, kernel, meta_params_Q, alpha, trajectory, span)
-    output_grad_TN = step_gradients(kind, window.grads_TCP).mul_(rule.sign * alpha).flatten(1)
-    meta_grad_Q = kernel.window_gradient(
+    rule = problem.rule
+    window, trajectory = unroll(problem, meta_params_Q, trajectory, span)
+    output_grad_TN = step_gradients(problem.kind, window.grads_TCP).mul_(rule.sign * problem.alpha).flatten(1)
+    meta_grad_Q = problem.kernel.window_gradient(
         rule.network, meta_params_Q, window.features_TFN, window.hidden, output_grad_TN
     )
     return WindowResult(meta_grad_Q, window.losses_TC[-1].mean(), trajectory)
 
 
 def plain_autograd(
-    optimizee: Optimizee,
-    rule: LearnedRule,
-    kernel: Kernel,
-    kind: MetaLoss,
-    meta_params_Q: Tensor,
-    alpha: float,
-    trajectory: Trajectory,
-    span: Span,
+    problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, span: Span
 ) -> WindowResult:
-    """Autograd through the whole window, optimizee included; the reference (`kernel` is not used)."""
+    """Autograd through the whole window, optimizee included; the reference (the kernel is not used)."""
+    optimizee, rule, _, kind, alpha = problem
     leaf = meta_params_Q.detach().clone().requires_grad_()
     params_CP, (accumulators, hidden) = trajectory
     losses = []

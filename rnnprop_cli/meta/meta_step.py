@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
 from rnnprop_cli.meta.truncation import spans
-from rnnprop_cli.meta.unroll import Trajectory
+from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizers.baselines import Adam, Baseline, RuleState
 from rnnprop_cli.optimizers.learned import LearnedRule, init_state
@@ -54,20 +54,12 @@ def meta_iteration(
     """
     meta_optimizer = build_meta_optimizer(spec.meta_optimizer, state.meta_params_Q)
     meta_params_Q, optimizer_state = state
+    problem = InnerProblem(optimizee, rule, kernel, spec.meta_loss, spec.optimizer.alpha)
     params_CP = optimizee.init_params()
     trajectory = Trajectory(params_CP, init_state(rule, params_CP))
     end_losses = []
     for span in spans(spec.truncation):
-        result = estimator(
-            optimizee,
-            rule,
-            kernel,
-            spec.meta_loss,
-            meta_params_Q,
-            spec.optimizer.alpha,
-            trajectory,
-            span,
-        )
+        result = estimator(problem, meta_params_Q, trajectory, span)
         trajectory = result.trajectory
         end_losses.append(result.end_loss)
         grad_1Q = clip(result.meta_grad_Q, spec.meta_optimizer.clip_norm)[None]

@@ -8,9 +8,20 @@ from typing import NamedTuple
 from torch import Tensor
 
 from rnnprop_cli.kernels.base import Hidden, Kernel
+from rnnprop_cli.meta.meta_loss import MetaLoss
 from rnnprop_cli.meta.truncation import Span
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance
+
+
+class InnerProblem(NamedTuple):
+    """What a learned optimizer is trained on, and how: all of a window but the meta-params and where it starts."""
+
+    optimizee: Optimizee
+    rule: LearnedRule
+    kernel: Kernel
+    kind: MetaLoss
+    alpha: float  # step bound (RNNprop) or output factor (DMoptimizer)
 
 
 class Trajectory(NamedTuple):
@@ -30,13 +41,7 @@ class Window(NamedTuple):
 
 
 def unroll(
-    optimizee: Optimizee,
-    rule: LearnedRule,
-    kernel: Kernel,
-    meta_params_Q: Tensor,
-    alpha: float,
-    trajectory: Trajectory,
-    span: Span,
+    problem: InnerProblem, meta_params_Q: Tensor, trajectory: Trajectory, span: Span
 ) -> tuple[Window, Trajectory]:
     """Runs the steps of `span` and keeps what the backward pass needs.
 
@@ -44,6 +49,7 @@ def unroll(
 
     Memory: T (F + 1) N numbers and the hidden state at the start; nothing grows with the horizon.
     """
+    optimizee, rule, kernel, _, alpha = problem
     params_CP, state = trajectory
     n_cells = len(params_CP)
     start = Hidden(state.hidden.h_LHN.clone(), state.hidden.c_LHN.clone())

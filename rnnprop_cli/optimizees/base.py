@@ -5,12 +5,14 @@ Shape legend: S seeds, C cells (C = S K, seed-major), P coordinates, M minibatch
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+
+Tensors = tuple[Any, ...]  # of tensors, or again such tuples
 
 
 class Heldout(NamedTuple):
@@ -45,6 +47,26 @@ class Optimizee(Protocol):
         """[C] loss and [C, P] gradient on the minibatch of `step`, both detached."""
         ...
 
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """What the losses of the steps first … first + steps - 1 are made of besides the params.
+
+        Returns:
+            The tensors, alike for every optimizee of the kind and for any steps of this number; None where they are
+            not known.
+        """
+        ...
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """From now on the losses of the steps from `first` on are read from this memory.
+
+        What is written into it later counts: so a recording of these steps serves other steps and other optimizees.
+
+        Args:
+            first: the first step.
+            tensors: as `tensors` gave them, perhaps those of other steps or of another optimizee.
+        """
+        ...
+
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
         """[C] mean of the losses of the steps 0 … horizon-1 with the params frozen: the paper's final loss."""
         ...
@@ -76,6 +98,14 @@ class Base(ABC):
             loss_C = self.loss(leaf, step)
             (grad_CP,) = torch.autograd.grad(loss_C.sum(), leaf)
         return loss_C.detach(), grad_CP
+
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """See `Optimizee`: None unless a subclass knows."""
+        return None
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        raise NotImplementedError("an optimizee that gives no tensors takes none")
 
     @torch.no_grad()
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:

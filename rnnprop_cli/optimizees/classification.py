@@ -12,7 +12,7 @@ from torch.nn.functional import log_softmax
 
 from rnnprop_cli.data.minibatches import ImageMinibatches
 from rnnprop_cli.numerics.layout import Layout
-from rnnprop_cli.optimizees.base import Heldout, Layered
+from rnnprop_cli.optimizees.base import Heldout, Layered, Tensors
 
 # Where the number of examples per forward pass is ours to choose (final loss, held-out data): at most this many, and
 # at most so many activations of all cells together that a pass stays below some hundred MB.
@@ -39,6 +39,14 @@ class Classifier(Layered):
     def evaluation_chunk(self, n_cells: int) -> int:
         """Examples per forward pass that fit."""
         return max(1, min(EVALUATION_EXAMPLES, EVALUATION_NUMBERS // (n_cells * self.widest)))
+
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """See `Optimizee`."""
+        return self.minibatches.tensors(first, steps)
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        self.minibatches.load(first, tensors)
 
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""

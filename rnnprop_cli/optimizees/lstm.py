@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnprop_cli.data.minibatches import SineMinibatches
 from rnnprop_cli.kernels.base import FusedPasses, Recurrence
 from rnnprop_cli.numerics.layout import Layout
-from rnnprop_cli.optimizees.base import Layered
+from rnnprop_cli.optimizees.base import Layered, Tensors
 from rnnprop_cli.optimizees.classification import per_cell
 from rnnprop_cli.spec.optimizees import LSTMSpec
 
@@ -45,6 +45,14 @@ class LSTM(Layered):
         fan_ins += [spec.hidden] * 2
         layout = Layout(shapes, fan_ins)
         super().__init__(layout, minibatches.seeds, spec.init, minibatches.dtype, minibatches.device)
+
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """See `Optimizee`."""
+        return self.minibatches.tensors(first, steps)
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        self.minibatches.load(first, tensors)
 
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.optimizees.base import Base
+from rnnprop_cli.optimizees.base import Base, Tensors
 from rnnprop_cli.optimizees.classification import per_cell
 from rnnprop_cli.plan.seeds import derive_seed
 
@@ -45,6 +45,14 @@ class Quadratic(Base):
     def init_params(self) -> Tensor:
         """See `Optimizee`."""
         return torch.zeros_like(self.target_Sn)
+
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """See `Optimizee`."""
+        return (self.target_Sn,)
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        (self.target_Sn,) = tensors
 
     def loss(self, params_CP: Tensor, step: int) -> Tensor:
         """See `Optimizee`."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.numerics.layout import MatrixBlock
-from rnnprop_cli.optimizees.base import Heldout, Optimizee
+from rnnprop_cli.optimizees.base import Heldout, Optimizee, Tensors
 from rnnprop_cli.optimizees.classification import per_cell
 from rnnprop_cli.plan.seeds import derive_seed
 
@@ -58,6 +58,16 @@ class RandomScaling:
         loss_C, grad_CP = self.inner.loss_and_grad(factor_CP * params_CP, step)
         return loss_C, grad_CP.mul_(factor_CP)
 
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """See `Optimizee`."""
+        inner = self.inner.tensors(first, steps)
+        return None if inner is None else (self.factor_SP, inner)
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        self.factor_SP, inner = tensors
+        self.inner.load(first, inner)
+
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
         """See `Optimizee`."""
         return self.inner.mean_loss(self._factor(params_CP) * params_CP, horizon)
@@ -102,6 +112,17 @@ class Combined:
         f_C, f_grad_CP = self.f.loss_and_grad(theta_CP, step)
         g_C, g_grad_CP = self.g.loss_and_grad(x_CP, step)
         return f_C + g_C, torch.cat([f_grad_CP, g_grad_CP], dim=1)
+
+    def tensors(self, first: int, steps: int) -> Tensors | None:
+        """See `Optimizee`."""
+        f, g = self.f.tensors(first, steps), self.g.tensors(first, steps)
+        return None if f is None or g is None else (f, g)
+
+    def load(self, first: int, tensors: Tensors) -> None:
+        """See `Optimizee`."""
+        f, g = tensors
+        self.f.load(first, f)
+        self.g.load(first, g)
 
     def mean_loss(self, params_CP: Tensor, horizon: int) -> Tensor:
         """See `Optimizee`."""

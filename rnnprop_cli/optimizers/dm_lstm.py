@@ -3,6 +3,7 @@
 Shape legend: C cells, P coordinates, N = C P, F = 2 features.
 """
 
+from collections.abc import Sequence
 from math import exp
 
 import torch
@@ -39,6 +40,16 @@ class DMRule:
         torch.mul(grads_CP, exp(self.p), out=features_FCP[1]).clamp_(-1, 1)
         return features_FCP.flatten(1), state
 
+    def timed(self, t: int) -> tuple[float, ...]:
+        """See `TimedRule`: none."""
+        return ()
+
+    def timed_features(
+        self, grads_CP: Tensor, state: tuple[()], numbers: Sequence[float | Tensor], *, donate: bool
+    ) -> tuple[Tensor, tuple[()]]:
+        """See `TimedRule`."""
+        return self.features(grads_CP, state, donate=donate)
+
     def fused_step(
         self,
         passes: FusedPasses,
@@ -48,6 +59,7 @@ class DMRule:
         state: LearnedState,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        numbers_K: Tensor | None = None,
     ) -> LearnedState | None:
-        """See `LearnedRule`: there is none."""
+        """See `TimedRule`: there is none."""
         return None

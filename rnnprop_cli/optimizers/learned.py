@@ -3,7 +3,8 @@
 Shape legend: C cells, P coordinates, N = C P, F features, Q meta-params.
 """
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -43,6 +44,35 @@ class LearnedRule(Protocol):
         features_FN: Tensor | None,
     ) -> LearnedState | None:
         """As `advance` below, in one pass over memory; None where there is no such."""
+        ...
+
+
+@runtime_checkable
+class TimedRule(LearnedRule, Protocol):
+    """A rule that tells which of its numbers change from step to step, so that they may lie on the device."""
+
+    def timed(self, t: int) -> tuple[float, ...]:
+        """These numbers at step t = 1, 2, …"""
+        ...
+
+    def timed_features(
+        self, grads_CP: Tensor, state: Any, numbers: Sequence[float | Tensor], *, donate: bool
+    ) -> tuple[Tensor, Any]:
+        """As `features`, with the step's numbers given, as tensors [] perhaps."""
+        ...
+
+    def fused_step(
+        self,
+        passes: FusedPasses,
+        meta_params_Q: Tensor,
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        state: LearnedState,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+        numbers_K: Tensor | None = None,
+    ) -> LearnedState | None:
+        """See `LearnedRule`; `numbers_K` are the step's numbers, where they lie on the device."""
         ...
 
 

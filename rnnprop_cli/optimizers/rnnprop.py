@@ -3,6 +3,7 @@
 Shape legend: C cells, P coordinates, N = C P, F = 2 features.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,15 +47,25 @@ class RNNpropRule:
 
     def features(self, grads_CP: Tensor, state: Moments, *, donate: bool) -> tuple[Tensor, Moments]:
         """See `LearnedRule`."""
-        t = state.steps + 1
+        return self.timed_features(grads_CP, state, self.timed(state.steps + 1), donate=donate)
+
+    def timed(self, t: int) -> tuple[float, ...]:
+        """See `TimedRule`: what m and v are divided by."""
+        return 1 - self.beta1**t, 1 - self.beta2**t
+
+    def timed_features(
+        self, grads_CP: Tensor, state: Moments, numbers: Sequence[float | Tensor], *, donate: bool
+    ) -> tuple[Tensor, Moments]:
+        """See `TimedRule`."""
+        of_m, of_v = numbers
         m_CP, v_CP = (state.m_CP, state.v_CP) if donate else (state.m_CP.clone(), state.v_CP.clone())
         m_CP.lerp_(grads_CP, 1 - self.beta1)
         v_CP.mul_(self.beta2).addcmul_(grads_CP, grads_CP, value=1 - self.beta2)
-        scale_CP = (v_CP / (1 - self.beta2**t)).sqrt_().add_(self.eps).reciprocal_()
+        scale_CP = (v_CP / of_v).sqrt_().add_(self.eps).reciprocal_()
         features_FCP = grads_CP.new_empty(2, *grads_CP.shape)
         torch.mul(grads_CP, scale_CP, out=features_FCP[0])
-        torch.mul(m_CP, scale_CP, out=features_FCP[1]).div_(1 - self.beta1**t)
-        return features_FCP.flatten(1), Moments(t, m_CP, v_CP)
+        torch.mul(m_CP, scale_CP, out=features_FCP[1]).div_(of_m)
+        return features_FCP.flatten(1), Moments(state.steps + 1, m_CP, v_CP)
 
     def fused_step(
         self,
@@ -65,10 +76,11 @@ class RNNpropRule:
         state: LearnedState,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        numbers_K: Tensor | None = None,
     ) -> LearnedState | None:
-        """See `LearnedRule`."""
+        """See `TimedRule`."""
         moments: Moments = state.features
-        inputs = RelativeInputs(self.beta1, self.beta2, self.eps, moments.steps + 1)
+        inputs = RelativeInputs(self.beta1, self.beta2, self.eps, moments.steps + 1, numbers_K)
         passes.relative_step(
             self.network,
             meta_params_Q,

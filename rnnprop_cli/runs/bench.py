@@ -15,7 +15,8 @@ from pathlib import Path
 from rnnprop_cli.errors import RunError
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher, InProcess
+from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher
+from rnnprop_cli.execute.in_process import InProcess
 from rnnprop_cli.execute.local import LocalSlots
 from rnnprop_cli.plan.cells import CellBatch, cell_key
 from rnnprop_cli.plan.count import MAX_CELLS, count_cells
@@ -241,6 +242,8 @@ class _Driver:
         live = [curve for curve in event.curves if curve.key not in entry.known]
         if live:
             self.ledger.writer.append_curves(self.ledger.experiment_id, live)
+        if event.notice is not None:
+            self.observe(Notice(event.notice))
         self.observe(BatchStep(entry.task.batch, event.steps_done))
 
     def _commit(self, entry: _InFlight, event: BatchDone) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from rnnprop_cli import __version__
-from rnnprop_cli.execute.device import DTYPES, Engine, KernelName
+from rnnprop_cli.execute.device import DTYPES, Engine, KernelName, gpu_name
 from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -38,19 +38,24 @@ def identity_facts(engine: Engine, dtype: str) -> dict[str, str | int]:
     """What the bits of a result depend on besides the spec and the data.
 
     Of the compiled kernel that is the instruction set, which PyTorch's own loops depend on as well, and the version of
-    its sources, which `NUMERICS_VERSION` counts; not whether it came from a wheel, a cache or a compiler.
+    its sources, which `NUMERICS_VERSION` counts; not whether it came from a wheel, a cache or a compiler. On a GPU it
+    is its model, not its number, and not the threads of the CPU beside it.
     """
-    facts: dict[str, str | int] = {
-        "device": engine.device,
-        "threads": engine.threads,
+    device = engine.torch_device
+    kernel = settle_kernel(engine, dtype)[0].kernel  # bodies differ in the last bits
+    facts: dict[str, str | int] = {"device": device.type}
+    if device.type == "cuda":
+        facts |= {"gpu": gpu_name(device), "tf32": engine.tf32}
+        if kernel == "cuda":
+            facts["triton"] = version("triton")
+    else:
+        facts |= {"threads": engine.threads, "instructions": host_instructions()}
+    return facts | {
         "dtype": dtype,
-        "kernel": settle_kernel(engine, dtype)[0].kernel,  # bodies differ in the last bits
+        "kernel": kernel,
         "torch": version("torch"),
         "numerics": NUMERICS_VERSION,
     }
-    if engine.device == "cpu":
-        facts["instructions"] = host_instructions()
-    return facts
 
 
 def experiment_facts(

@@ -236,6 +236,8 @@ class _Recorder:
                 self.elapsed_s += event.result.elapsed_s
                 self._pending.append(event.result)
                 self.observe(MetaStepDone(event.result))
+                if event.notice is not None:
+                    self.observe(Notice(event.notice))
                 if not np.isfinite(event.result.train_loss):
                     self.first_bad = event.result.meta_iteration
                     break

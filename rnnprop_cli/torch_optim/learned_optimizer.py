@@ -19,6 +19,7 @@ from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.select import KernelName
 from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.torch_optim.block import Block, compute_dtype, steps_of
+from rnnprop_cli.torch_optim.capture import refuse_capture
 from rnnprop_cli.torch_optim.stepper import Stepper
 
 STATE_DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
@@ -194,8 +195,9 @@ class LearnedOptimizer(Optimizer):
             What the closure returned.
 
         Raises:
-            RuntimeError: a gradient is sparse.
+            RuntimeError: a gradient is sparse, or the step is being captured in a CUDA graph.
         """
+        refuse_capture(self)
         loss = None
         if closure is not None:
             with torch.enable_grad():

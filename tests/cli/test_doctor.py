@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rnnprop_cli.cli.app import app
+from rnnprop_cli.kernels.select import select_kernel as REAL_SELECT  # noqa: N812 (what the fixture replaces)
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,37 @@ def test_everything_is_told_and_nothing_is_made(tmp_path: Path) -> None:
     assert findings["database"] == ("ok", f"{db}: not there yet, the first run makes it")
     assert findings["data mnist"][0] == findings["kernel"][0] == "note"
     assert not db.parent.exists()
+
+
+def test_a_fast_kernel_that_does_not_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from rnnprop_cli.kernels import cuda, cuda_check
+
+    class Broken:
+        name = "cuda"
+
+        def step(self, *arguments: object) -> None:
+            raise RuntimeError("Failed to find C compiler.")
+
+    class About:
+        name, total_memory = "A100", 80 << 30
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: About)
+    monkeypatch.setattr(cuda, "CudaKernel", Broken)
+    on_cpu = cuda_check.find_trouble
+    monkeypatch.setattr(cuda_check, "find_trouble", lambda kernel, _: on_cpu(kernel, torch.device("cpu")))
+    monkeypatch.setattr(cuda_check, "_found", {})
+    monkeypatch.setattr("rnnprop_cli.kernels.select.select_kernel", REAL_SELECT)
+    found = _findings(_doctor(tmp_path / "x.db", "--json"))
+    assert found["device"] == ("ok", f"cuda:0 A100, 80 GiB, CUDA {torch.version.cuda}")
+    assert found["kernel"] == (
+        "note",
+        "reference (slower), because the fast CUDA kernel does not work here (RuntimeError: "
+        "Failed to find C compiler.)",
+    )
 
 
 def test_text_has_a_line_for_each_finding(tmp_path: Path) -> None:

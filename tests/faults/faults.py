@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rnnprop_cli.plan.seeds import fresh_seeds, tuning_seeds
@@ -80,6 +81,41 @@ def poison() -> None:
     _before_batches(is_poison, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+def lost_gpu() -> None:
+    """That cell makes a GPU answer nothing more to the process that runs it, whatever is asked next."""
+    _lose_gpu(lambda: True)
+
+
+def lost_gpu_once() -> None:
+    """The same, but it happens once."""
+    mark = Path("the GPU was lost")
+
+    def first_time() -> bool:
+        first = not mark.exists()
+        mark.touch()
+        return first
+
+    _lose_gpu(first_time)
+
+
+def _lose_gpu(happens: Callable[[], bool]) -> None:
+    from rnnprop_cli.execute import dispatch
+
+    lost = False
+
+    def is_hit(job: Any) -> bool:
+        nonlocal lost
+        is_poison = job.batch.phase == "tuning" and job.batch.optimizer.kind == "sgd" and _has_first_cell(job)
+        lost = lost or (is_poison and happens())
+        return lost
+
+    def fail() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    _before_batches(is_hit, fail)
+    dispatch.is_lost = lambda device: lost
+
+
 def _has_first_cell(job: Any) -> bool:
     first_rate = 2.0 ** (-(job.batch.optimizer.centre_k - 1) / 2)
     return tuning_seeds(0, range(1))[0] in job.batch.seeds and first_rate in job.batch.learning_rates
@@ -128,6 +164,8 @@ FAULTS: dict[str, Callable[[], None]] = {
     "other_data": other_data,
     "slow": slow,
     "poison": poison,
+    "lost_gpu": lost_gpu,
+    "lost_gpu_once": lost_gpu_once,
     "no_memory_for_several": no_memory_for_several,
     "no_memory_for_seed_0": no_memory_for_seed_0,
     **{f"no_room_from_{number}": no_room_from(number) for number in range(1, 20)},

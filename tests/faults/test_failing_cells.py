@@ -24,18 +24,11 @@ def by_optimizer(folder: Path) -> dict[str, list[CellResult]]:
     return found
 
 
-def test_a_batch_that_does_not_fit_is_tried_in_halves_and_fails_with_the_reason(
-    nursery: Nursery, folder: Path
-) -> None:
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(nursery: Nursery, folder: Path) -> None:
+    # Six tuning cells do not fit, nor do halves of three.
     command = nursery.run(folder, *BENCH_COMMAND, "--only", "*x20/adam", faults="no_memory_for_several")
-    # Halves of the two rounds of six tuning cells still do not fit; the batches of two final ones do.
-    assert command.code == 1, command.said
-    results = by_optimizer(folder)["adam"]
-    assert sum(result.status == "failed" for result in results) == 12
-    assert {result.error for result in results if result.error} == {
-        "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB (also in a batch of 3)"
-    }
-    assert sum(result.status == "done" for result in results) == 4
+    assert command.code == 0, command.said
+    assert {result.status for result in by_optimizer(folder)["adam"]} == {"done"}
 
 
 def test_a_half_that_still_does_not_fit_fails_with_the_reason_and_the_others_are_fine(
@@ -62,6 +55,11 @@ def test_a_half_that_still_does_not_fit_fails_with_the_reason_and_the_others_are
         (MemoryError(), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
         (RuntimeError("CUDA out of memory."), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"), False),
         (RuntimeError("shapes do not match"), False),
         (ValueError("out of memory"), False),
     ],
@@ -77,14 +75,17 @@ def batch_job(optimizer: SGDSpec, rates: tuple[float, ...]) -> BatchJob:
     return BatchJob(batch, keys, None, Engine("cpu", 1, None, "reference"), 100)
 
 
-def test_the_cpu_allocators_own_error_splits_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("most", "expected"), [(2, [4, 2, 2]), (1, [4, 2, 1, 1, 2, 1, 1])])
+def test_the_cpu_allocators_own_error_splits_the_batch(
+    most: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     sizes = []
 
     def run(job: BatchJob) -> dispatch.BatchEvents:
         sizes.append(len(job.keys))
-        if len(job.keys) > 2:
+        if len(job.keys) > most:
             torch.empty(1 << 60, dtype=torch.uint8)  # the real thing
         yield from run_batch(job)
 
@@ -92,9 +93,32 @@ def test_the_cpu_allocators_own_error_splits_the_batch(monkeypatch: pytest.Monke
     job = batch_job(SGDSpec(), (0.1, 0.2))
     *_, last = run_job(job)
     assert isinstance(last, BatchDone)
-    assert sizes == [4, 2, 2]
+    assert sizes == expected
     assert [result.key for result in last.results] == list(job.keys)
     assert {result.status for result in last.results} == {"done"}
+
+
+def test_a_lost_gpu_costs_no_later_batch_anything(
+    nursery: Nursery, folder: Path, undisturbed_table: dict[str, tuple[object, ...]]
+) -> None:
+    command = nursery.run(folder, *BENCH_COMMAND, faults="lost_gpu_once")
+    assert command.code == 0, command.said
+    assert table(folder) == undisturbed_table
+
+
+@pytest.mark.parametrize("slots", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_batch_that_loses_the_gpu_twice_fails_alone_with_the_reason(
+    nursery: Nursery, folder: Path, slots: str
+) -> None:
+    command = nursery.run(folder, *BENCH_COMMAND, "--slots", slots, "--only", "*x20/*", faults="lost_gpu")
+    assert command.code == 1, command.said
+    results = by_optimizer(folder)
+    assert {result.status for name in ("adam", "momentum") for result in results[name]} == {"done"}
+    failed = [result for result in results["sgd"] if result.status == "failed"]
+    assert len(failed) == 6
+    (reason,) = {result.error for result in failed}
+    assert "an illegal memory access" in (reason or "")
+    assert "also in a fresh process" in (reason or "")
 
 
 @pytest.mark.gpu

@@ -4,9 +4,12 @@ Triton decides at its import whether it interprets, and PyTorch may have importe
 """
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
+from functools import lru_cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +24,7 @@ needs_triton = pytest.mark.skipif(
 )
 TOLERANCE = 1e-4  # as for the CPU body
 ODD = Network(features=3, embedding=7, hidden=13, layers=3)
+WIDE = Network(features=3, embedding=35, hidden=40, layers=2)  # two tiles of units, neither whole
 DM = Network(embedding=0, bounded=False)
 CASES = {
     "rnnprop-1": (Network(), 1),
@@ -28,10 +32,11 @@ CASES = {
     "dm-7": (DM, 7),
     "dm-70": (DM, 70),
     "odd-40": (ODD, 40),
+    "wide-5": (WIDE, 5),
 }
 INTERPRET = """
 import sys, torch
-from rnnprop_cli.kernels import cuda
+from rnnprop_cli.kernels import cuda, cuda_check
 from rnnprop_cli.kernels.base import Hidden
 kernel = cuda.CudaKernel()
 results = {}
@@ -45,11 +50,63 @@ for name, window in torch.load(sys.argv[1], weights_only=False).items():
         gradients.append(kernel.window_gradient(*window))
         cuda.MAX_KEPT_BYTES = 1  # stretches of one block
         gradients.append(kernel.window_gradient(*window))
-        cuda.MAX_KEPT_BYTES, cuda.MAX_PROGRAMS = 2**30, 1  # one program takes all blocks
+        cuda.MAX_KEPT_BYTES, cuda.OUTER_PROGRAMS = 2**30, 1  # one program sums everything
         gradients.append(kernel.window_gradient(*window))
-    results[name] = (kept, new, new.h_LHN.data_ptr() == donated.h_LHN.data_ptr(), gradients)
+    in_place = [a.data_ptr() == b.data_ptr() for a, b in zip(new, donated)]
+    results[name] = (kept, new, in_place, gradients)
+results["trouble"] = cuda_check.find_trouble(kernel, torch.device("cpu")) if "dm-70" in results else None
 torch.save(results, sys.argv[2])
 """
+# One block of coordinates among so many that offsets pass 2^31, in memory of which only the touched pages are there.
+FAR = """
+import mmap, sys
+import numpy as np, torch
+from rnnprop_cli.kernels import cuda, cuda_kernels as programs
+from rnnprop_cli.kernels.base import Network
+
+network, steps, near, far = Network(), 2, cuda.BLOCK, 60_000_000
+tiles = cuda.tiles(network)
+q = 0.2 * torch.randn(network.n_meta_params)
+draw = np.random.default_rng(0)
+
+def memory(rows, n):
+    \"\"\"[rows, n] floats, of which a kernel is shown the address only.\"\"\"
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
+    region = mmap.mmap(-1, 4 * rows * n, flags=flags)
+    return np.frombuffer(region, np.float32).reshape(rows, n), torch.frombuffer(region, dtype=torch.float32, count=1)
+
+def run(n, values):
+    arrays = {name: memory(len(value), n) for name, value in values.items()}
+    for name, value in values.items():
+        arrays[name][0][:, :near] = value
+    at = {name: address for name, (_, address) in arrays.items()}
+    grid = (1,)
+    programs.step_program[grid](
+        q, at["features"], at["x"], at["h"], at["c"], at["h"], at["c"], at["output"], n,
+        F=2, E=20, H=20, LAYERS=2, BOUNDED=True, **tiles,
+    )
+    programs.embed_program[1, steps](q, at["features"], at["x_steps"], n, F=2, E=20, UNITS=32, BLOCK=near)
+    layer = q[60:]
+    programs.forward_program[grid](layer, at["x_steps"], at["h_steps"], at["c_steps"], steps, n, D=20, H=20, **tiles)
+    programs.backward_program[grid](
+        layer, at["x_steps"], at["h_steps"], at["c_steps"], at["above"], at["carried"], at["gate_grads"], at["below"],
+        steps, n, D=20, H=20, BELOW=True, **tiles,
+    )
+    return {name: torch.tensor(array[:, :near]) for name, (array, _) in arrays.items()}
+
+rows = dict(
+    features=4, x=20, h=40, c=40, output=1, x_steps=40, h_steps=60, c_steps=60, above=40, carried=20, gate_grads=160,
+    below=40,
+)
+values = {name: draw.normal(size=(count, near)).astype(np.float32) for name, count in rows.items()}
+torch.save([values, run(near, values), run(far, values)], sys.argv[1])
+"""
+
+
+SLOW = {"rnnprop-1", "dm-70", "odd-40", "trouble"}
+each_case = pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in CASES]
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,41 +119,58 @@ def problems(make_kernel_problem):
 
 @pytest.fixture(scope="module")
 def interpreted(problems, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("interpreted")
-    torch.save({name: p.window for name, p in problems.items()}, folder / "problems")
+    """What the interpreted programs give in a case; the slow cases are run together, and so are the others."""
+
+    @lru_cache
+    def run(slow):
+        folder = tmp_path_factory.mktemp("interpreted")
+        windows = {name: p.window for name, p in problems.items() if (name in SLOW) == slow}
+        torch.save(windows, folder / "problems")
+        interpret(INTERPRET, folder / "problems", folder / "results")
+        return torch.load(folder / "results", weights_only=False)
+
+    return lambda case: run(case in SLOW)[case]
+
+
+def interpret(program, *paths):
     result = subprocess.run(
-        [sys.executable, "-c", INTERPRET, str(folder / "problems"), str(folder / "results")],
+        [sys.executable, "-c", program, *map(str, paths)],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    return torch.load(folder / "results", weights_only=False)
 
 
 @needs_triton
-@pytest.mark.parametrize("case", CASES)
+@each_case
 def test_interpreted_step_agrees_with_reference(interpreted, problems, relative_error, case):
-    (output, new), donated, in_place, _ = interpreted[case]
+    (output, new), donated, in_place, _ = interpreted(case)
     p = problems[case].double()
     truth, true_new = ReferenceKernel().step(p.network, p.meta_params_Q, p.features_TFN[0], p.hidden)
     assert (output.double() - truth).norm() <= TOLERANCE * truth.norm() + 1e-6
     assert relative_error(new.h_LHN, true_new.h_LHN) < 1e-6
     assert relative_error(new.c_LHN, true_new.c_LHN) < 1e-6
-    assert in_place
+    assert in_place == [case != "wide-5", True]  # wide networks: units still read what others would overwrite
     assert torch.equal(donated.h_LHN, new.h_LHN)
     assert torch.equal(donated.c_LHN, new.c_LHN)
 
 
 @needs_triton
-@pytest.mark.parametrize("case", CASES)
+@each_case
 def test_interpreted_window_gradient_agrees_with_reference(interpreted, problems, relative_error, case):
-    gradients = interpreted[case][-1]
+    gradients = interpreted(case)[-1]
     truth = problems[case].true_gradient()
     for gradient in gradients:
         assert relative_error(gradient, truth) < TOLERANCE
     if len(gradients) > 1:
         assert torch.equal(gradients[0], gradients[1])
+
+
+@needs_triton
+@pytest.mark.slow
+def test_interpreted_programs_pass_the_check_that_chooses_them(interpreted):
+    assert interpreted("trouble") == ""
 
 
 def test_without_triton_the_error_says_what_to_install(monkeypatch):
@@ -106,36 +180,61 @@ def test_without_triton_the_error_says_what_to_install(monkeypatch):
 
 
 @needs_triton
-@pytest.mark.slow
-def test_programs_compile_for_an_h100_without_one(tmp_path):
-    """The interpreter accepts what the compiler refuses."""
-    program = """
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
-from rnnprop_cli.kernels import cuda, cuda_kernels
-INTEGERS = ("N", "T", "Q", "layer_start", "out_start")
-layer = dict(D=20, H=20, F=2, FP=16, DP=32, HP=32, BLOCK=cuda.BLOCK)
-for function, constants in (
-    (cuda_kernels.step_program, dict(layer, E=20, LAYERS=2, BOUNDED=True)),
-    (cuda_kernels.step_program, dict(layer, E=0, LAYERS=2, DP=16, BOUNDED=False)),
-    (cuda_kernels.forward_program, dict(layer, E=20)),
-    (cuda_kernels.forward_program, dict(layer, E=0, D=2, DP=16)),
-    (cuda_kernels.backward_program, dict(layer, E=0, TOP=True, BELOW=True, BOUNDED=True)),
-    (cuda_kernels.backward_program, dict(layer, E=20, TOP=False, BELOW=False, BOUNDED=True)),
-):
-    constants = {name: value for name, value in constants.items() if name in function.arg_names}
-    signature = {
-        name: "constexpr" if name in constants else "i32" if name in INTEGERS else "*fp32"
-        for name in function.arg_names
+@pytest.mark.skipif(sys.platform != "linux", reason="needs memory that is there when it is touched")
+def test_offsets_of_more_than_31_bits_reach_the_same_numbers(tmp_path):
+    interpret(FAR, tmp_path / "found")
+    before, near, far = torch.load(tmp_path / "found", weights_only=False)
+    changed = {name for name in near if not torch.equal(near[name], torch.tensor(before[name]))}
+    assert changed == {
+        "x",
+        "h",
+        "c",
+        "output",
+        "x_steps",
+        "h_steps",
+        "c_steps",
+        "carried",
+        "gate_grads",
+        "below",
     }
-    compile(
-        ASTSource(fn=function, signature=signature, constexprs=constants),
-        target=GPUTarget("cuda", 90, 32), options=cuda.LAUNCH,
-    )
-"""
+    for name, value in near.items():
+        assert torch.equal(far[name], value), name
+
+
+CONSUMER_SHARED_BYTES = 100 * 1024  # of a program on sm_86, sm_89 and sm_120; sm_80 and sm_90 have more
+SPILLED_BYTES = 64  # a thread may keep a few numbers in memory; a bad compilation keeps thousands
+
+
+def compiled_programs(tmp_path, *arguments):
+    """The interpreter accepts what the compiler refuses, and says nothing about registers."""
+    script = Path(__file__).parents[2] / "benchmarks" / "cuda_programs.py"
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
-    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    command = [sys.executable, str(script), *arguments, "--json"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)["programs"]
+
+
+def check_compiled(programs):
+    for program in programs:
+        assert program["spilled_bytes"] <= SPILLED_BYTES, program
+        assert program["shared_bytes"] <= CONSUMER_SHARED_BYTES, program
+
+
+@needs_triton
+def test_the_largest_program_compiles_for_consumer_cards_without_one(tmp_path):
+    programs = compiled_programs(tmp_path, "--arch", "86", "--program", "backward_program")
+    assert {row["program"] for row in programs} == {"backward_program"}
+    check_compiled(programs)
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(("embedding", "hidden"), [(20, 20), (0, 20), (20, 64), (256, 256)])
+def test_every_program_fits_every_architecture_and_spills_next_to_nothing(tmp_path, embedding, hidden):
+    programs = compiled_programs(tmp_path, "--embedding", str(embedding), "--hidden", str(hidden))
+    assert {row["arch"] for row in programs} == {80, 86, 89, 90, 120}
+    check_compiled(programs)
 
 
 @needs_triton

@@ -8,7 +8,7 @@ from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.meta_gradient import known_output_gradient, plain_autograd
 from rnnprop_cli.meta.meta_loss import meta_loss, step_gradients
 from rnnprop_cli.meta.truncation import Span, spans
-from rnnprop_cli.meta.unroll import Trajectory
+from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.quadratic import Quadratic
 from rnnprop_cli.optimizees.transforms import Combined, RandomScaling
@@ -34,12 +34,13 @@ def test_known_output_gradient_equals_plain_autograd_over_two_windows(name: str,
     rule = build_learned_rule(SPECS[name])
     meta_params_Q = init_meta_params(rule.network, 3, F64, CPU)
     optimizee = curved()
+    problem = InnerProblem(optimizee, rule, KERNEL, kind, 0.1)  # type: ignore[arg-type]
     results = []
     for estimator in (known_output_gradient, plain_autograd):
         params_CP = optimizee.init_params()
         trajectory = Trajectory(params_CP, init_state(rule, params_CP))
         for span in (Span(0, 7), Span(7, 7)):
-            result = estimator(optimizee, rule, KERNEL, kind, meta_params_Q, 0.1, trajectory, span)  # type: ignore[arg-type]
+            result = estimator(problem, meta_params_Q, trajectory, span)
             trajectory = result.trajectory
         results.append(result)
     fast, plain = results
@@ -57,9 +58,8 @@ def test_meta_gradients_reach_every_meta_parameter(name: str) -> None:
     optimizee = curved()
     params_CP = optimizee.init_params()
     trajectory = Trajectory(params_CP, init_state(rule, params_CP))
-    result = known_output_gradient(
-        optimizee, rule, KERNEL, "last", meta_params_Q, 0.1, trajectory, Span(0, 6)
-    )
+    problem = InnerProblem(optimizee, rule, KERNEL, "last", 0.1)
+    result = known_output_gradient(problem, meta_params_Q, trajectory, Span(0, 6))
     for part, grad in rule.network.named(result.meta_grad_Q).items():
         assert (grad != 0).all(), part
 

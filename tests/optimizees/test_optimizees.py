@@ -106,6 +106,22 @@ def test_a_batch_equals_its_cells_one_by_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("make", [build, with_tricks], ids=["plain", "tricks"])
+def test_with_the_tensors_of_another_its_losses_are_the_others(name: str, make: object) -> None:
+    one, other = make(name, (1, 2)), make(name, (3, 4))  # type: ignore[operator]
+    params_CP = cells(one, 3)
+    first, steps = 98, 4  # across two blocks of minibatches
+    expected = [other.loss_and_grad(params_CP, step) for step in range(first, first + steps)]
+    assert not torch.equal(one.loss(params_CP, first), expected[0][0])
+    one.load(first, other.tensors(first, steps))
+    for optimizee in (one, other):
+        for step, (loss_C, grad_CP) in enumerate(expected, first):
+            found_C, found_CP = optimizee.loss_and_grad(params_CP, step)
+            assert torch.equal(found_C, loss_C)
+            assert torch.equal(found_CP, grad_CP)
+
+
+@pytest.mark.parametrize("name", SPECS)
 def test_a_diverged_cell_changes_no_bit_of_its_neighbours(name: str) -> None:
     optimizee = build(name)
     params_CP = cells(optimizee, 3)

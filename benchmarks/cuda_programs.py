@@ -1,0 +1,137 @@
+"""What the Triton programs of the CUDA body compile to: registers, bytes spilled, shared memory. Needs no GPU.
+
+Triton compiles for any architecture; the `ptxas` that comes with it tells registers and spills. Nothing is timed.
+
+    python benchmarks/cuda_programs.py                     # every program, every architecture
+    python benchmarks/cuda_programs.py --hidden 256 --arch 86 --program backward_program
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnprop_cli.kernels.base import Network
+
+ARCHITECTURES = (80, 86, 89, 90, 120)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of one program."""
+
+    program: str
+    arch: int
+    registers: int  # of a thread
+    spilled_bytes: int  # of local memory that a thread has for what no register holds
+    shared_bytes: int  # of a program
+
+
+def compile_program(
+    function: Any, constants: dict[str, object], options: dict[str, Any], arch: int
+) -> Compiled:
+    """Compiles a program with given constants; other arguments are pointers to float32, or integers in capitals."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    integers = {"N", "T", "Q", "P", "blocks", "product_start", "sum_start"}
+    floats = {"of_m", "of_v", "rest1", "beta2", "rest2", "eps"}
+    constants = {name: value for name, value in constants.items() if name in function.arg_names}
+    signature = {
+        name: "constexpr"
+        if name in constants
+        else "i32"
+        if name in integers
+        else "fp32"
+        if name in floats
+        else "*fp32"
+        for name in function.arg_names
+    }
+    # As at a launch, where Triton finds that memory begins at multiples of 16 bytes.
+    aligned = {
+        (index,): [["tt.divisibility", 16]]
+        for index, name in enumerate(function.arg_names)
+        if signature[name] == "*fp32"
+    }
+    source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=aligned)
+    compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    dump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        usage = subprocess.run(
+            [dump, "-res-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    found = {name: int(number) for name, number in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
+    registers, spilled = found["REG"], found["STACK"] + found["LOCAL"]
+    return Compiled(function.__name__, arch, registers, spilled, compiled.metadata.shared)
+
+
+def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
+    """Every program with the constants that `CudaKernel` gives it."""
+    from rnnprop_cli.kernels import cuda, cuda_kernels, cuda_passes, cuda_rules
+
+    tiles = cuda.tiles(network)
+    network_sizes = {
+        "F": network.features,
+        "E": network.embedding,
+        "H": network.hidden,
+        "LAYERS": network.layers,
+        "BOUNDED": network.bounded,
+    }
+    below = network.embedding or network.features
+    yield cuda_kernels.step_program, {**tiles, **network_sizes}
+    if network.features == 2:
+        yield cuda_kernels.relative_program, {**tiles, **network_sizes, "FROM_TABLE": True}
+    if network.embedding:
+        yield cuda_kernels.embed_program, {**tiles, **network_sizes}
+    yield cuda_kernels.output_program, {**tiles, **network_sizes}
+    for width in dict.fromkeys((below, network.hidden)):
+        yield cuda_kernels.forward_program, {**tiles, "D": width, "H": network.hidden}
+        want_below = width != network.features
+        yield cuda_kernels.backward_program, {**tiles, "D": width, "H": network.hidden, "BELOW": want_below}
+    side = cuda.OUTER_TILE
+    outer = {"ROWS": side, "COLUMNS": side, "BLOCK": cuda.BLOCK}
+    yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "S": network.hidden}
+    for rule in sorted(cuda_passes.RULES):
+        yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": cuda_passes.RULE_BLOCK}
+
+
+def main() -> None:
+    import triton
+
+    from rnnprop_cli.kernels import cuda
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--hidden", type=int, default=20)
+    parser.add_argument("--embedding", type=int, default=20)
+    parser.add_argument("--arch", type=int, nargs="+", default=ARCHITECTURES)
+    parser.add_argument("--program", nargs="+", help="only these")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    network = Network(embedding=args.embedding, hidden=args.hidden)
+    rows = [
+        compile_program(function, constants, cuda.LAUNCH, arch)
+        for function, constants in programs(network)
+        if args.program is None or function.__name__ in args.program
+        for arch in args.arch
+    ]
+    if args.json:
+        print(json.dumps({"triton": triton.__version__, "programs": [asdict(row) for row in rows]}))
+        return
+    print(f"Triton {triton.__version__}, {args.hidden} hidden units")
+    for row in rows:
+        print(
+            f"sm_{row.arch:<4}{row.program:<18}{row.registers:>4} registers{row.spilled_bytes:>6} B spilled"
+            f"{row.shared_bytes / 1024:>6.1f} KB shared"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Whether the CUDA body works here: a trial launch of every program, compared with the reference.
+
+Triton compiles at the first launch, with the C compiler and the Python headers of the machine, and a program may ask
+for more than the device has. What can go wrong there has no common class of exception.
+"""
+
+from typing import Final
+
+import torch
+
+from rnnprop_cli.errors import DeviceError
+from rnnprop_cli.kernels.base import Hidden, Kernel, Network, RelativeInputs
+from rnnprop_cli.kernels.reference import ReferenceKernel
+
+COORDINATES: Final = 70  # two blocks and a part of one
+STEPS: Final = 3
+RESULTS: Final = ("step", "meta-gradient", "fused step", "step of Adam")
+TOLERANCE: Final = 1e-4  # the accuracy that meta-gradients need, relative
+
+
+def check_kernel(kernel: Kernel, device: torch.device) -> None:
+    """Tries the body on a small problem; nothing happens the second time on the same device.
+
+    Args:
+        kernel: to try.
+        device: where.
+
+    Raises:
+        DeviceError: it cannot be launched, or gives other numbers than the reference.
+        OutOfMemoryError: the device has no room even for that, which says nothing about the body.
+    """
+    key = kernel.name, device
+    if key not in _found:
+        _found[key] = find_trouble(kernel, device)
+    if _found[key]:
+        raise DeviceError(f"the fast CUDA kernel does not work here ({_found[key]})")
+
+
+_found: dict[tuple[str, torch.device], str] = {}  # by body and device: a process tries each once
+
+
+def find_trouble(kernel: Kernel, device: torch.device) -> str:
+    """What is wrong with this body here, in one line; empty if it works."""
+    network = Network()
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    state = (network.layers, network.hidden, COORDINATES)
+    q, features_TFN = 0.2 * normal(network.n_meta_params), normal(STEPS, network.features, COORDINATES)
+    hidden, output_grad_TN = Hidden(0.3 * normal(*state), 0.5 * normal(*state)), normal(STEPS, COORDINATES)
+
+    def results(body: Kernel, dtype: torch.dtype, where: torch.device) -> list[torch.Tensor]:
+        """A step's output, a window's gradient, and params after a fused step and after one of Adam."""
+        own_q, own_features, grad = (x.to(where, dtype) for x in (q, features_TFN, output_grad_TN))
+        own_hidden = Hidden(*(x.to(where, dtype) for x in hidden))
+        output, _ = body.step(network, own_q, own_features[0], own_hidden)
+        gradient = body.window_gradient(network, own_q, own_features, own_hidden, grad)
+        params = _first_steps(body, network, own_q, own_features[0, :1], own_hidden)
+        return [each.cpu() for each in (output, gradient, *params)]
+
+    try:
+        found = results(kernel, torch.float32, device)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    truth = results(ReferenceKernel(), torch.float64, torch.device("cpu"))
+    for what, value, true in zip(RESULTS, found, truth, strict=True):
+        error_norm = float((value.double() - true).norm() / true.norm())
+        if not error_norm <= TOLERANCE:
+            return f"its {what} is wrong: relative error {error_norm:.1e}"
+    return ""
+
+
+def _first_steps(
+    body: Kernel, network: Network, meta_params_Q: torch.Tensor, grads_1N: torch.Tensor, hidden: Hidden
+) -> list[torch.Tensor]:
+    """Params behind the first step of RNNprop and of Adam from zero, where both averages are those of one gradient."""
+    beta1, beta2, eps = 0.9, 0.99, 1e-8
+    rate_1 = grads_1N.new_tensor([0.1])
+    if body.passes is None:
+        relative_1N = grads_1N / (grads_1N.abs() + eps)
+        output_N, _ = body.step(network, meta_params_Q, relative_1N.expand(2, -1), hidden)
+        return [rate_1 * output_N[None], -rate_1 * relative_1N]
+    fused, adam = torch.zeros_like(grads_1N), torch.zeros_like(grads_1N)
+    zeros = [torch.zeros_like(grads_1N) for _ in range(4)]
+    own = Hidden(hidden.h_LHN.clone(), hidden.c_LHN.clone())
+    inputs = RelativeInputs(beta1, beta2, eps, 1)
+    body.passes.relative_step(
+        network, meta_params_Q, inputs, grads_1N, zeros[0], zeros[1], own, rate_1, fused, None
+    )
+    coefficients = (1 - beta1, beta2, 1 - beta2, (1 - beta2) ** -0.5, eps, 1 / (1 - beta1), 0.0)
+    body.passes.rule_step("adam", coefficients, rate_1, grads_1N, (zeros[2], zeros[3]), adam)
+    return [fused, adam]

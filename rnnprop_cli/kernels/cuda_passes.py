@@ -1,0 +1,129 @@
+"""What the CUDA body does besides the network: RNNprop's whole step and the classical rules, in one launch each."""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.kernels.base import ConvNet, Hidden, Network, Perceptron, Recurrence, RelativeInputs
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+
+RULE_BLOCK: Final = 1024  # coordinates of a program of a classical rule
+RULES: Final = {
+    "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop inside", "rmsprop outside", "adam", "nadam",
+}  # fmt: skip
+
+
+class CudaPasses:
+    """Implements `FusedPasses` for contiguous float32 tensors.
+
+    Raises:
+        DeviceError: from the constructor, where triton is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._network_programs = import_programs("cuda_kernels")
+        self._rule_programs = import_programs("cuda_rules")
+
+    def fits(self, tensor: Tensor) -> bool:
+        """See `FusedPasses`."""
+        return tensor.dtype == torch.float32 and tensor.is_contiguous()
+
+    def relative_step(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        inputs: RelativeInputs,
+        grads_CP: Tensor,
+        m_CP: Tensor,
+        v_CP: Tensor,
+        hidden: Hidden,
+        rate_C: Tensor,
+        params_CP: Tensor,
+        features_FN: Tensor | None,
+    ) -> None:
+        """See `FusedPasses`."""
+        n = params_CP.numel()
+        if n == 0:
+            return
+        in_place = fits_one_tile(network)
+        h_LHN = hidden.h_LHN if in_place else torch.empty_like(hidden.h_LHN)
+        if features_FN is None:
+            features_FN = params_CP.new_empty(2, n)
+        table = inputs.divisors_2
+        with torch.cuda.device_of(params_CP):  # type: ignore[no-untyped-call]
+            self._network_programs.relative_program[(-(-n // BLOCK),)](
+                meta_params_Q.contiguous(), params_CP if table is None else table,
+                1 - inputs.beta1**inputs.t, 1 - inputs.beta2**inputs.t,
+                1 - inputs.beta1, inputs.beta2, 1 - inputs.beta2, inputs.eps,
+                grads_CP, m_CP, v_CP, features_FN, params_CP.new_empty(network.embedding, n),
+                *hidden, h_LHN, hidden.c_LHN, rate_C, params_CP, params_CP.shape[1], n,
+                FROM_TABLE=table is not None, E=network.embedding, H=network.hidden, LAYERS=network.layers,
+                BOUNDED=network.bounded, **tiles(network), **LAUNCH,
+            )  # fmt: skip
+        if not in_place:
+            hidden.h_LHN.copy_(h_LHN)
+
+    def perceptron_gradient(
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`: none, the library's products do it."""
+        return None
+
+    def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
+        """See `FusedPasses`: none."""
+        return None
+
+    def conv_gradient(
+        self, net: ConvNet, images_SMD: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`: none, the library's convolutions do it."""
+        return None
+
+    def conv_logits(self, net: ConvNet, images_SMD: Tensor, params_CP: Tensor) -> Tensor | None:
+        """See `FusedPasses`: none."""
+        return None
+
+    def lstm_gradient(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`: none."""
+        return None
+
+    def lstm_loss(
+        self, recurrence: Recurrence, sequences_SMT: Tensor, targets_SM: Tensor, params_CP: Tensor
+    ) -> Tensor | None:
+        """See `FusedPasses`: none."""
+        return None
+
+    def rule_step(
+        self,
+        rule: str,
+        coefficients: tuple[float, ...],
+        rate_C: Tensor,
+        grads_CP: Tensor,
+        slots_CP: tuple[Tensor, ...],
+        params_CP: Tensor,
+    ) -> None:
+        """See `FusedPasses`."""
+        numbers_K = torch.tensor((*coefficients, 1.0), dtype=torch.float32).to(params_CP.device)
+        self.rule_step_by(rule, numbers_K, rate_C, grads_CP, slots_CP, params_CP)
+
+    def rule_step_by(
+        self,
+        rule: str,
+        numbers_K: Tensor,
+        lr_C: Tensor,
+        grads_CP: Tensor,
+        slots_CP: tuple[Tensor, ...],
+        params_CP: Tensor,
+    ) -> None:
+        """A rule's step whose coefficients, and behind them a factor of the rates, lie on the device."""
+        a_CP, b_CP = (*slots_CP, params_CP, params_CP)[:2]
+        cells, coordinates = params_CP.shape
+        blocks = -(-coordinates // RULE_BLOCK)
+        with torch.cuda.device_of(params_CP):  # type: ignore[no-untyped-call]
+            self._rule_programs.rule_program[(cells * blocks,)](
+                numbers_K, lr_C, grads_CP.contiguous(), a_CP, b_CP, params_CP, coordinates, blocks,
+                RULE=rule, K=len(numbers_K) - 1, BLOCK=RULE_BLOCK, num_warps=4, enable_fp_fusion=True,
+            )  # fmt: skip

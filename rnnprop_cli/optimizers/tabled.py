@@ -1,0 +1,157 @@
+"""Optimizers on a GPU whose numbers lie there, a row for each step, so that their steps can be recorded.
+
+Shape legend: C cells, P coordinates, T steps, K numbers.
+"""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.cuda_passes import RULES, CudaPasses
+from rnnprop_cli.optimizers.base import Optimizer
+from rnnprop_cli.optimizers.baselines import Baseline, RuleState
+from rnnprop_cli.optimizers.fused import FusedBaseline, fused_form
+from rnnprop_cli.optimizers.learned import Learned, LearnedState, TimedRule
+
+
+def with_table(optimizer: Optimizer[Any], kernel: Kernel) -> Optimizer[Any]:
+    """The optimizer with its numbers on the device where it has such a form there, else as it is."""
+    if isinstance(optimizer, Learned):
+        return TabledLearned(optimizer) if isinstance(optimizer.rule, TimedRule) else optimizer
+    if not isinstance(optimizer, FusedBaseline) or not isinstance(kernel.passes, CudaPasses):
+        return optimizer
+    form = fused_form(optimizer.plain.rule, RuleState(0, ()))
+    known = form is not None and form.rule in RULES
+    return TabledBaseline(optimizer.plain, kernel.passes) if known else optimizer.plain
+
+
+class Table(NamedTuple):
+    """The numbers of some consecutive steps."""
+
+    numbers_TK: Tensor  # [T, K] on the CPU
+    after: Any  # the state behind these steps, but that its tensors are those before them
+
+
+@runtime_checkable
+class Tabled(Optimizer[Any], Protocol):
+    """An optimizer whose numbers may lie on the device."""
+
+    def table(self, state: Any, steps: int) -> Table:
+        """The numbers of the next steps."""
+        ...
+
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: Any, params_CP: Tensor) -> None:
+        """One step by a row of a table on the device: params and the tensors of the state are overwritten.
+
+        Nothing else of the state is read.
+        """
+        ...
+
+
+class TabledBaseline:
+    """A `Baseline` in float32 on a GPU, one launch a step.
+
+    Args:
+        plain: defines the steps.
+        passes: take them.
+    """
+
+    def __init__(self, plain: Baseline, passes: CudaPasses) -> None:
+        self._passes = passes
+        self.plain = plain
+        form = fused_form(plain.rule, RuleState(0, ()))
+        assert form is not None, "see `with_table`"
+        self.rule = form.rule
+
+    def init(self, params_CP: Tensor) -> RuleState:
+        """See `Optimizer`."""
+        return self.plain.init(params_CP)
+
+    def update(
+        self, grads_CP: Tensor, state: RuleState, params_CP: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, RuleState]:
+        """See `Optimizer`."""
+        return self.plain.update(grads_CP, state, params_CP, donate=donate)
+
+    def advance(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> RuleState:
+        """See `Optimizer`."""
+        table = self.table(state, 1)
+        self.advance_by(table.numbers_TK[0].to(params_CP.device), grads_CP, state, params_CP)
+        after: RuleState = table.after
+        return after
+
+    def evaluated(self, params_CP: Tensor, state: RuleState) -> Tensor:
+        """See `Optimizer`."""
+        return params_CP
+
+    def table(self, state: RuleState, steps: int) -> Table:
+        """See `Tabled`: coefficients as `fused_form` gives them, and behind them the schedule's factor; float32."""
+        rows = []
+        for _ in range(steps):
+            form = fused_form(self.plain.rule, state)
+            assert form is not None, "a rule with a form has one at every step"
+            rows.append([*form.coefficients, self.plain.factor(state.steps)])
+            state = RuleState(state.steps + 1, state.slots_CP, form.scalar)
+        return Table(torch.tensor(rows, dtype=torch.float32), state)
+
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> None:
+        """See `Tabled`."""
+        self._passes.rule_step_by(self.rule, numbers_K, self.plain.lr_C, grads_CP, state.slots_CP, params_CP)
+
+
+class TabledLearned:
+    """A learned optimizer, of whose step only the rule's numbers change.
+
+    Args:
+        plain: whose rule is a `TimedRule`.
+    """
+
+    def __init__(self, plain: Learned) -> None:
+        self.plain = plain
+
+    def init(self, params_CP: Tensor) -> LearnedState:
+        """See `Optimizer`."""
+        return self.plain.init(params_CP)
+
+    def update(
+        self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, LearnedState]:
+        """See `Optimizer`."""
+        return self.plain.update(grads_CP, state, params_CP, donate=donate)
+
+    def advance(self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor) -> LearnedState:
+        """See `Optimizer`."""
+        return self.plain.advance(grads_CP, state, params_CP)
+
+    def evaluated(self, params_CP: Tensor, state: LearnedState) -> Tensor:
+        """See `Optimizer`."""
+        return params_CP
+
+    def table(self, state: LearnedState, steps: int) -> Table:
+        """See `Tabled`."""
+        rule, dtype = self.plain.rule, self.plain.meta_params_Q.dtype
+        assert isinstance(rule, TimedRule), "see `with_table`"
+        first = getattr(state.features, "steps", 0)
+        rows = [rule.timed(first + t) for t in range(1, steps + 1)]
+        features = state.features._replace(steps=first + steps) if hasattr(state.features, "steps") else ()
+        return Table(torch.tensor(rows, dtype=dtype), LearnedState(features, state.hidden))
+
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: LearnedState, params_CP: Tensor) -> None:
+        """See `Tabled`."""
+        plain = self.plain
+        assert isinstance(plain.rule, TimedRule), "see `with_table`"
+        passes = plain.kernel.passes
+        if passes is not None and all(passes.fits(each) for each in (grads_CP, params_CP, *state.hidden)):
+            rest = (grads_CP, state, params_CP, None, numbers_K)
+            if plain.rule.fused_step(passes, plain.meta_params_Q, plain.rate_C, *rest) is not None:
+                return
+        features_FN, _ = plain.rule.timed_features(grads_CP, state.features, numbers_K.unbind(), donate=True)
+        output_N, new = plain.kernel.step(
+            plain.rule.network, plain.meta_params_Q, features_FN, state.hidden, donate=True
+        )
+        for own, value in zip(state.hidden, new, strict=True):
+            if own is not value:
+                own.copy_(value)
+        params_CP += output_N.view_as(params_CP) * plain.rate_C[:, None]
