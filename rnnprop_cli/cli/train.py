@@ -59,6 +59,20 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew even if this recipe was run before.")
     ] = False,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch", help="With --resume: begin the same recipe anew, beside what is recorded."
+        ),
+    ] = False,
+    rewind: Annotated[
+        bool,
+        typer.Option(
+            "--rewind",
+            help="With --resume: where checkpoints or curves are damaged or lost, go on from the last checkpoint that "
+            "both have whole.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved recipe, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,6 +81,10 @@ def train(
         raise UsageError("give either --spec FILE to start or --resume RUN to go on")
     if allow_inexact and resume is None:
         raise UsageError("--allow-inexact goes with --resume: what is started anew is exact")
+    if (from_scratch or rewind) and resume is None:
+        raise UsageError("--from-scratch and --rewind go with --resume; with --spec, --fresh starts anew")
+    if from_scratch and (rewind or allow_inexact):
+        raise UsageError("--from-scratch begins anew: neither --rewind nor --allow-inexact goes with it")
     from rnnprop_cli.store.preflight import check_writable
 
     shared = settings(ctx)
@@ -101,7 +119,7 @@ def train(
     from rnnprop_cli.runs.train import run_train
 
     engine = find_engine(device.value, data_dir, kernel.value, threads)
-    if resume is not None:
+    if resume is not None and not from_scratch:
         lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_train(
@@ -110,9 +128,10 @@ def train(
             shared.db,
             engine,
             _Watcher(display),
-            fresh=fresh,
-            must_exist=resume is not None,
+            fresh=fresh or from_scratch,
+            must_exist=resume is not None and not from_scratch,
             allow_inexact=allow_inexact,
+            rewind=rewind,
         )
     given = {
         "--threads": threads,

@@ -130,7 +130,7 @@ def test_a_recorded_curve_replaces_the_live_one_and_leaves_other_metrics(path):
         lambda w, e: w.record_results(e, [CellResult("gone", "done")]),
         lambda w, e: w.mark(e, ["gone"], "failed"),
         lambda w, e: w.mark_running(e, ["gone"]),
-        lambda w, e: w.truncate_curves(e, "gone", 0),
+        lambda w, e: w.rewind(e, "gone", 0),
         lambda w, e: w.add_checkpoint(e, "gone", CheckpointInfo(1, "p", "s", None)),
         lambda w, e: w.append_curves(e, [replace(block(0, 0, [1]), key="gone")]),
         lambda w, e: w.add_runs(e + 99, some_runs(1)),
