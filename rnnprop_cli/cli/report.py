@@ -48,6 +48,7 @@ def report(
     ] = None,
 ) -> None:
     """Show a benchmark: every optimizer on every problem, against the best tuned baseline."""
+    from rnnprop_cli.files.writing import check_output, write_whole
     from rnnprop_cli.records import LOSS
     from rnnprop_cli.store.reader import Reader
     from rnnprop_cli.view.loss_figures import loss_figures
@@ -58,6 +59,8 @@ def report(
     if plots is not None:
         _require_matplotlib()
     shared = console.settings(ctx)
+    if output is not None:
+        check_output(output, database=shared.db, replace=True)
     with Reader.open(shared.db) as reader:
         experiment = reader.find_experiment(bench, kind="bench")
         runs = tell_apart(reader.runs(experiment.id))
@@ -78,13 +81,12 @@ def report(
         if output is None:
             typer.echo(text, nl=False)
         else:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
+            write_whole(output, text, database=shared.db, replace=True)
     lines = [] if output is None else [f"wrote {output}"]
     if plots is not None:
         from rnnprop_cli.view.plots.files import write_plots
 
-        written = write_plots(figures, plots)
+        written = write_plots(figures, plots, shared.db)
         lines.append(f"wrote {len(figures)} figures to {plots}, {len(written)} files")
     if not shared.quiet:
         statuses = Counter(run.result.status for run in runs)

@@ -81,6 +81,8 @@ def check_output(target: Path, *, database: Path | None = None, replace: bool = 
             raise StoreError(f"{target}: is a disk. Name a file.")
         if database is not None and (what := _part_of(target, database)):
             raise StoreError(f"{target}: is {what}, and nothing is written over it. Name another file.")
+        if status is None and target.is_symlink() and not replace:
+            raise _exists(target)
         if status is None or not stat.S_ISREG(status.st_mode):
             return
         if not replace:

@@ -1,6 +1,7 @@
 """Finds meta-params by name: a file, weights that come with the package, or a meta-training in the store."""
 
 import hashlib
+import io
 import json
 import math
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
+from rnnprop_cli.files.writing import check_output, write_whole
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
     TRAIN_LOSS,
@@ -22,7 +24,6 @@ from rnnprop_cli.records import (
 )
 from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
 from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint, side_path
-from rnnprop_cli.store.database import storage_errors
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.view.curves import Curve
 from rnnprop_cli.view.training import chosen_checkpoint, selection_rule
@@ -178,20 +179,19 @@ def export_weights(name: str, database: Path, target: Path) -> Path:
         target: a `.safetensors` file, its `.json` goes beside it; or `.npz` for numpy alone.
 
     Raises:
-        UsageError: the target has another suffix, or it or the `.json` beside it exists.
-        StoreError: it cannot be written.
+        UsageError: the target has another suffix.
+        StoreError: it or the `.json` beside it exists, or it cannot be written.
     """
     if target.suffix not in (SUFFIX, ".npz"):
         raise UsageError(f"{target}: end it in {SUFFIX} or .npz")
     for path in (target, side_path(target)):
-        if path.exists():
-            raise UsageError(f"{path} exists; nothing is overwritten")
+        check_output(path, database=database)
     weights = find_weights(name, database)
     if target.suffix == ".npz":
-        with storage_errors(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            arrays: dict[str, Any] = dict(weights.tensors)
-            np.savez(target, **arrays)
+        packed = io.BytesIO()
+        arrays: dict[str, Any] = dict(weights.tensors)
+        np.savez(packed, **arrays)
+        write_whole(target, packed.getvalue(), database=database)
         return target
     metadata = {
         "optimizer": weights.architecture.model_dump(mode="json"),

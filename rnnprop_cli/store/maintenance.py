@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnprop_cli.errors import StoreError
+from rnnprop_cli.files.writing import check_output
 from rnnprop_cli.store.database import (
     REPLACE,
     look_before_writing,
@@ -107,8 +108,7 @@ def backup(path: Path, target: Path) -> int:
     """
     connection, _ = open_reader(path, NEWEST_VERSION)
     with closing(connection), storage_errors(target):
-        if target.exists() or target.is_symlink():
-            raise StoreError(f"{target}: exists already. Name a file that does not.")
+        check_output(target, database=path)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
             temporary.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from rnnprop_cli.records import (
     CurveBlock,
     ExperimentFacts,
     RunFacts,
+    RunInfo,
     Status,
 )
 from rnnprop_cli.store import curve_rows
@@ -220,25 +221,42 @@ class Writer:
         with self._transaction(durable=False):
             self._insert_event(experiment_id, kind, text)
 
-    def delete_runs(self, run_ids: Sequence[int]) -> None:
+    def delete_runs(self, runs: Sequence[RunInfo]) -> list[RunInfo]:
         """Remove runs with their curves and checkpoint records, and experiments that have none left.
 
         Checkpoint files stay where they are.
+
+        Args:
+            runs: as somebody saw them when he decided. One that has changed since stays: its id may even be another
+                run's by now.
+
+        Returns:
+            Those that stay.
         """
         with self._transaction() as connection:
-            ids = [(run_id,) for run_id in run_ids]
-            marks = json.dumps([int(run_id) for run_id in run_ids])
-            touched = connection.execute(
-                "SELECT DISTINCT experiment_id FROM run WHERE id IN (SELECT value FROM json_each(?))",
-                (marks,),
-            ).fetchall()
-            connection.executemany("DELETE FROM chunk WHERE run_id = ?", ids)
-            connection.executemany("DELETE FROM checkpoint WHERE run_id = ?", ids)
-            connection.executemany("DELETE FROM run WHERE id = ?", ids)
-            for experiment in touched:
-                if not connection.execute("SELECT 1 FROM run WHERE experiment_id = ?", experiment).fetchone():
-                    connection.execute("DELETE FROM event WHERE experiment_id = ?", experiment)
-                    connection.execute("DELETE FROM experiment WHERE id = ?", experiment)
+            changed = [run for run in runs if not self._is_as_seen(connection, run)]
+            kept = {run.id for run in changed}
+            gone = [(run.id,) for run in runs if run.id not in kept]
+            connection.executemany("DELETE FROM chunk WHERE run_id = ?", gone)
+            connection.executemany("DELETE FROM checkpoint WHERE run_id = ?", gone)
+            connection.executemany("DELETE FROM run WHERE id = ?", gone)
+            for experiment_id in {run.experiment_id for run in runs if run.id not in kept}:
+                own = (experiment_id,)
+                if not connection.execute("SELECT 1 FROM run WHERE experiment_id = ?", own).fetchone():
+                    connection.execute("DELETE FROM event WHERE experiment_id = ?", own)
+                    connection.execute("DELETE FROM experiment WHERE id = ?", own)
+        return changed
+
+    def _is_as_seen(self, connection: sqlite3.Connection, run: RunInfo) -> bool:
+        row = connection.execute(
+            "SELECT experiment_id, key, status, started_utc FROM run WHERE id = ?", (run.id,)
+        ).fetchone()
+        if row is None:
+            return False
+        seen = run.result.status
+        # Opening the writer has marked as interrupted what was running when its process died.
+        same_status = row[2] == seen or (seen == "running" and row[2] == "interrupted")
+        return same_status and (row[0], row[1], row[3]) == (run.experiment_id, run.facts.key, run.started_utc)
 
     def _insert_event(self, experiment_id: int, kind: str, text: str) -> None:
         self._db.table("event").insert(

@@ -225,6 +225,11 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+def try_mount(*arguments: str) -> bool:
+    done = subprocess.run(["mount", *arguments], capture_output=True)
+    return done.returncode == 0
+
+
 def children_of(pid: int) -> list[int]:
     """Pids of the living children of a process."""
     found = []
