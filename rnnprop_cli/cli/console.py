@@ -26,7 +26,6 @@ DEFAULT_DB: Final = Path("results/rnnprop.db")
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
 EXIT_CLOSED_PIPE: Final = 141  # 128 + SIGPIPE: whoever read stdout has gone, e.g. `| head`
-EXIT_TERMINATED: Final = 143  # 128 + SIGTERM
 # The first class that fits decides; every other RnnpropError is a run that failed.
 EXIT_CODES: Final[tuple[tuple[type[RnnpropError], int], ...]] = (
     (UsageError, 2),
