@@ -63,9 +63,10 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Tune and race optimizers over a matrix; running the command again does only what is missing."""
-    from rnnprop_cli.spec.load import load_bench
+    from rnnprop_cli.spec.load import resolve_bench
 
-    asked, text = load_bench(spec), spec.read_text(encoding="utf-8")
+    resolved = resolve_bench(spec)
+    asked, text = resolved.spec, resolved.toml
     if memory_mb is not None:
         asked = asked.model_copy(update={"memory_mb": memory_mb})
     from rnnprop_cli.plan.count import count_cells

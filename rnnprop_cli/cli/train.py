@@ -103,12 +103,13 @@ def train(
 
             asked = with_overrides(asked, overrides)
     else:
-        from rnnprop_cli.spec.load import load_train
+        from rnnprop_cli.spec.load import resolve_train
 
         assert spec is not None
         extra = [] if name is None else [f"name={json.dumps(name)}"]
         extra += [] if seed is None else [f"seed={seed}"]
-        asked, text = load_train(spec, [*(overrides or []), *extra]), spec.read_text(encoding="utf-8")
+        resolved = resolve_train(spec, [*(overrides or []), *extra])
+        asked, text = resolved.spec, resolved.toml
     if dry_run:
         stdout().print_json(asked.model_dump_json())
         return

@@ -42,13 +42,20 @@ def open_regular(path: Path, most_bytes: int, *, follow: bool = True) -> Iterato
         if error.errno == errno.ENXIO:
             raise OSError(errno.EINVAL, "is a socket, not a file", str(path)) from None
         raise
-    with open(descriptor, "rb") as file:  # noqa: PTH123  it owns the descriptor
-        check_regular(os.fstat(descriptor), path)
-        size = os.fstat(descriptor).st_size
-        if size > most_bytes:
+    try:
+        status = os.fstat(descriptor)
+        check_regular(status, path)
+        if status.st_size > most_bytes:
             raise OSError(
-                errno.EFBIG, f"is too large ({size:,} bytes; at most {most_bytes:,} are read)", str(path)
+                errno.EFBIG,
+                f"is too large ({status.st_size:,} bytes; at most {most_bytes:,} are read)",
+                str(path),
             )
+        file = open(descriptor, "rb")  # noqa: PTH123, SIM115  it owns the descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with file:
         yield file
 
 

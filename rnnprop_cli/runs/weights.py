@@ -13,6 +13,7 @@ import numpy as np
 
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.weights import Weights, weights_from
+from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.files.writing import check_output, write_whole
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
@@ -23,7 +24,14 @@ from rnnprop_cli.records import (
     RunInfo,
 )
 from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
-from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint, side_path
+from rnnprop_cli.store.checkpoints import (
+    MAX_BYTES,
+    SUFFIX,
+    inside,
+    load_checkpoint,
+    save_checkpoint,
+    side_path,
+)
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.view.curves import Curve
 from rnnprop_cli.view.training import chosen_checkpoint, selection_rule
@@ -166,7 +174,7 @@ def _portable(argv: list[str]) -> list[str]:
 
 def _load(path: Path, sha256: str | None = None) -> Weights:
     tensors, metadata = load_checkpoint(path, sha256)
-    digest = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256 or hashlib.sha256(read_regular(path, MAX_BYTES)).hexdigest()
     return weights_from(tensors, metadata, digest, str(path))
 
 

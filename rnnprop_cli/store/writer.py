@@ -302,10 +302,13 @@ def prepare_folder(path: Path) -> Path:
     Raises:
         StoreError: the folder cannot be made.
     """
+    try:
+        place = path.expanduser().resolve()
+    except (RuntimeError, ValueError) as error:  # a loop of links, an unknown user's home, a zero byte
+        raise StoreError(f"{path}: cannot be a database: {error}. Choose another place with --db.") from None
     with storage_errors(path):
-        path = path.expanduser().resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+        place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

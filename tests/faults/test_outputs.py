@@ -71,7 +71,7 @@ def test_no_command_writes_over_what_we_read(nursery: Nursery, results: Path, wr
         refused = nursery.run(results, *WRITERS[writer], target)
         # A name with another suffix is no place for weights, which is said first.
         assert refused.code in ((2, 3) if writer.startswith("weights") else (3,)), (target, refused.said)
-        assert refused.seconds < 3
+        assert refused.seconds < 10
         assert {**tree(results)} == before, target
         TALLY["outputs aimed at what we read"] += 1
 
