@@ -10,7 +10,9 @@ def main() -> None:
     unwind_on_signals()
     try:
         from rnnprop_cli.cli.app import app
+        from rnnprop_cli.cli.console import allow_narrow_encodings
 
+        allow_narrow_encodings()
         app(prog_name="rnnprop")
     except KeyboardInterrupt:  # before the command line itself could say so
         sys.exit(EXIT_INTERRUPTED)

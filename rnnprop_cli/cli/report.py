@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnprop_cli.cli import console
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import UsageError, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +143,7 @@ def _what_is_missing(
 
     lines = []
     name = safe_text(experiment.facts.name)
+    why = safe_text(suggested("runs", "list", experiment.facts.name, "--status", "failed"))
     waiting: list[Status] = ["queued", "running", "interrupted"]
     missing = {status: statuses[status] for status in waiting if statuses[status]}
     if missing:
@@ -155,7 +156,7 @@ def _what_is_missing(
         lines.append("`rnnprop bench` with the same spec goes on with what is missing.")
     if statuses["failed"]:
         lines.append(
-            f"{name}: {statuses['failed']} cells failed; `rnnprop runs list {name} --status failed` says why, "
+            f"{name}: {statuses['failed']} cells failed; `{why}` says why, "
             "`rnnprop bench --retry-failed` tries again."
         )
     return lines

@@ -1,7 +1,6 @@
 """`rnnprop train`: meta-train a learned optimizer."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,8 @@ from rnnprop_cli.cli.options import (
     KernelOption,
     ThreadsOption,
 )
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import UsageError, suggested
+from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rnnprop_cli.cli.progress import ProgressDisplay
@@ -140,10 +140,7 @@ def train(
         "--kernel": None if kernel is Kernel.AUTO else kernel.value,
     }
     given["--device"] = None if device is Device.AUTO else device.value
-    same_engine = "".join(
-        f" {flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None
-    )
-    database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
+    same_engine = [str(word) for flag, value in given.items() if value is not None for word in (flag, value)]
     chosen = outcome.chosen
     if as_json:
         facts = {**vars(outcome), "chosen": None if chosen is None else vars(chosen)}
@@ -159,9 +156,9 @@ def train(
                 soft_wrap=True,
             )
         if outcome.stopped_by is not None:
+            again = suggested(*shared.place, "train", "--resume", outcome.name, *same_engine)
             stderr().print(
-                f"stopped after {outcome.meta_iterations} meta-iterations; go on with:"
-                f" rnnprop {database}train --resume {outcome.name}{same_engine}",
+                safe_text(f"stopped after {outcome.meta_iterations} meta-iterations; go on with: {again}"),
                 soft_wrap=True,
             )
     if outcome.stopped_by is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import UsageError, suggested
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
@@ -66,7 +66,8 @@ def lengthen(
         (run,) = reader.runs(experiment.id)
         if run.result.status != "done":
             raise UsageError(
-                f"'{shorter.name}' is not finished ({run.result.status}): first `train --resume {shorter.name}`"
+                f"'{shorter.name}' is not finished ({run.result.status}): "
+                f"first `{suggested('train', '--resume', shorter.name)}`"
             )
         if here.spec_sha256 != experiment.facts.spec_sha256:
             environment_changes(experiment, here, allow_inexact)

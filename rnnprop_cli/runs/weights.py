@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import shlex
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnprop_cli.errors import CheckpointError, UsageError
+from rnnprop_cli.errors import CheckpointError, UsageError, suggested
 from rnnprop_cli.execute.weights import Weights, weights_from
 from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.files.writing import check_output, write_whole
@@ -80,7 +81,7 @@ def find_weights(name: str, database: Path | None) -> Weights:
     raise UsageError(
         f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
         f"nor a meta-training in {database or 'a database (none was given)'}. "
-        f"`rnnprop train --spec FILE --name {name.split('@')[0]}` makes them."
+        f"`{suggested('train', '--spec')} FILE {shlex.join(['--name', name.split('@')[0]])}` makes them."
     )
 
 
@@ -116,7 +117,8 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
             return None
         if chosen is None:
             raise CheckpointError(
-                f"meta-training '{base}' has kept no checkpoint yet. `rnnprop train --resume {base}` goes on with it."
+                f"meta-training '{base}' has kept no checkpoint yet. "
+                f"`{suggested('train', '--resume', base)}` goes on with it."
             )
     weights = _load(inside(database.resolve().parent, chosen.path), chosen.sha256)
     facts = experiment.facts
