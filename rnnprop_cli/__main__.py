@@ -1,22 +1,23 @@
-"""Entry point: `rnnprop` and `python -m rnnprop_cli`."""
+"""Entry point: `rnnprop` and `python -m rnnprop_cli`. Loads nothing before signals have handlers."""
 
-import signal
 import sys
-from types import FrameType
 
-from rnnprop_cli.cli.app import app
-from rnnprop_cli.cli.console import EXIT_TERMINATED
+from rnnprop_cli.runs.interrupt import EXIT_INTERRUPTED, end_at_once_from_here_on, unwind_on_signals
 
 
 def main() -> None:
     """Run the command line; never returns (SystemExit carries the exit code)."""
-    signal.signal(signal.SIGTERM, _terminated)
-    app(prog_name="rnnprop")
+    unwind_on_signals()
+    try:
+        from rnnprop_cli.cli.app import app
+        from rnnprop_cli.cli.console import allow_narrow_encodings
 
-
-def _terminated(signum: int, frame: FrameType | None) -> None:
-    """Unwind, so that files are closed and children ended; `train` and `bench` install gentler handlers."""
-    sys.exit(EXIT_TERMINATED)
+        allow_narrow_encodings()
+        app(prog_name="rnnprop")
+    except KeyboardInterrupt:  # before the command line itself could say so
+        sys.exit(EXIT_INTERRUPTED)
+    finally:
+        end_at_once_from_here_on()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,13 @@
 Every message is shown as it is, without a traceback; `cli/console.py` maps each class to an exit code.
 """
 
+import shlex
+
+
+def suggested(*words: object) -> str:
+    """A command line of ours that a reader can paste into a shell, whatever the names in it hold."""
+    return shlex.join(["rnnprop", *map(str, words)])
+
 
 class RnnpropError(Exception):
     """Base class of every error that rnnprop raises on purpose."""

@@ -120,6 +120,9 @@ class ExperimentInfo:
     id: int
     facts: ExperimentFacts
     created_utc: str
+    folder: str | None = (
+        None  # of a meta-training's checkpoints, relative to the database's; None where unknown
+    )
 
 
 @dataclass(frozen=True)

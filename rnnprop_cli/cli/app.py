@@ -17,6 +17,7 @@ from rnnprop_cli.cli.doctor import doctor
 from rnnprop_cli.cli.report import report
 from rnnprop_cli.cli.train import train
 from rnnprop_cli.cli.tui import tui
+from rnnprop_cli.errors import UsageError
 
 app = typer.Typer(
     cls=ReportingGroup,
@@ -83,6 +84,10 @@ def root(
     ] = False,
 ) -> None:
     """Meta-train learned optimizers and measure them honestly against tuned classical ones."""
+    try:
+        db_path.expanduser()
+    except RuntimeError:
+        raise UsageError(f"--db {db_path}: there is no such user, and so no home of his") from None
     ctx.obj = Settings(db=db_path, quiet=quiet, verbose=verbose)
 
 

@@ -1,7 +1,6 @@
 """`rnnprop bench`: run a benchmark matrix."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from rnnprop_cli.cli.options import (
     Tf32Option,
     ThreadsOption,
 )
+from rnnprop_cli.errors import suggested
 from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Tune and race optimizers over a matrix; running the command again does only what is missing."""
-    from rnnprop_cli.spec.load import load_bench
+    from rnnprop_cli.spec.load import resolve_bench
 
-    asked, text = load_bench(spec), spec.read_text(encoding="utf-8")
+    resolved = resolve_bench(spec)
+    asked, text = resolved.spec, resolved.toml
     if seed is not None:
         asked = asked.model_copy(update={"seed": seed})
     if memory_mb is not None:
@@ -109,7 +110,6 @@ def bench(
             slots=slots,
             max_cells=max_cells,
         )
-    database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
     if as_json:
         stdout().print_json(json.dumps({"bench": asked.name, **vars(outcome)}))
     elif not shared.quiet:
@@ -118,9 +118,10 @@ def bench(
         text += f", {outcome.failed} failed" if outcome.failed else ""
         stderr().print(text)
         if outcome.stopped_by is not None:
-            stderr().print(f"stopped; the same command goes on: {this_command()}", soft_wrap=True)
+            stderr().print(safe_text(f"stopped; the same command goes on: {this_command()}"), soft_wrap=True)
         else:
-            stderr().print(f"see it with: rnnprop {database}report {asked.name}", soft_wrap=True)
+            report = suggested(*shared.place, "report", asked.name)
+            stderr().print(safe_text(f"see it with: {report}"), soft_wrap=True)
     if outcome.stopped_by is not None:
         raise typer.Exit(outcome.stopped_by)
     if outcome.failed:

@@ -4,7 +4,9 @@ stdout carries data only; progress, warnings and errors go to stderr. Text that 
 or an exception goes through `safe_text` before it reaches a terminal.
 """
 
+import codecs
 import contextlib
+import io
 import os
 import shlex
 import sys
@@ -26,7 +28,6 @@ DEFAULT_DB: Final = Path("results/rnnprop.db")
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
 EXIT_CLOSED_PIPE: Final = 141  # 128 + SIGPIPE: whoever read stdout has gone, e.g. `| head`
-EXIT_TERMINATED: Final = 143  # 128 + SIGTERM
 # The first class that fits decides; every other RnnpropError is a run that failed.
 EXIT_CODES: Final[tuple[tuple[type[RnnpropError], int], ...]] = (
     (UsageError, 2),
@@ -50,6 +51,11 @@ class Settings:
     db: Path = DEFAULT_DB
     quiet: bool = False
     verbose: bool = False
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The words that name the database in a command; none for the usual one."""
+        return () if self.db == DEFAULT_DB else ("--db", str(self.db))
 
 
 def settings(ctx: typer.Context) -> Settings:
@@ -75,6 +81,45 @@ def use_color(color: Color) -> None:
     _color = color
     if color is Color.NEVER:
         os.environ["NO_COLOR"] = "1"  # Typer's help and child processes read it
+
+
+_SPELLED_OUT: Final = {
+    "±": "+-",
+    "×": "x",
+    "·": "-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "∞": "inf",
+    "≈": "~",
+    "’": "'",
+    "‘": "'",
+    "“": '"',
+    "”": '"',
+    "●": "*",
+    "▶": ">",
+    "❱": ">",
+    "•": "*",
+}
+
+
+def allow_narrow_encodings() -> None:
+    """From here on what a stream's encoding lacks is spelled out, or a question mark, and never an error."""
+
+    def spell_out(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        lacking = error.object[error.start : error.end]
+        return "".join(_SPELLED_OUT.get(character, "?") for character in lacking), error.end
+
+    codecs.register_error("rnnprop", spell_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="rnnprop")
 
 
 def this_command() -> str:

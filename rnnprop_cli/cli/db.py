@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rnnprop_cli.cli import console
+from rnnprop_cli.view.safe_text import safe_text
 
 app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 
@@ -18,13 +19,21 @@ def path(ctx: typer.Context) -> None:
 
 @app.command()
 def check(ctx: typer.Context) -> None:
-    """Read all of it: SQLite's own check, curves, and the hashes of checkpoints."""
-    from rnnprop_cli.store.maintenance import check as check_database
+    """Read all of it: SQLite's own check, curves, and the hashes of checkpoints. Says what mends what is not whole."""
+    from rnnprop_cli.errors import CheckpointError
+    from rnnprop_cli.runs.soundness import check_all
 
-    found = check_database(console.settings(ctx).db)
+    shared = console.settings(ctx)
+    found = check_all(shared.db)
+    counts = found.counts
+    if not shared.quiet:
+        for remark in found.remarks:
+            console.stderr().print(safe_text(remark), soft_wrap=True)
+    if found.problems:
+        raise CheckpointError("\n".join([f"{shared.db}: not whole", *found.problems]))
     console.stdout().print(
-        f"sound: schema {found.version}, {found.experiments:,} experiments, {found.runs:,} runs, "
-        f"{found.values:,} curve values, {found.checkpoints:,} checkpoints",
+        f"sound: schema {counts.version}, {counts.experiments:,} experiments, {counts.runs:,} runs, "
+        f"{counts.values:,} curve values, {counts.checkpoints:,} checkpoints",
         soft_wrap=True,
     )
 

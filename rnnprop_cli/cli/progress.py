@@ -1,5 +1,6 @@
 """Progress on stderr: live bars on a terminal; off it, one plain line every half minute."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rnnprop_cli.runs.interrupt import forget_lost_terminal
 from rnnprop_cli.view.safe_text import safe_text
 
 SECONDS_PER_LINE: Final = 30.0
@@ -34,12 +36,21 @@ class ProgressDisplay:
         self._work_at_start = 0.0
         self._title = ""
 
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """A terminal that has gone ends the display, not the work."""
+        try:
+            yield
+        except OSError:
+            forget_lost_terminal()
+
     def begin(self, title: str, total: float, done: float) -> None:
         """The work is known."""
         self._title, self._total, self._done, self._work_at_start = title, total, done, done
         self._started = self._last_line = time.monotonic()
         if self.live is not None:
-            self._task = self.live.add_task(safe_text(title), total=total, completed=int(done), status="")
+            with self._shown():
+                self._task = self.live.add_task(safe_text(title), total=total, completed=int(done), status="")
         else:
             self.line(f"{title}: {done:,.0f} of {total:,.0f} done, started")
 
@@ -47,20 +58,24 @@ class ProgressDisplay:
         """More work has turned up."""
         self._total += more
         if self.live is not None and self._task is not None:
-            self.live.update(self._task, total=self._total)
+            with self._shown():
+                self.live.update(self._task, total=self._total)
 
     def update(self, done: float, status: str) -> None:
         """How far it is. Plain lines appear at most every `SECONDS_PER_LINE` seconds."""
         self._done = done
         if self.live is not None and self._task is not None:
-            self.live.update(self._task, completed=done, status=safe_text(status))
+            with self._shown():
+                self.live.update(self._task, completed=done, status=safe_text(status))
         elif time.monotonic() - self._last_line >= SECONDS_PER_LINE:
             self._last_line = time.monotonic()
             self.line(f"{self._title}: {done:,.0f}/{self._total:,.0f} {status}, {self._eta()}")
 
     def line(self, text: str) -> None:
         """A line of its own that stays."""
-        if not self.quiet:
+        if self.quiet:
+            return
+        with self._shown():
             (self.live.console if self.live is not None else self.console).print(
                 safe_text(text), soft_wrap=True
             )
@@ -91,7 +106,11 @@ def progress_display(console: Console, quiet: bool) -> Iterator[ProgressDisplay]
     )
     with Progress(*columns, console=console, refresh_per_second=4, transient=True) as live:
         display.live = live
-        yield display
+        try:
+            yield display
+        finally:
+            if not sys.stderr.isatty():
+                forget_lost_terminal()  # before the display is taken down
 
 
 def duration(seconds: float) -> str:

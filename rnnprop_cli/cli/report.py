@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnprop_cli.cli import console
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import UsageError, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,7 @@ def report(
     ] = None,
 ) -> None:
     """Show a benchmark: every optimizer on every problem, against the best tuned baseline."""
+    from rnnprop_cli.files.writing import check_output, write_whole
     from rnnprop_cli.records import LOSS
     from rnnprop_cli.runs.report import read_report
     from rnnprop_cli.store.reader import Reader
@@ -57,6 +58,8 @@ def report(
     if plots is not None:
         _require_matplotlib()
     shared = console.settings(ctx)
+    if output is not None:
+        check_output(output, database=shared.db, replace=True)
     with Reader.open(shared.db) as reader:
         found = read_report(reader, bench)
         experiment, runs, summary = found.experiment, found.runs, found.summary
@@ -76,13 +79,12 @@ def report(
         if output is None:
             typer.echo(text, nl=False)
         else:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
+            write_whole(output, text, database=shared.db, replace=True)
     lines = [] if output is None else [f"wrote {output}"]
     if plots is not None:
         from rnnprop_cli.view.plots.files import write_plots
 
-        written = write_plots(figures, plots)
+        written = write_plots(figures, plots, shared.db)
         lines.append(f"wrote {len(figures)} figures to {plots}, {len(written)} files")
     if not shared.quiet:
         statuses = Counter(run.result.status for run in runs)
@@ -139,6 +141,7 @@ def _what_is_missing(
 
     lines = []
     name = safe_text(experiment.facts.name)
+    why = safe_text(suggested("runs", "list", experiment.facts.name, "--status", "failed"))
     waiting: list[Status] = ["queued", "running", "interrupted"]
     missing = {status: statuses[status] for status in waiting if statuses[status]}
     if missing:
@@ -151,7 +154,7 @@ def _what_is_missing(
         lines.append("`rnnprop bench` with the same spec goes on with what is missing.")
     if statuses["failed"]:
         lines.append(
-            f"{name}: {statuses['failed']} cells failed; `rnnprop runs list {name} --status failed` says why, "
+            f"{name}: {statuses['failed']} cells failed; `{why}` says why, "
             "`rnnprop bench --retry-failed` tries again."
         )
     return lines

@@ -9,7 +9,7 @@ import typer
 
 from rnnprop_cli.cli import console
 from rnnprop_cli.cli.options import JsonOption
-from rnnprop_cli.errors import StoreError, UsageError
+from rnnprop_cli.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from rnnprop_cli.records import Kind, RunInfo
@@ -131,19 +131,25 @@ def rm(
     shared = console.settings(ctx)
     with Reader.open(shared.db) as reader:
         chosen = _chosen(reader, runs, experiment, status)
-    count = "1 run" if len(chosen) == 1 else f"{len(chosen):,} runs"
+    count = _runs(len(chosen))
     if not chosen:
         console.stderr().print("no such run: nothing to remove")
         return
     if not yes:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError(f"this removes {count} for good; add --yes.")
         if not typer.confirm(f"Remove {count} for good?", err=True):
             raise typer.Exit(1)
     with Writer.open(shared.db) as writer:
-        writer.delete_runs([run.id for run in chosen])
+        kept = writer.delete_runs(chosen)
     if not shared.quiet:
-        console.stderr().print(f"removed {count}")
+        console.stderr().print(f"removed {_runs(len(chosen) - len(kept))}")
+    if kept:
+        changed = ", ".join(str(run.id) for run in kept[:5]) + (", ..." if len(kept) > 5 else "")
+        raise RunError(
+            f"{_runs(len(kept))} changed or went while you were asked, and nothing of that was removed ({changed}). "
+            "Look at them again: rnnprop runs list"
+        )
 
 
 @app.command()
@@ -161,11 +167,14 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
 ) -> None:
     """Write curves: a line per value as CSV, or an object per curve as JSON."""
-    from rnnprop_cli.store.database import storage_errors
+    from rnnprop_cli.files.writing import check_output, write_whole
     from rnnprop_cli.store.reader import Reader
     from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
 
-    with Reader.open(console.settings(ctx).db) as reader:
+    database = console.settings(ctx).db
+    if output is not None:
+        check_output(output, database=database)
+    with Reader.open(database) as reader:
         chosen = _chosen(reader, runs, experiment, status)
         ids = [run.id for run in chosen]
         names = metric or list(dict.fromkeys(name for run_id in ids for name in reader.metrics(run_id)))
@@ -184,11 +193,7 @@ def export(
         for part in parts:
             typer.echo(part, nl=False)
         return
-    with storage_errors(output):
-        if output.exists():
-            raise StoreError(f"{output}: exists already. Name a file that does not.")
-        with output.open("x", encoding="utf-8") as file:
-            file.writelines(parts)
+    write_whole(output, parts, database=database)
 
 
 def _chosen(
@@ -199,6 +204,10 @@ def _chosen(
     if runs and experiment is not None:
         raise UsageError("either name runs, or all of an experiment with --experiment; not both.")
     return _select(reader, runs or [], experiment, status, None)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"
 
 
 def _kind(choice: KindChoice | None) -> "Kind | None":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnprop_cli.cli.console import settings, show_error, stderr, stdout
-from rnnprop_cli.errors import SpecError, UsageError
+from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -64,21 +64,17 @@ def init(
     file: Annotated[Path | None, typer.Argument(help="Where to write it; stdout if absent.")] = None,
 ) -> None:
     """Write a commented spec to start from. A file that exists is never overwritten."""
+    from rnnprop_cli.files.writing import write_whole
     from rnnprop_cli.spec.starters import STARTERS
 
     if file is None:
         typer.echo(STARTERS[kind.value], nl=False)
         return
-    try:
-        with file.open("x", encoding="utf-8") as new:
-            new.write(STARTERS[kind.value])
-    except FileExistsError:
-        raise UsageError(f"{file} exists already and is left as it is") from None
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
+    write_whole(file, STARTERS[kind.value], database=settings(ctx).db)
     if not settings(ctx).quiet:
         stderr().print(
-            f"wrote {safe_text(str(file))}; check it with: rnnprop spec check {safe_text(str(file))}"
+            f"wrote {safe_text(str(file))}; check it with: {safe_text(suggested('spec', 'check', file))}",
+            soft_wrap=True,
         )
 
 

@@ -1,7 +1,6 @@
 """`rnnprop train`: meta-train a learned optimizer."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,8 @@ from rnnprop_cli.cli.options import (
     Tf32Option,
     ThreadsOption,
 )
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import UsageError, suggested
+from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rnnprop_cli.cli.progress import ProgressDisplay
@@ -61,6 +61,20 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew even if this recipe was run before.")
     ] = False,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch", help="With --resume: begin the same recipe anew, beside what is recorded."
+        ),
+    ] = False,
+    rewind: Annotated[
+        bool,
+        typer.Option(
+            "--rewind",
+            help="With --resume: where checkpoints or curves are damaged or lost, go on from the last checkpoint that "
+            "both have whole.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved recipe, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +83,10 @@ def train(
         raise UsageError("give either --spec FILE to start or --resume RUN to go on")
     if allow_inexact and resume is None:
         raise UsageError("--allow-inexact goes with --resume: what is started anew is exact")
+    if (from_scratch or rewind) and resume is None:
+        raise UsageError("--from-scratch and --rewind go with --resume; with --spec, --fresh starts anew")
+    if from_scratch and (rewind or allow_inexact):
+        raise UsageError("--from-scratch begins anew: neither --rewind nor --allow-inexact goes with it")
     from rnnprop_cli.store.preflight import check_writable
 
     shared = settings(ctx)
@@ -87,12 +105,13 @@ def train(
 
             asked = with_overrides(asked, overrides)
     else:
-        from rnnprop_cli.spec.load import load_train
+        from rnnprop_cli.spec.load import resolve_train
 
         assert spec is not None
         extra = [] if name is None else [f"name={json.dumps(name)}"]
         extra += [] if seed is None else [f"seed={seed}"]
-        asked, text = load_train(spec, [*(overrides or []), *extra]), spec.read_text(encoding="utf-8")
+        resolved = resolve_train(spec, [*(overrides or []), *extra])
+        asked, text = resolved.spec, resolved.toml
     if dry_run:
         stdout().print_json(asked.model_dump_json())
         return
@@ -103,7 +122,7 @@ def train(
     from rnnprop_cli.runs.train import run_train
 
     engine = find_engine(device, data_dir, kernel.value, threads, tf32=tf32)
-    if resume is not None:
+    if resume is not None and not from_scratch:
         lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
     with progress_display(stderr(), shared.quiet) as display:
         outcome = run_train(
@@ -112,9 +131,10 @@ def train(
             shared.db,
             engine,
             _Watcher(display),
-            fresh=fresh,
-            must_exist=resume is not None,
+            fresh=fresh or from_scratch,
+            must_exist=resume is not None and not from_scratch,
             allow_inexact=allow_inexact,
+            rewind=rewind,
         )
     given = {
         "--threads": threads,
@@ -122,11 +142,8 @@ def train(
         "--kernel": None if kernel is Kernel.AUTO else kernel.value,
     }
     given["--device"] = None if device == AUTO_DEVICE else device
-    same_engine = " --tf32" if tf32 else ""
-    same_engine += "".join(
-        f" {flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None
-    )
-    database = "" if shared.db == Path("results/rnnprop.db") else f"--db {shlex.quote(str(shared.db))} "
+    same_engine = ["--tf32"] if tf32 else []
+    same_engine += [str(word) for flag, value in given.items() if value is not None for word in (flag, value)]
     chosen = outcome.chosen
     if as_json:
         facts = {**vars(outcome), "chosen": None if chosen is None else vars(chosen)}
@@ -142,9 +159,9 @@ def train(
                 soft_wrap=True,
             )
         if outcome.stopped_by is not None:
+            again = suggested(*shared.place, "train", "--resume", outcome.name, *same_engine)
             stderr().print(
-                f"stopped after {outcome.meta_iterations} meta-iterations; go on with:"
-                f" rnnprop {database}train --resume {outcome.name}{same_engine}",
+                safe_text(f"stopped after {outcome.meta_iterations} meta-iterations; go on with: {again}"),
                 soft_wrap=True,
             )
     if outcome.stopped_by is not None:

@@ -57,11 +57,13 @@ def tui(
         )
     from rnnprop_cli.tui.app import RnnpropApp
     from rnnprop_cli.tui.plot import Charset
+    from rnnprop_cli.tui.terminal import terminal_restored
 
     if charset is None:
         utf8 = locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
         charset = Characters.BRAILLE if utf8 else Characters.ASCII
     app = RnnpropApp(settings(ctx).db, fps=fps, charset=Charset(charset.value), theme=theme.value)
-    app.run()
+    with terminal_restored(app) as ending:
+        app.run()
     # After an exception Textual returns as if nothing had happened.
-    raise typer.Exit(app.return_code or 0)
+    raise typer.Exit(ending.exit_code or app.return_code or 0)

@@ -17,10 +17,12 @@ from typing import Final
 import platformdirs
 
 from rnnprop_cli.errors import DataError, UsageError
+from rnnprop_cli.files.reading import open_regular, read_regular
 
 DATASETS: Final = ("digits", "mnist", "cifar10")
 VARIABLE: Final = "RNNPROP_DATA_DIR"
 SUMS: Final = "SHA256SUMS"
+_MAX_SUMS_BYTES: Final = 100_000
 MAX_FILE_BYTES: Final = 1 << 30  # after decompression; the largest real one has 47 MB
 
 MNIST_SHA256: Final[Mapping[str, str]] = {
@@ -94,8 +96,9 @@ def require(name: str, data_dir: Path | None) -> Found:
 def read(path: Path) -> bytes:
     """The file's bytes, decompressed if it ends in .gz. Raises DataError if it cannot be read."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        with open_regular(path, MAX_FILE_BYTES) as file:
+            plain = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            content = plain.read(MAX_FILE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise DataError(f"{path} cannot be read: {reason}") from None
@@ -138,11 +141,12 @@ def sums(digests: Mapping[str, str]) -> str:
 def read_sums(folder: Path) -> dict[str, str]:
     """SHA-256 by file name from the folder's SHA256SUMS; empty where there is none."""
     try:
-        lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
+        lines = read_regular(folder / SUMS, _MAX_SUMS_BYTES).decode("ascii").splitlines()
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder / SUMS} cannot be read: {error}") from None
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise DataError(f"{folder / SUMS} cannot be read: {reason}") from None
     return {parts[1]: parts[0] for line in lines if len(parts := line.split()) == 2}
 
 

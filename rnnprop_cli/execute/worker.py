@@ -50,9 +50,9 @@ def start() -> tuple[subprocess.Popen[bytes], Socket]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """A child inherits the mask: Ctrl+C, which the terminal sends to all, is the driver's to handle, from the child's
-    very first instruction on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """A child inherits the mask: what the terminal sends to all (Ctrl+C, Ctrl+\\, a hang-up) is the driver's to handle,
+    from the child's very first instruction on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP})
     try:
         yield
     finally:

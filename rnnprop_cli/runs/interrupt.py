@@ -1,30 +1,76 @@
-"""Stopping cleanly: the first Ctrl+C or SIGTERM asks, the second Ctrl+C forces."""
+"""What signals do. Anywhere: unwind, so that files are closed and the terminal is restored. In `train` and `bench`:
+stop at the next step, where everything can be saved; the second one forces.
 
+Light to import: handlers are set before anything else is loaded.
+"""
+
+import errno
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Final
+
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # and SIGINT, which Python handles as we want
+_missed: list[int] = []  # signals whose SystemExit may have been lost: code that was loaded caught it
+
+
+def unwind_on_signals() -> None:
+    """From here on a signal that would kill the process raises SystemExit instead."""
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _unwind)
+
+
+def end_at_once_from_here_on() -> None:
+    """All is done: a signal amid the interpreter's own end has nothing left to unwind."""
+    for number in (*ENDING, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    _missed.append(number)
+    if number == signal.SIGHUP:
+        forget_lost_terminal()
+    sys.exit(128 + number)
+
+
+def forget_lost_terminal() -> None:
+    """Points standard streams at the null device that lead to a terminal which has gone: every write there fails."""
+    for descriptor in range(3):
+        try:
+            os.ttyname(descriptor)
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.ENXIO):  # not ENOTTY: a file or a pipe
+                with suppress(OSError):
+                    null = os.open(os.devnull, os.O_RDWR)
+                    os.dup2(null, descriptor)
+                    os.close(null)
 
 
 class StopRequest:
     """Whether somebody asked the program to stop, and by which signal."""
 
     def __init__(self) -> None:
-        self.signal: int | None = None
+        self.signal: int | None = _missed[0] if _missed else None
 
     def __bool__(self) -> bool:
         return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl+C, 143 after SIGTERM."""
+        """130 after Ctrl+C, 143 after SIGTERM, 129 after a hang-up."""
         return 128 + (self.signal or signal.SIGINT)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """While open, SIGINT and SIGTERM set the request instead of raising; a second SIGINT raises KeyboardInterrupt.
+    """While open, signals set the request instead of raising; Ctrl+C or Ctrl+\\ after it raises KeyboardInterrupt.
 
     Outside the main thread Python delivers no signals; the request then stays unset.
     """
@@ -34,11 +80,14 @@ def stop_on_signals() -> Iterator[StopRequest]:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if request and number == signal.SIGINT:
+        if number == signal.SIGHUP:
+            forget_lost_terminal()
+        if request and number in (signal.SIGINT, signal.SIGQUIT):
             raise KeyboardInterrupt
         request.signal = number
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, *taken)}
     try:
         yield request
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnprop_cli.errors import UsageError
+from rnnprop_cli.errors import UsageError, suggested
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
@@ -25,7 +25,7 @@ from rnnprop_cli.records import (
 )
 from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes
-from rnnprop_cli.runs.snapshots import checkpoint_folder, is_kept, load_snapshot, save_snapshot
+from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder, is_kept, load_snapshot, save_snapshot
 from rnnprop_cli.runs.train import recipe_of, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
@@ -66,7 +66,8 @@ def lengthen(
         (run,) = reader.runs(experiment.id)
         if run.result.status != "done":
             raise UsageError(
-                f"'{shorter.name}' is not finished ({run.result.status}): first `train --resume {shorter.name}`"
+                f"'{shorter.name}' is not finished ({run.result.status}): "
+                f"first `{suggested('train', '--resume', shorter.name)}`"
             )
         if here.spec_sha256 != experiment.facts.spec_sha256:
             environment_changes(experiment, here, allow_inexact)
@@ -133,10 +134,11 @@ def _take_over(
     ]
     writer.append_curves(longer.id, validations)
     root = database.expanduser().resolve().parent
-    folder = checkpoint_folder(database, longer, key)
-    for info in reader.checkpoints(run.id):
-        snapshot = load_snapshot(inside(root, info.path), info.sha256)
-        saved = save_snapshot(folder, spec, snapshot)
-        if is_kept(spec, info.meta_step):
-            kept = replace(info, path=saved.path.relative_to(root).as_posix(), sha256=saved.sha256)
-            writer.add_checkpoint(longer.id, key, kept)
+    folder = checkpoint_folder(database, longer)
+    with held_folder(folder):
+        for info in reader.checkpoints(run.id):
+            snapshot = load_snapshot(inside(root, info.path), info.sha256)
+            saved = save_snapshot(folder, spec, snapshot)
+            if is_kept(spec, info.meta_step):
+                kept = replace(info, path=saved.path.relative_to(root).as_posix(), sha256=saved.sha256)
+                writer.add_checkpoint(longer.id, key, kept)

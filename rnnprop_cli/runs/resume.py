@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rnnprop_cli.errors import StoreError, UsageError
-from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts
+from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts, RunInfo
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.store.database import REPLACE
 from rnnprop_cli.store.reader import Reader
@@ -28,10 +28,19 @@ class Resumption:
     run: RunFacts
     inexact: str | None  # why its bits are not those of an uninterrupted run
 
+
+@dataclass(frozen=True)
+class Found:
+    """What the store has of a meta-training, before anything is written."""
+
+    facts: ExperimentFacts
+    run: RunFacts
+    experiment: ExperimentInfo | None  # the one that it goes on in; None: a new one
+    changed: str | None  # in the environment, where that is allowed
+
     @classmethod
-    def begin(
+    def look(
         cls,
-        writer: Writer,
         reader: Reader,
         facts: ExperimentFacts,
         run: RunFacts,
@@ -39,8 +48,8 @@ class Resumption:
         fresh: bool,
         must_exist: bool,
         allow_inexact: bool,
-    ) -> "Resumption":
-        """Finds or makes the experiment, and queues its run.
+    ) -> "Found":
+        """Finds the experiment.
 
         Raises:
             UsageError: `must_exist`, and the bits would be others than those of an uninterrupted run.
@@ -49,15 +58,30 @@ class Resumption:
         changed = None
         if must_exist and (found := _same_name(reader, facts)) is not None:
             changed = environment_changes(found, facts, allow_inexact)
-            (earlier,) = reader.runs(found.id)
-            if not _KEY.fullmatch(earlier.facts.key):  # it becomes the name of a folder
-                raise StoreError(f"{writer.path}: the key of run {earlier.id} is damaged. {REPLACE}")
+            earlier = only_run(reader, found)
+            if not _KEY.fullmatch(earlier.facts.key):
+                raise StoreError(f"{reader.path}: the key of run {earlier.id} is damaged. {REPLACE}")
             facts, run = replace(facts, spec_sha256=found.facts.spec_sha256), earlier.facts
-        experiment_id = writer.begin_experiment(facts, fresh=fresh)
-        writer.add_runs(experiment_id, [run])
-        if changed is not None and reader.keys_with_status(experiment_id)[run.key] != "done":
-            writer.log_event(experiment_id, INEXACT, changed)
-        return cls(experiment_id, run, inexact_mark(reader, experiment_id))
+        return cls(facts, run, None if fresh else reader.find_same("train", facts), changed)
+
+    def begin(self, writer: Writer, reader: Reader) -> Resumption:
+        """Makes the experiment, or notes that it goes on, and queues its run."""
+        experiment_id = writer.begin_experiment(self.facts, fresh=self.experiment is None)
+        writer.add_runs(experiment_id, [self.run])
+        if self.changed is not None and reader.keys_with_status(experiment_id)[self.run.key] != "done":
+            writer.log_event(experiment_id, INEXACT, self.changed)
+        return Resumption(experiment_id, self.run, inexact_mark(reader, experiment_id))
+
+
+def only_run(reader: Reader, experiment: ExperimentInfo) -> RunInfo:
+    """The run of a meta-training. Raises StoreError if it has not exactly one."""
+    runs = reader.runs(experiment.id)
+    if len(runs) != 1:
+        raise StoreError(
+            f"{reader.path}: the database is damaged: meta-training '{experiment.facts.name}' (id {experiment.id}) "
+            f"has {len(runs)} runs instead of one. {REPLACE}"
+        )
+    return runs[0]
 
 
 def inexact_mark(reader: Reader, experiment_id: int) -> str | None:

@@ -1,11 +1,14 @@
 """The checkpoint folder of a meta-training: what is in it, what is kept, where to go on."""
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rnnprop_cli.errors import CheckpointError
+from rnnprop_cli.errors import CheckpointError, suggested
 from rnnprop_cli.execute.train import Snapshot
-from rnnprop_cli.plan.identity import content_hash
 from rnnprop_cli.records import ExperimentInfo
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import (
@@ -17,27 +20,51 @@ from rnnprop_cli.store.checkpoints import (
     side_path,
 )
 from rnnprop_cli.store.database import storage_errors
+from rnnprop_cli.store.lock import folder_lock
 
 ROLLING_KEPT: Final = 2
-KEY_IN_NAME: Final = 16  # characters of a run's key in the name of its checkpoint folder
-OWNER_IN_NAME: Final = 8
 _PREFIX: Final = "meta"  # a checkpoint is called meta-000001000
+_FOLDER: Final = re.compile(r"checkpoints/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def checkpoint_folder(database: Path, experiment: ExperimentInfo, key: str) -> Path:
-    """Where the checkpoints of a meta-training lie. Other databases in the same folder, and one that was deleted and
-    made anew, have experiments of the same id and recipe: their checkpoints must never be taken for ours.
+def checkpoint_folder(database: Path, experiment: ExperimentInfo) -> Path:
+    """Where the checkpoints of a meta-training lie, as the database says.
 
     Raises:
-        CheckpointError: the folder would lie elsewhere than beside the database.
+        CheckpointError: it does not know, or the folder would lie elsewhere than beside it.
     """
     path = database.expanduser().resolve()
-    owner = content_hash([path.name, experiment.id, experiment.created_utc])
-    return inside(path.parent, f"checkpoints/{key[:KEY_IN_NAME]}-{owner[:OWNER_IN_NAME]}")
+    name = experiment.facts.name
+    if experiment.folder is None:
+        raise CheckpointError(
+            f"the checkpoints of '{name}' cannot be found: an earlier version named their folder after the database's "
+            f"file, which was not called {path.name} then. Give the file its old name and run `rnnprop db migrate`; or "
+            f"begin anew beside what is recorded: {suggested('train', '--resume', name, '--from-scratch')}"
+        )
+    if not _FOLDER.fullmatch(experiment.folder):
+        raise CheckpointError(
+            f"{path}: '{experiment.folder}' is no folder of checkpoints; the database is damaged."
+        )
+    return inside(path.parent, experiment.folder)
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Makes the folder of checkpoints if need be, and keeps everybody else from writing there.
+
+    Raises:
+        StoreError: it cannot be made, or another process writes there.
+    """
+    with storage_errors(folder):
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+    with folder_lock(folder):
+        remove_unfinished(folder)
+        yield
 
 
 def save_snapshot(folder: Path, spec: TrainSpec, snapshot: Snapshot) -> SavedCheckpoint:
-    """Writes a checkpoint; nothing else changes.
+    """Writes a checkpoint into its folder, which exists; nothing else changes.
 
     Raises:
         StoreError: it cannot be written; nothing is left of it.
@@ -49,7 +76,8 @@ def save_snapshot(folder: Path, spec: TrainSpec, snapshot: Snapshot) -> SavedChe
         "optimizer": spec.optimizer.model_dump(mode="json"),
         "spec": spec.model_dump(mode="json"),
     }
-    return save_checkpoint(folder, f"{_PREFIX}-{snapshot.meta_iteration:09d}", snapshot.tensors, metadata)
+    name = f"{_PREFIX}-{snapshot.meta_iteration:09d}"
+    return save_checkpoint(folder, name, snapshot.tensors, metadata, make_folder=False)
 
 
 def is_kept(spec: TrainSpec, meta_iteration: int) -> bool:
@@ -59,7 +87,7 @@ def is_kept(spec: TrainSpec, meta_iteration: int) -> bool:
 
 def remove_rolled(folder: Path, spec: TrainSpec) -> None:
     """Removes checkpoints that are not kept for good, but for the newest."""
-    rolling = [path for path in checkpoint_files(folder) if not is_kept(spec, _step_of(path))]
+    rolling = [path for path in checkpoint_files(folder) if not is_kept(spec, step_of(path))]
     with storage_errors(folder):
         for path in rolling[:-ROLLING_KEPT]:
             # The side file goes first: a tensor file alone is not a checkpoint.
@@ -82,30 +110,49 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"{_PREFIX}-*{SUFFIX}") if side_path(path).exists())
 
 
-def latest_snapshot(folder: Path) -> Snapshot | None:
+def latest_snapshot(folder: Path, recorded: Mapping[str, str] | None = None) -> Snapshot | None:
     """The newest checkpoint of a folder, None if there is none.
+
+    Args:
+        folder: where they are.
+        recorded: SHA-256 of tensor files by their name, as far as the database has them.
 
     Raises:
         CheckpointError: it is damaged; names the newest one before it that is sound.
     """
-    files = checkpoint_files(folder)
+    files, known = checkpoint_files(folder), recorded or {}
     if not files:
         return None
     try:
-        return load_snapshot(files[-1])
+        return load_snapshot(files[-1], known.get(files[-1].name))
     except CheckpointError as error:
-        bad, good = [files[-1]], None
-        for path in reversed(files[:-1]):
-            try:
-                load_snapshot(path)
-            except CheckpointError:
-                bad.append(path)
-            else:
-                good = path
-                break
-        names = ", ".join(path.name for path in bad)
+        good = newest_sound(files[:-1], known)
         last = "there is no sound one before it" if good is None else f"the last sound one is {good.name}"
-        raise CheckpointError(f"{error}\nTo go on without it, delete {names}; {last}.") from error
+        raise CheckpointError(f"{error}\n{last}") from error
+
+
+def newest_sound(files: list[Path], recorded: Mapping[str, str]) -> Path | None:
+    """The last of these checkpoints that can be loaded and is the recorded one; None if there is none."""
+    for path in reversed(files):
+        try:
+            load_snapshot(path, recorded.get(path.name))
+        except CheckpointError:
+            continue
+        return path
+    return None
+
+
+def set_aside(folder: Path, beyond: int) -> list[Path]:
+    """Moves the checkpoints after meta-iteration `beyond` into a folder of their own in there, where nothing looks."""
+    later = [path for path in checkpoint_files(folder) if step_of(path) > beyond]
+    if later:
+        place = folder / f"aside-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        with storage_errors(folder):
+            place.mkdir(exist_ok=True)
+            for path in later:
+                side_path(path).replace(place / side_path(path).name)
+                path.replace(place / path.name)
+    return later
 
 
 def load_snapshot(path: Path, sha256: str | None = None) -> Snapshot:
@@ -131,6 +178,7 @@ def load_snapshot(path: Path, sha256: str | None = None) -> Snapshot:
         raise CheckpointError(f"{path}: is not the checkpoint of a meta-training.") from None
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The meta-iteration in a checkpoint's name."""
     digits = path.name.removesuffix(SUFFIX).removeprefix(f"{_PREFIX}-")
     return int(digits) if digits.isdecimal() else 0

@@ -1,52 +1,45 @@
 """Meta-trains a learned optimizer: execute → checkpoints and store, exactly resumable."""
 
 import json
-import time
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rnnprop_cli.data.datasets import load_dataset
 from rnnprop_cli.data.minibatches import check_epochs
-from rnnprop_cli.errors import StoreError, UsageError
+from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
-    MOVING_AVERAGE,
     RATE,
-    TRAIN_LOSS,
-    VALIDATION_LOSS,
     CellResult,
     CheckpointInfo,
-    CurveBlock,
     ExperimentInfo,
-    MetaStepResult,
     RunFacts,
+    RunInfo,
     Status,
 )
 from rnnprop_cli.runs.environment import experiment_facts, identity_facts
-from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
-from rnnprop_cli.runs.observer import CheckpointKept, MetaStepDone, Notice, Observer, TrainPlanned
-from rnnprop_cli.runs.resume import Resumption
+from rnnprop_cli.runs.interrupt import stop_on_signals
+from rnnprop_cli.runs.observer import Notice, Observer, TrainPlanned
+from rnnprop_cli.runs.progress import Progress, disagreement, place_to_go_on, remedies, rewound
+from rnnprop_cli.runs.recording import Recorder
+from rnnprop_cli.runs.resume import Found, only_run
 from rnnprop_cli.runs.snapshots import (
     checkpoint_folder,
-    is_kept,
-    latest_snapshot,
-    remove_rolled,
-    remove_unfinished,
-    save_snapshot,
+    held_folder,
 )
 from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
+from rnnprop_cli.store.checkpoints import inside, load_checkpoint
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-
-SECONDS_PER_FLUSH: Final = 1.0  # how long measurements wait before the store has them
 
 
 @dataclass(frozen=True)
@@ -136,6 +129,7 @@ def run_train(
     fresh: bool = False,
     must_exist: bool = False,
     allow_inexact: bool = False,
+    rewind: bool = False,
 ) -> TrainOutcome:
     """Meta-trains, or goes on with a meta-training of the same recipe that was interrupted.
 
@@ -148,36 +142,58 @@ def run_train(
         fresh: start anew even if the store has this meta-training.
         must_exist: refuse to start one (for --resume).
         allow_inexact: with `must_exist`, go on under another environment too, and mark the run.
+        rewind: with `must_exist`, where curve and checkpoints do not fit together, go on from the last checkpoint that
+            both have whole.
 
     Raises:
         UsageError: `must_exist`, and no meta-training of this recipe was made in this environment.
         DataError: the dataset is absent.
-        CheckpointError: the newest checkpoint is damaged.
+        CheckpointError: the newest checkpoint is damaged, or checkpoints and curve do not fit together; nothing was
+            changed then.
         StoreError: the database cannot be used, or another process writes to it.
     """
     environment = train_environment(spec, engine)
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = _run_facts(spec, engine, environment)
-    with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
-        place = Resumption.begin(
-            writer, reader, facts, run, fresh=fresh, must_exist=must_exist, allow_inexact=allow_inexact
+    with (
+        Writer.open(database) as writer,
+        Reader.open(database) as reader,
+        stop_on_signals() as stop,
+        ExitStack() as held,
+    ):
+        found = Found.look(
+            reader, facts, run, fresh=fresh, must_exist=must_exist, allow_inexact=allow_inexact
         )
+        snapshot: Snapshot | None = None
+        if found.experiment is not None:  # until it is known where to go on, nothing is written
+            folder = checkpoint_folder(database, found.experiment)
+            recorded = only_run(reader, found.experiment)
+            progress = Progress.of(reader, recorded.id)
+            whole = disagreement(folder, spec, progress) is None
+            if recorded.result.status == "done" and (whole or not rewind):
+                chosen = _chosen(reader, found.experiment.id)
+                _verify(chosen, database, remedies(spec.name, folder, progress))
+                found.begin(writer, reader)
+                return TrainOutcome(
+                    spec.name, spec.meta_iterations, chosen, already_done=True, stopped_by=None
+                )
+            _check_begun(recorded, spec, progress)
+            held.enter_context(held_folder(folder))
+            snapshot = (rewound if rewind else place_to_go_on)(folder, spec, progress)
+        place = found.begin(writer, reader)
         experiment_id, key = place.experiment_id, place.run.key
-        folder = checkpoint_folder(database, reader.experiment(experiment_id), key)
-        if reader.keys_with_status(experiment_id)[key] == "done":
-            chosen = _chosen(reader, experiment_id)
-            return TrainOutcome(spec.name, spec.meta_iterations, chosen, already_done=True, stopped_by=None)
-        remove_unfinished(folder)
-        snapshot = latest_snapshot(folder)
+        if found.experiment is None:
+            folder = checkpoint_folder(database, reader.experiment(experiment_id))
+            held.enter_context(held_folder(folder))
         training = MetaTraining(spec, engine, snapshot)
-        writer.truncate_curves(experiment_id, key, training.meta_iteration + 1)
+        writer.rewind(experiment_id, key, training.meta_iteration)
         writer.mark_running(experiment_id, [key])
         if training.kernel_notice:
             observe(Notice(training.kernel_notice))
         if place.inexact:
             observe(Notice(place.inexact))
         observe(TrainPlanned(spec.name, spec.meta_iterations, training.meta_iteration, training.kernel.name))
-        recorder = _Recorder(
+        recorder = Recorder(
             spec, writer, place, folder, database, observe, _seconds_so_far(reader, experiment_id)
         )
         recorder.run(training, stop)
@@ -210,94 +226,28 @@ def _seconds_so_far(reader: Reader, experiment_id: int) -> float:
     return float(np.sum(1 / rates[rates > 0]))
 
 
+def _check_begun(recorded: RunInfo, spec: TrainSpec, progress: Progress) -> None:
+    """Raises UsageError for a meta-training that was killed while it took over a shorter one."""
+    if recorded.result.status == "queued" and progress.last:
+        raise UsageError(
+            f"'{spec.name}' was being made out of a shorter meta-training when that was killed. Finish it with "
+            f"{suggested('train', '--resume')} ID --set meta_iterations={spec.meta_iterations}, where ID is the "
+            f"shorter one's: {suggested('runs', 'list')}"
+        )
+
+
+def _verify(chosen: CheckpointInfo | None, database: Path, remedy: str) -> None:
+    """Whether the checkpoint that stands for a finished meta-training is there; raises CheckpointError if not."""
+    if chosen is None:
+        return
+    try:
+        load_checkpoint(inside(database.expanduser().resolve().parent, chosen.path), chosen.sha256)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}\n{remedy}") from error
+
+
 def _chosen(reader: Reader, experiment_id: int) -> CheckpointInfo | None:
     return choose_checkpoint(reader, reader.experiment(experiment_id))
-
-
-@dataclass
-class _Recorder:
-    """Hands what a meta-training yields to the store and to the checkpoint folder."""
-
-    spec: TrainSpec
-    writer: Writer
-    place: Resumption
-    folder: Path
-    database: Path
-    observe: Observer
-    elapsed_s: float = 0.0
-    first_bad: int | None = None
-    _pending: list[MetaStepResult] = field(default_factory=list)
-
-    def run(self, training: MetaTraining, stop: StopRequest) -> None:
-        """Runs to the end, or to the meta-iteration in which somebody asked to stop."""
-        last_flush = time.monotonic()
-        try:
-            for event in training.run():
-                self.elapsed_s += event.result.elapsed_s
-                self._pending.append(event.result)
-                self.observe(MetaStepDone(event.result))
-                if event.notice is not None:
-                    self.observe(Notice(event.notice))
-                if not np.isfinite(event.result.train_loss):
-                    self.first_bad = event.result.meta_iteration
-                    break
-                if event.snapshot is not None:
-                    self._save(event.snapshot)
-                if time.monotonic() - last_flush > SECONDS_PER_FLUSH:
-                    self._flush()
-                    last_flush = time.monotonic()
-                if stop:
-                    break
-            self._flush()
-            if stop:
-                self._save(training.snapshot())
-                self._mark_interrupted()
-        except KeyboardInterrupt:
-            self._mark_interrupted()
-            raise
-
-    def _mark_interrupted(self) -> None:
-        self.writer.mark(self.place.experiment_id, [self.place.run.key], "interrupted", self.place.inexact)
-
-    def _flush(self) -> None:
-        """Measurements to the store; step t of a curve is the t-th meta-iteration."""
-        if not self._pending:
-            return
-        first = self._pending[0].meta_iteration
-        columns = {
-            TRAIN_LOSS: [result.train_loss for result in self._pending],
-            MOVING_AVERAGE: [result.moving_average for result in self._pending],
-            RATE: [1 / max(result.elapsed_s, 1e-9) for result in self._pending],
-        }
-        blocks = [
-            CurveBlock(self.place.run.key, metric, first, np.array(values, dtype=np.float32))
-            for metric, values in columns.items()
-        ]
-        blocks += [
-            CurveBlock(
-                self.place.run.key,
-                VALIDATION_LOSS,
-                result.meta_iteration,
-                np.array([result.validation_loss], dtype=np.float32),
-            )
-            for result in self._pending
-            if result.validation_loss is not None
-        ]
-        self.writer.append_curves(self.place.experiment_id, blocks)
-        self._pending.clear()
-
-    def _save(self, snapshot: Snapshot) -> None:
-        self._flush()  # the store never lags behind a checkpoint
-        n = snapshot.meta_iteration
-        saved = save_snapshot(self.folder, self.spec, snapshot)
-        if is_kept(self.spec, n):
-            path = saved.path.relative_to(self.database.expanduser().resolve().parent)
-            info = CheckpointInfo(
-                n, path.as_posix(), saved.sha256, snapshot.moving_average, snapshot.validation_loss
-            )
-            self.writer.add_checkpoint(self.place.experiment_id, self.place.run.key, info)
-            self.observe(CheckpointKept(info))
-        remove_rolled(self.folder, self.spec)
 
 
 def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int]) -> RunFacts:

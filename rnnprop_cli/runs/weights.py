@@ -1,8 +1,10 @@
 """Finds meta-params by name: a file, weights that come with the package, or a meta-training in the store."""
 
 import hashlib
+import io
 import json
 import math
+import shlex
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnprop_cli.errors import CheckpointError, UsageError
+from rnnprop_cli.errors import CheckpointError, UsageError, suggested
 from rnnprop_cli.execute.weights import Weights, weights_from
+from rnnprop_cli.files.reading import read_regular
+from rnnprop_cli.files.writing import check_output, write_whole
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
     TRAIN_LOSS,
@@ -21,8 +25,14 @@ from rnnprop_cli.records import (
     RunInfo,
 )
 from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
-from rnnprop_cli.store.checkpoints import SUFFIX, inside, load_checkpoint, save_checkpoint, side_path
-from rnnprop_cli.store.database import storage_errors
+from rnnprop_cli.store.checkpoints import (
+    MAX_BYTES,
+    SUFFIX,
+    inside,
+    load_checkpoint,
+    save_checkpoint,
+    side_path,
+)
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.view.curves import Curve
 from rnnprop_cli.view.training import chosen_checkpoint, selection_rule
@@ -71,7 +81,7 @@ def find_weights(name: str, database: Path | None) -> Weights:
     raise UsageError(
         f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
         f"nor a meta-training in {database or 'a database (none was given)'}. "
-        f"`rnnprop train --spec FILE --name {name.split('@')[0]}` makes them."
+        f"`{suggested('train', '--spec')} FILE {shlex.join(['--name', name.split('@')[0]])}` makes them."
     )
 
 
@@ -107,7 +117,8 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
             return None
         if chosen is None:
             raise CheckpointError(
-                f"meta-training '{base}' has kept no checkpoint yet. `rnnprop train --resume {base}` goes on with it."
+                f"meta-training '{base}' has kept no checkpoint yet. "
+                f"`{suggested('train', '--resume', base)}` goes on with it."
             )
     weights = _load(inside(database.resolve().parent, chosen.path), chosen.sha256)
     facts = experiment.facts
@@ -165,7 +176,7 @@ def _portable(argv: list[str]) -> list[str]:
 
 def _load(path: Path, sha256: str | None = None) -> Weights:
     tensors, metadata = load_checkpoint(path, sha256)
-    digest = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256 or hashlib.sha256(read_regular(path, MAX_BYTES)).hexdigest()
     return weights_from(tensors, metadata, digest, str(path))
 
 
@@ -178,20 +189,19 @@ def export_weights(name: str, database: Path, target: Path) -> Path:
         target: a `.safetensors` file, its `.json` goes beside it; or `.npz` for numpy alone.
 
     Raises:
-        UsageError: the target has another suffix, or it or the `.json` beside it exists.
-        StoreError: it cannot be written.
+        UsageError: the target has another suffix.
+        StoreError: it or the `.json` beside it exists, or it cannot be written.
     """
     if target.suffix not in (SUFFIX, ".npz"):
         raise UsageError(f"{target}: end it in {SUFFIX} or .npz")
     for path in (target, side_path(target)):
-        if path.exists():
-            raise UsageError(f"{path} exists; nothing is overwritten")
+        check_output(path, database=database)
     weights = find_weights(name, database)
     if target.suffix == ".npz":
-        with storage_errors(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            arrays: dict[str, Any] = dict(weights.tensors)
-            np.savez(target, **arrays)
+        packed = io.BytesIO()
+        arrays: dict[str, Any] = dict(weights.tensors)
+        np.savez(packed, **arrays)
+        write_whole(target, packed.getvalue(), database=database)
         return target
     metadata = {
         "optimizer": weights.architecture.model_dump(mode="json"),

@@ -8,9 +8,9 @@ A problem reads `file:line:col: path.to.key: what is wrong - did you mean 'x'?`,
 caret.
 """
 
+import errno
 import json
 import re
-import stat
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,12 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from rnnprop_cli.errors import SpecError
+from rnnprop_cli.errors import SpecError, suggested
+from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.spec.axes import expand
 from rnnprop_cli.spec.base import Spec
 from rnnprop_cli.spec.bench import BenchSpec
+from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.epochs import too_small_datasets
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
@@ -89,9 +91,14 @@ def resolve(path: FilePath) -> Resolved[BenchSpec] | Resolved[TrainSpec]:
 
 def load_bench(path: FilePath) -> BenchSpec:
     """Load a benchmark. Raises SpecError as `resolve` does, and for a train spec."""
+    return resolve_bench(path).spec
+
+
+def resolve_bench(path: FilePath) -> Resolved[BenchSpec]:
+    """As `load_bench`, with the text that it was read from: the file itself may be another a moment later."""
     source = read(path)
     _expect(source, "bench")
-    return _bench(source)
+    return Resolved("bench", _bench(source), source.text)
 
 
 def load_train(path: FilePath, overrides: Sequence[str] = ()) -> TrainSpec:
@@ -99,9 +106,14 @@ def load_train(path: FilePath, overrides: Sequence[str] = ()) -> TrainSpec:
 
     Raises SpecError as `resolve` does, and for a bench spec.
     """
+    return resolve_train(path, overrides).spec
+
+
+def resolve_train(path: FilePath, overrides: Sequence[str] = ()) -> Resolved[TrainSpec]:
+    """As `load_train`, with the text that it was read from."""
     source = read(path)
     _expect(source, "train")
-    return _train(source, overrides)
+    return Resolved("train", _train(source, overrides), source.text)
 
 
 def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
@@ -132,17 +144,13 @@ def read(path: FilePath) -> Source:
     """
     name = str(path)
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise SpecError([f"{name}: is {'a directory' if stat.S_ISDIR(mode) else 'not a file'}"])
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         raise SpecError([f"{name}: no such file"]) from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise SpecError([f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
-    if len(content) > MAX_BYTES:
-        raise SpecError([f"{name}: is larger than {MAX_BYTES:,} bytes, which no spec is"])
+    except OSError as error:
+        if error.errno in (errno.EISDIR, errno.EINVAL, errno.EFBIG):
+            raise SpecError([f"{name}: {error.strerror}"]) from None
+        raise SpecError([f"{name}: cannot be read: {error.strerror or error}"]) from None
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -156,6 +164,11 @@ def read(path: FilePath) -> Source:
 
 def parse(text: str, name: str) -> Source:
     """Parse TOML text. Raises SpecError with the place of the first syntax error."""
+    if (too_much := excess(text)) is not None:
+        offset, what = too_much
+        line, column = line_and_column(text, offset)
+        at = excerpt(text, line, column)
+        raise SpecError([f"{name}:{line}:{column}: is {what}, which no spec is\n{at}"])
     try:
         data = tomllib.loads(text)
         return Source(name, text, data, locate(text))
@@ -195,7 +208,7 @@ def _expect(source: Source, wanted: SpecKind) -> None:
     mark = {"bench": "optimizers", "train": "optimizer"}
     if mark[other] in source.data and mark[wanted] not in source.data:
         at = source.offset((mark[other],), at_key=True)
-        command = f"rnnprop {other} --spec {source.name}"
+        command = suggested(other, "--spec", source.name)
         raise SpecError([source.told(at, f"this is a {other} spec: run it with `{command}`")])
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rnnprop_cli.errors import SpecError
+from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.locate import Path
 
+_MAX_CHARACTERS: Final = 10_000
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9._ -]*")
 
@@ -33,6 +35,8 @@ def parse_override(typed: str) -> Override:
     Raises:
         SpecError: it is not of that form.
     """
+    if excess(typed) is not None or len(typed) > _MAX_CHARACTERS:
+        raise SpecError([f"--set {typed[:60]}...: is too long or too deep for a setting"])
     key, equals, value = (part.strip() for part in typed.partition("="))
     if not equals or not _KEY.fullmatch(key):
         raise SpecError([f"--set {typed}: must be key=value, for instance truncation.horizon=200"])

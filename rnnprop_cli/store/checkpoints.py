@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnprop_cli.errors import CheckpointError
+from rnnprop_cli.files.reading import parse_json, read_regular
 from rnnprop_cli.store.database import storage_errors, sync_folder
 
 FORMAT: Final = "rnnprop checkpoint 1"
 SUFFIX: Final = ".safetensors"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_BYTES: Final = 256 * 2**20  # the meta-params of a learned optimizer are some hundred kilobytes
 _REMEDY: Final = "Use an earlier checkpoint, or fetch or make the file again."
 
 
@@ -35,9 +37,14 @@ class SavedCheckpoint(NamedTuple):
 
 
 def save_checkpoint(
-    folder: Path, name: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    tensors: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, Any],
+    *,
+    make_folder: bool = True,
 ) -> SavedCheckpoint:
-    """Write `<name>.safetensors` and `<name>.json` into `folder`, which is made if need be.
+    """Write `<name>.safetensors` and `<name>.json` into `folder`.
 
     Both files are complete on disk under temporary names before either is moved into place, so a full disk leaves what
     was there before. A crash between the two moves leaves a pair that `load_checkpoint` refuses: put the step into the
@@ -47,6 +54,7 @@ def save_checkpoint(
         folder: where to; name: of the files, letters, digits and `._-`.
         tensors: arrays by name, any numeric dtype and shape.
         metadata: JSON values. Numbers that are not finite become null.
+        make_folder: if need be. False where one that was moved away meanwhile must not be made anew in silence.
 
     Raises:
         CheckpointError: the name could leave the folder.
@@ -69,7 +77,8 @@ def save_checkpoint(
         "metadata": _finite(dict(metadata)),
     }
     with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            folder.mkdir(parents=True, exist_ok=True)
         _replace_all({path: content, side_path(path): _spell(side)})
     return SavedCheckpoint(path, sha256)
 
@@ -138,11 +147,11 @@ def _read_side_file(path: Path) -> dict[str, Any]:
     raw = _read(side_file)
     damaged = CheckpointError(f"{side_file}: is damaged. {_REMEDY}")
     try:
-        side = json.loads(raw)
+        side = parse_json(raw)
         if not isinstance(side, dict) or side.pop("sha256", None) is None:
             raise damaged
         spelled = _spell(side)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):  # of `_spell` too
         raise damaged from None
     # Equal bytes also rule out doubled keys and other spellings of the same content.
     if spelled != raw:
@@ -157,13 +166,11 @@ def _read_side_file(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> bytes:
     """A file's bytes; no symlink is followed at its last component."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-            return file.read()
+        return read_regular(path, MAX_BYTES, follow=False)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file. {_REMEDY}") from None
     except OSError as error:
-        reason = "is a symbolic link" if path.is_symlink() else error.strerror
-        raise CheckpointError(f"{path}: cannot be read: {reason}. {_REMEDY}") from error
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}. {_REMEDY}") from error
 
 
 def _spell(side: dict[str, Any]) -> bytes:

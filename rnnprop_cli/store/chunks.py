@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_VALUES: Final = 1024
+_LAST_STEP: Final = 2**53  # greater steps are no longer whole as float64
 DTYPE: Final = "<f4"
 DTYPE_NAME: Final = "f4"
 
@@ -49,6 +50,11 @@ def as_chunk(step0: int, stride: int, values: NDArray[np.float32]) -> Chunk:
             "needs one dimension, step0 >= 0 and stride >= 1"
         )
     return Chunk(int(step0), int(stride), stored)
+
+
+def sound_chunk(step0: int, stride: int, n: int) -> bool:
+    """Whether a stored chunk is one of ours: of any length, for steps that fit their 64 bits."""
+    return n >= 1 and stride >= 1 and 0 <= step0 <= _LAST_STEP and (n - 1) * stride <= _LAST_STEP - step0
 
 
 def pack(pieces: Sequence[Chunk]) -> list[Chunk]:

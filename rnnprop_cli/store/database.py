@@ -6,7 +6,6 @@ version, damaged or empty is refused with `StoreError` and left as it is.
 
 import errno
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import StoreError
+from rnnprop_cli.files.reading import check_regular
+from rnnprop_cli.files.writing import free_bytes
 
 APPLICATION_ID: Final = 0x524E4E50  # "RNNP"
 BUSY_TIMEOUT_S: Final = 30.0
@@ -52,7 +53,7 @@ def _remedy(path: Path, error: sqlite3.Error) -> str:
         return "Check the permissions of the file and its folder, or choose another place with --db."
     if code.startswith("SQLITE_IOERR"):
         return (
-            f"The disk reported an error ({_free_bytes(path):,} bytes are free). What was recorded before is kept: "
+            f"The disk reported an error ({free_bytes(path):,} bytes are free). What was recorded before is kept: "
             "check the disk and run the same command again."
         )
     return "What was recorded before is kept."
@@ -60,16 +61,9 @@ def _remedy(path: Path, error: sqlite3.Error) -> str:
 
 def _make_room(path: Path) -> str:
     return (
-        f"{_free_bytes(path):,} bytes are free on that disk. What was recorded before is kept: "
+        f"{free_bytes(path):,} bytes are free on that disk. What was recorded before is kept: "
         "make room and run the same command again."
     )
-
-
-def _free_bytes(path: Path) -> int:
-    try:
-        return shutil.disk_usage(path if path.is_dir() else path.parent).free
-    except OSError:
-        return 0
 
 
 def check_file(path: Path, newest_version: int) -> None:
@@ -89,6 +83,7 @@ def check_file(path: Path, newest_version: int) -> None:
             )
         if not path.is_file():
             raise StoreError(f"{path}: is not a file. Name the database itself with --db.")
+        _check_side_files(path)
         wal = Path(f"{path}-wal")
         has_wal = (
             wal.exists() and wal.stat().st_size > 0
@@ -115,6 +110,20 @@ def check_file(path: Path, newest_version: int) -> None:
     # SQLite sees for itself whether whole pages are absent, but takes half a page at the end for a whole one.
     if not has_wal and size % page_bytes:
         raise StoreError(f"{path}: the database is cut off after {size:,} bytes. {REPLACE}")
+
+
+def _check_side_files(path: Path) -> None:
+    """SQLite would wait for ever for a pipe of that name, and follow a link to anywhere."""
+    for side in _SIDE_FILES:
+        beside = Path(f"{path}{side}")
+        try:
+            check_regular(beside.lstat(), beside)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"{beside}: {error.strerror}, and SQLite keeps a file of that name. Move it away."
+            ) from None
 
 
 def _first_page(path: Path) -> tuple[int, int, int]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import StoreError
+from rnnprop_cli.files.reading import check_regular, parse_json, read_regular
 from rnnprop_cli.store.database import storage_errors
 
 _MOMENTS: Final = 10
 _MOMENT_S: Final = 0.02
+MOST_BYTES: Final = 4096  # of a lock file
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ def writer_lock(database: Path) -> Iterator[None]:
     """
     path = lock_path(database)
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o644)
     try:
+        try:
+            check_regular(os.fstat(descriptor), path)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}, and the lock has that name. Move it away.") from None
         try:
             _take(descriptor, database, path)
         except OSError as error:
@@ -58,6 +65,32 @@ def writer_lock(database: Path) -> Iterator[None]:
             yield
         finally:
             os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder of checkpoints, for two copies of a database name the same one.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    with storage_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"{folder}: another process is writing these checkpoints, for a copy of this database perhaps. "
+                "Wait until it ends, or move the copy to a folder of its own."
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: this file system cannot lock ({error.strerror}). Choose a local disk with --db."
+            ) from error
+        yield
     finally:
         os.close(descriptor)
 
@@ -91,7 +124,7 @@ def find_holder(database: Path) -> Holder | None:
     """Who writes to `database` at this moment, None if nobody does. Its name is unknown for a moment at its start."""
     path = lock_path(database)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -106,7 +139,7 @@ def find_holder(database: Path) -> Holder | None:
 
 def _read_holder(path: Path) -> Holder | None:
     try:
-        holder = json.loads(path.read_text())
+        holder = parse_json(read_regular(path, MOST_BYTES))
         return Holder(int(holder["pid"]), str(holder["command"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None

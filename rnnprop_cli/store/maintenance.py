@@ -5,8 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnprop_cli.errors import CheckpointError, StoreError
-from rnnprop_cli.store.checkpoints import inside, load_checkpoint
+from rnnprop_cli.errors import StoreError
+from rnnprop_cli.files.writing import check_output
 from rnnprop_cli.store.database import (
     REPLACE,
     look_before_writing,
@@ -15,9 +15,11 @@ from rnnprop_cli.store.database import (
     sync_folder,
 )
 from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.row_types import JSON_COLUMNS
 from rnnprop_cli.store.writer import Writer
 
 _SHOWN = 5  # problems listed in a message
+_TABLES = ("experiment", "run", "metric", "chunk", "checkpoint", "event")
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,11 @@ class CheckReport:
     checkpoints: int
 
 
-def check(path: Path) -> CheckReport:
-    """Read everything once: SQLite's own check, foreign keys, lengths of curves, hashes of checkpoints.
+def check_database(path: Path) -> CheckReport:
+    """Read every row once: SQLite's own check, foreign keys, types of values, JSON, lengths of curves.
 
     Raises:
         StoreError: the database is damaged.
-        CheckpointError: a checkpoint that it records is absent or damaged.
     """
     connection, version = open_reader(path, NEWEST_VERSION)
     with closing(connection), storage_errors(path):
@@ -45,39 +46,51 @@ def check(path: Path) -> CheckReport:
             f"row {rowid} of {table} has lost its {parent}"
             for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check")
         ]
+        for table in _TABLES:
+            problems += _wrong_values(connection, table)
         problems += [
             f"the curve of run {run_id} is damaged at step {step0}"
             for run_id, step0 in connection.execute(
-                "SELECT run_id, step0 FROM chunk WHERE length(data) != 4 * n OR n < 1 OR stride < 1 LIMIT 20"
+                "SELECT run_id, step0 FROM chunk"
+                " WHERE length(data) != 4 * n OR n < 1 OR stride < 1 OR step0 < 0 LIMIT 20"
             )
         ]
         if problems:
             raise StoreError(f"{path}: the database is damaged: {_list(problems)}. {REPLACE}")
-        files = connection.execute("SELECT path, sha256 FROM checkpoint ORDER BY id").fetchall()
-        report = CheckReport(
+        return CheckReport(
             version=version,
             experiments=_count(connection, "SELECT count(*) FROM experiment"),
             runs=_count(connection, "SELECT count(*) FROM run"),
             values=_count(connection, "SELECT coalesce(sum(n), 0) FROM chunk"),
-            checkpoints=len(files),
+            checkpoints=_count(connection, "SELECT count(*) FROM checkpoint"),
         )
-    _check_checkpoints(path.expanduser().resolve().parent, files)
-    return report
+
+
+def _wrong_values(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Values of a table that do not fit their column."""
+    problems = []
+    for _, column, declared, not_null, _, _ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+        kinds = {"INTEGER": ["integer"], "REAL": ["real", "integer"], "TEXT": ["text"], "BLOB": ["blob"]}
+        allowed = kinds.get(str(declared).upper(), []) + ([] if not_null else ["null"])
+        marks = ", ".join("?" * len(allowed))
+        rows = connection.execute(
+            f"SELECT rowid, typeof({column}) FROM {table} WHERE typeof({column}) NOT IN ({marks}) LIMIT 20",
+            allowed,
+        )
+        problems += [f"row {rowid} of {table}: '{column}' holds {found}" for rowid, found in rows]
+        if column in JSON_COLUMNS:
+            kind = "object" if JSON_COLUMNS[column] is dict else "array"
+            rows = connection.execute(
+                f"SELECT rowid FROM {table} WHERE {column} IS NOT NULL AND"
+                f" (CASE WHEN json_valid({column}) THEN json_type({column}) END) IS NOT ? LIMIT 20",
+                (kind,),
+            )
+            problems += [f"row {rowid} of {table}: '{column}' holds no JSON {kind}" for (rowid,) in rows]
+    return problems
 
 
 def _count(connection: sqlite3.Connection, sql: str) -> int:
     return int(connection.execute(sql).fetchone()[0])
-
-
-def _check_checkpoints(folder: Path, files: list[tuple[str, str]]) -> None:
-    problems = []
-    for relative, sha256 in files:
-        try:
-            load_checkpoint(inside(folder, relative), sha256)
-        except CheckpointError as error:
-            problems.append(str(error))
-    if problems:
-        raise CheckpointError(f"{len(problems)} of {len(files)} checkpoints: {_list(problems)}")
 
 
 def _list(problems: list[str]) -> str:
@@ -95,8 +108,7 @@ def backup(path: Path, target: Path) -> int:
     """
     connection, _ = open_reader(path, NEWEST_VERSION)
     with closing(connection), storage_errors(target):
-        if target.exists() or target.is_symlink():
-            raise StoreError(f"{target}: exists already. Name a file that does not.")
+        check_output(target, database=path)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
             temporary.unlink(missing_ok=True)

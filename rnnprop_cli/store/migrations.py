@@ -138,6 +138,12 @@ def _initial(db: Database) -> None:
     ).create_index(["experiment_id"])
 
 
+@_step(2, "checkpoint_folders")
+def _checkpoint_folders(db: Database) -> None:
+    """The folder of a meta-training's checkpoints, relative to the database's; `store/folders.py` fills it in."""
+    db.table("experiment").add_column("folder", str)
+
+
 NEWEST_VERSION: Final = len(migrations._migrations)  # sqlite-utils offers no public count
 
 

@@ -6,7 +6,7 @@ import math
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -27,14 +27,25 @@ from rnnprop_cli.records import (
     RunInfo,
     Status,
 )
-from rnnprop_cli.store.chunks import DTYPE, DTYPE_NAME, Chunk, unpack
-from rnnprop_cli.store.database import open_reader, storage_errors
+from rnnprop_cli.store.chunks import DTYPE, DTYPE_NAME, Chunk, sound_chunk, unpack
+from rnnprop_cli.store.database import REPLACE, open_reader, storage_errors
 from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.row_types import (
+    CHUNK,
+    EXPERIMENT,
+    ID,
+    RUN,
+    TEXT,
+    Allowed,
+    bad_json,
+    columns_of,
+    misfit,
+)
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]  # steps, values
 _SHORTEST_KEY_PREFIX = 4
 _WORD = re.compile(r"[A-Za-z0-9:_.+-]{1,40}")
-_EXPERIMENT_COLUMNS = ", ".join(("id", "created_utc", *ExperimentFacts.__dataclass_fields__))
+_EXPERIMENT_COLUMNS = ", ".join(("id", "created_utc", "folder", *ExperimentFacts.__dataclass_fields__))
 
 
 class EventInfo(NamedTuple):
@@ -71,13 +82,33 @@ class Reader:
                 )
             yield cls(path, connection)
 
-    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+    def _rows(
+        self, sql: str, parameters: Sequence[object] = (), columns: Mapping[str, Allowed] | None = None
+    ) -> list[Any]:
+        """Rows, checked against `columns` in their order."""
         with storage_errors(self.path):
-            return self._connection.execute(sql, parameters).fetchall()
+            rows = self._connection.execute(sql, parameters).fetchall()
+        for row in rows if columns else ():
+            if problem := misfit(zip(columns or (), row, strict=False), columns or {}):
+                raise self._damaged(problem)
+        return rows
 
-    def _dicts(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+    def _dicts(
+        self, sql: str, parameters: Sequence[object], columns: Mapping[str, Allowed]
+    ) -> list[dict[str, Any]]:
+        """Rows by the names of their columns, checked."""
         with storage_errors(self.path):
-            return list(self._db.query(sql, list(parameters)))
+            rows = list(self._db.query(sql, list(parameters)))
+        for row in rows:
+            if problem := misfit(row.items(), columns) or bad_json(row):
+                of = f" (row {row['id']})" if isinstance(row.get("id"), int) else ""
+                raise self._damaged(problem + of)
+        return rows
+
+    def _damaged(self, problem: str) -> StoreError:
+        return StoreError(
+            f"{self.path}: the database is damaged: {problem}. `rnnprop db check` lists all of it. {REPLACE}"
+        )
 
     def experiments(self, kind: Kind | None = None, name: str | None = None) -> list[ExperimentInfo]:
         """Experiments, the one used last at the end."""
@@ -85,6 +116,7 @@ class Reader:
             f"SELECT {_EXPERIMENT_COLUMNS} FROM experiment"
             " WHERE kind = coalesce(?, kind) AND name = coalesce(?, name) ORDER BY last_used",
             (kind, name),
+            EXPERIMENT,
         )
         return [_experiment_info(row) for row in rows]
 
@@ -95,7 +127,7 @@ class Reader:
             UsageError: there is none.
         """
         for row in self._dicts(
-            f"SELECT {_EXPERIMENT_COLUMNS} FROM experiment WHERE id = ?", (experiment_id,)
+            f"SELECT {_EXPERIMENT_COLUMNS} FROM experiment WHERE id = ?", (experiment_id,), EXPERIMENT
         ):
             return _experiment_info(row)
         raise UsageError(f"no experiment {experiment_id} in {self.path}; it was removed.")
@@ -126,12 +158,19 @@ class Reader:
             hint = "It holds none yet."
         raise UsageError(f"no {what} '{wanted}' in {self.path}. {hint}")
 
+    def find_same(self, kind: Kind, facts: ExperimentFacts) -> ExperimentInfo | None:
+        """The experiment that `Writer.begin_experiment` would go on with."""
+        same = [
+            each for each in self.experiments(kind, facts.name) if each.facts.spec_sha256 == facts.spec_sha256
+        ]
+        return same[-1] if same else None
+
     def runs(self, experiment_id: int, phases: Collection[Phase] | None = None) -> list[RunInfo]:
         """Runs of an experiment in the order they were added; of all phases if none is named."""
         sql = "SELECT * FROM run WHERE experiment_id = ?"
         if phases is not None:
             sql += f" AND phase IN ({', '.join('?' * len(phases))})"
-        rows = self._dicts(sql + " ORDER BY id", (experiment_id, *(phases or ())))
+        rows = self._dicts(sql + " ORDER BY id", (experiment_id, *(phases or ())), RUN)
         return [_run_info(row) for row in rows]
 
     def find_run(self, id_or_key_prefix: str | int) -> RunInfo:
@@ -142,13 +181,13 @@ class Reader:
         """
         wanted = str(id_or_key_prefix)
         if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
-            for row in self._dicts("SELECT * FROM run WHERE id = ?", (int(wanted),)):
+            for row in self._dicts("SELECT * FROM run WHERE id = ?", (int(wanted),), RUN):
                 return _run_info(row)
         rows: list[dict[str, Any]] = []
         if len(wanted) >= _SHORTEST_KEY_PREFIX:
             # substr, not LIKE: a % in the argument is a character like any other
             rows = self._dicts(
-                "SELECT * FROM run WHERE substr(key, 1, ?) = ? ORDER BY id", (len(wanted), wanted)
+                "SELECT * FROM run WHERE substr(key, 1, ?) = ? ORDER BY id", (len(wanted), wanted), RUN
             )
         keys = sorted({row["key"] for row in rows})
         if len(keys) > 1:
@@ -162,7 +201,8 @@ class Reader:
 
     def keys_with_status(self, experiment_id: int) -> dict[str, Status]:
         """Status of every run of an experiment, by key."""
-        return dict(self._rows("SELECT key, status FROM run WHERE experiment_id = ?", (experiment_id,)))
+        sql = "SELECT key, status FROM run WHERE experiment_id = ?"
+        return dict(self._rows(sql, (experiment_id,), {"key": TEXT, "status": TEXT}))
 
     def settled_results(self, experiment_id: int, keys: Sequence[str]) -> dict[str, CellResult]:
         """Results of those of these runs that are over, by key: done, diverged or failed."""
@@ -171,6 +211,7 @@ class Reader:
             " WHERE experiment_id = ? AND key IN (SELECT value FROM json_each(?))"
             " AND status IN ('done', 'diverged', 'failed')",
             (experiment_id, json.dumps(list(keys))),
+            columns_of(CellResult),
         )
         return {row["key"]: _cell_result(row) for row in rows}
 
@@ -186,7 +227,8 @@ class Reader:
         """How many runs of each status every experiment has."""
         counts: dict[int, Counter[Status]] = {}
         for experiment_id, status, count in self._rows(
-            "SELECT experiment_id, status, count(*) FROM run GROUP BY experiment_id, status"
+            "SELECT experiment_id, status, count(*) FROM run GROUP BY experiment_id, status",
+            columns={"experiment_id": ID, "status": TEXT},
         ):
             counts.setdefault(experiment_id, Counter())[status] = count
         return counts
@@ -197,6 +239,7 @@ class Reader:
             "SELECT name FROM metric WHERE EXISTS"
             " (SELECT 1 FROM chunk WHERE run_id = ? AND metric_id = metric.id) ORDER BY id",
             (run_id,),
+            {"name": TEXT},
         )
         return [name for (name,) in rows]
 
@@ -211,10 +254,11 @@ class Reader:
             " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
             " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
             (metric, json.dumps([int(run_id) for run_id in run_ids])),
+            CHUNK,
         )
         chunks: dict[int, list[Chunk]] = {run_id: [] for run_id in run_ids}
         for run_id, step0, stride, n, dtype, data in rows:
-            if dtype != DTYPE_NAME or len(data) != 4 * n:
+            if dtype != DTYPE_NAME or len(data) != 4 * n or not sound_chunk(step0, stride, n):
                 raise StoreError(
                     f"{self.path}: the curve of run {run_id} is damaged at step {step0}. "
                     "Put a backup in its place, or remove the run with `rnnprop runs rm`."
@@ -226,14 +270,16 @@ class Reader:
         """Checkpoints of a meta-training, by meta-step."""
         columns = ", ".join(CheckpointInfo.__dataclass_fields__)
         rows = self._dicts(
-            f"SELECT {columns} FROM checkpoint WHERE run_id = ? ORDER BY meta_step, id", (run_id,)
+            f"SELECT {columns} FROM checkpoint WHERE run_id = ? ORDER BY meta_step, id",
+            (run_id,),
+            columns_of(CheckpointInfo),
         )
         return [CheckpointInfo(**row) for row in rows]
 
     def events(self, experiment_id: int) -> list[EventInfo]:
         """The log of an experiment, oldest first."""
         sql = "SELECT time_utc, kind, text FROM event WHERE experiment_id = ? ORDER BY id"
-        return [EventInfo(*row) for row in self._rows(sql, (experiment_id,))]
+        return [EventInfo(*row) for row in self._rows(sql, (experiment_id,), columns_of(EventInfo))]
 
     def data_version(self) -> int:
         """A number that differs from the last call's if someone committed in between (0.1 ms: fit for polling)."""
@@ -243,7 +289,10 @@ class Reader:
 def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
     row["kind"] = _word(row["kind"])
     return ExperimentInfo(
-        id=row.pop("id"), created_utc=_word(row.pop("created_utc")), facts=ExperimentFacts(**row)
+        id=row.pop("id"),
+        created_utc=_word(row.pop("created_utc")),
+        folder=row.pop("folder"),
+        facts=ExperimentFacts(**row),
     )
 
 

@@ -20,10 +20,12 @@ from rnnprop_cli.records import (
     CurveBlock,
     ExperimentFacts,
     RunFacts,
+    RunInfo,
     Status,
 )
 from rnnprop_cli.store import curve_rows
 from rnnprop_cli.store.database import creating, open_writer, storage_errors
+from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
 
@@ -39,6 +41,7 @@ class Writer:
         self._connection = connection
         self._db = Database(connection, execute_plugins=False)
         self._synchronous = ""
+        self._file = _identity(path)
 
     @classmethod
     @contextmanager
@@ -57,7 +60,7 @@ class Writer:
                 with storage_errors(path):
                     migrate(connection)
                 writer = cls(path, connection)
-                writer._mark_stale_runs()
+                writer._take_over()
                 yield writer
                 with suppress(sqlite3.Error):  # tidiness only; a reader may be in the way
                     connection.execute("PRAGMA busy_timeout = 100")
@@ -72,6 +75,7 @@ class Writer:
         cut may cost the latest transactions, but never tears one.
         """
         with storage_errors(self.path):
+            self.check_place()
             wanted = "FULL" if durable else "NORMAL"
             if self._synchronous != wanted:
                 self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -85,10 +89,23 @@ class Writer:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _mark_stale_runs(self) -> None:
+    def check_place(self) -> None:
+        """Whether what we write still lies where it was opened.
+
+        Raises:
+            StoreError: the database, or a folder above it, was moved, replaced or deleted.
+        """
+        if _identity(self.path) != self._file:
+            raise StoreError(
+                f"{self.path}: was moved or replaced while this was running, so nothing more is written. What was "
+                "recorded went with it: put it back, or name its new place with --db, and run the same command again."
+            )
+
+    def _take_over(self) -> None:
         """We hold the lock, so whatever is still marked running has no process any more."""
         with self._transaction() as connection:
             connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
+            adopt_folders(connection, self.path)
 
     def begin_experiment(self, facts: ExperimentFacts, *, fresh: bool = False) -> int:
         """Id of the newest experiment of this kind, name and spec, or of a new one (always, if `fresh`).
@@ -108,6 +125,7 @@ class Writer:
                 self._insert_event(int(found[0]), "continued", json.dumps(start))
                 return int(found[0])
             row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
+            row["folder"] = new_folder(facts.spec_sha256) if facts.kind == "train" else None
             table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
             assert table.last_pk is not None
             return int(table.last_pk)
@@ -144,13 +162,16 @@ class Writer:
                 [(status, error, experiment_id, key) for key in keys],
             )
 
-    def append_curves(self, experiment_id: int, curves: Sequence[CurveBlock]) -> None:
+    def append_curves(
+        self, experiment_id: int, curves: Sequence[CurveBlock], *, durable: bool = False
+    ) -> None:
         """Continue live curves; of one run and metric, blocks come in ascending steps.
 
         A block that starts at or before the last stored step rewinds: what is stored from its first step on is
-        replaced by it, so an attempt that starts again overwrites the earlier one.
+        replaced by it, so an attempt that starts again overwrites the earlier one. `durable`: they are on disk when
+        this returns, with all curves before them.
         """
-        with self._transaction(durable=False) as connection:
+        with self._transaction(durable=durable) as connection:
             curve_rows.append(connection, self._with_ids(connection, experiment_id, curves))
 
     def record_results(
@@ -175,10 +196,14 @@ class Writer:
             curve_rows.clear(connection, with_ids)
             curve_rows.append(connection, with_ids)
 
-    def truncate_curves(self, experiment_id: int, key: str, from_step: int) -> None:
-        """Drop the values at steps >= `from_step` of every metric of a run, before it goes on from a checkpoint."""
+    def rewind(self, experiment_id: int, key: str, meta_step: int) -> None:
+        """Forget what a meta-training recorded after `meta_step`, before it goes on from there."""
         with self._transaction(durable=False) as connection:
-            curve_rows.truncate(connection, self._run_id(connection, experiment_id, key), None, from_step)
+            run_id = self._run_id(connection, experiment_id, key)
+            curve_rows.truncate(connection, run_id, None, meta_step + 1)
+            connection.execute(
+                "DELETE FROM checkpoint WHERE run_id = ? AND meta_step > ?", (run_id, meta_step)
+            )
 
     def add_checkpoint(self, experiment_id: int, key: str, checkpoint: CheckpointInfo) -> None:
         """Record a checkpoint file; one of the same step and path is replaced."""
@@ -196,25 +221,42 @@ class Writer:
         with self._transaction(durable=False):
             self._insert_event(experiment_id, kind, text)
 
-    def delete_runs(self, run_ids: Sequence[int]) -> None:
+    def delete_runs(self, runs: Sequence[RunInfo]) -> list[RunInfo]:
         """Remove runs with their curves and checkpoint records, and experiments that have none left.
 
         Checkpoint files stay where they are.
+
+        Args:
+            runs: as somebody saw them when he decided. One that has changed since stays: its id may even be another
+                run's by now.
+
+        Returns:
+            Those that stay.
         """
         with self._transaction() as connection:
-            ids = [(run_id,) for run_id in run_ids]
-            marks = json.dumps([int(run_id) for run_id in run_ids])
-            touched = connection.execute(
-                "SELECT DISTINCT experiment_id FROM run WHERE id IN (SELECT value FROM json_each(?))",
-                (marks,),
-            ).fetchall()
-            connection.executemany("DELETE FROM chunk WHERE run_id = ?", ids)
-            connection.executemany("DELETE FROM checkpoint WHERE run_id = ?", ids)
-            connection.executemany("DELETE FROM run WHERE id = ?", ids)
-            for experiment in touched:
-                if not connection.execute("SELECT 1 FROM run WHERE experiment_id = ?", experiment).fetchone():
-                    connection.execute("DELETE FROM event WHERE experiment_id = ?", experiment)
-                    connection.execute("DELETE FROM experiment WHERE id = ?", experiment)
+            changed = [run for run in runs if not self._is_as_seen(connection, run)]
+            kept = {run.id for run in changed}
+            gone = [(run.id,) for run in runs if run.id not in kept]
+            connection.executemany("DELETE FROM chunk WHERE run_id = ?", gone)
+            connection.executemany("DELETE FROM checkpoint WHERE run_id = ?", gone)
+            connection.executemany("DELETE FROM run WHERE id = ?", gone)
+            for experiment_id in {run.experiment_id for run in runs if run.id not in kept}:
+                own = (experiment_id,)
+                if not connection.execute("SELECT 1 FROM run WHERE experiment_id = ?", own).fetchone():
+                    connection.execute("DELETE FROM event WHERE experiment_id = ?", own)
+                    connection.execute("DELETE FROM experiment WHERE id = ?", own)
+        return changed
+
+    def _is_as_seen(self, connection: sqlite3.Connection, run: RunInfo) -> bool:
+        row = connection.execute(
+            "SELECT experiment_id, key, status, started_utc FROM run WHERE id = ?", (run.id,)
+        ).fetchone()
+        if row is None:
+            return False
+        seen = run.result.status
+        # Opening the writer has marked as interrupted what was running when its process died.
+        same_status = row[2] == seen or (seen == "running" and row[2] == "interrupted")
+        return same_status and (row[0], row[1], row[3]) == (run.experiment_id, run.facts.key, run.started_utc)
 
     def _insert_event(self, experiment_id: int, kind: str, text: str) -> None:
         self._db.table("event").insert(
@@ -260,10 +302,22 @@ def prepare_folder(path: Path) -> Path:
     Raises:
         StoreError: the folder cannot be made.
     """
+    try:
+        place = path.expanduser().resolve()
+    except (RuntimeError, ValueError) as error:  # a loop of links, an unknown user's home, a zero byte
+        raise StoreError(f"{path}: cannot be a database: {error}. Choose another place with --db.") from None
     with storage_errors(path):
-        path = path.expanduser().resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+        place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a path names at this moment; None if nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def utc_now() -> str:

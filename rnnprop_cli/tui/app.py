@@ -76,6 +76,7 @@ class RnnpropApp(App[None]):
         self.charset = charset
         self.state = ViewState()
         self.work = Work(self)
+        self._ends_soon = False
         self._watcher = StoreWatcher(database, self.post_message, min(max(fps, 0.2), 10.0))
         for look in LOOKS.values():
             self.register_theme(textual_theme(look))
@@ -93,6 +94,20 @@ class RnnpropApp(App[None]):
     def want(self, wanted: Wanted) -> None:
         """Have the watcher read what the screen in front needs."""
         self._watcher.want(wanted)
+
+    def end_soon(self) -> None:
+        """End as soon as what it is doing is done; may be called from a signal handler, at any time."""
+        self._ends_soon = True
+        if self._loop is None:  # not begun
+            self.exit()
+        else:
+            self._loop.call_soon_threadsafe(self.exit)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What Textual calls for every exception. A screen that was being made when the app was told to end never gets
+        its widgets, and fails over that: nobody's fault, and nothing to show."""
+        if not self._ends_soon:
+            super()._handle_exception(error)
 
     # What the watcher says
 

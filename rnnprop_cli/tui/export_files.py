@@ -1,11 +1,11 @@
 """Files that `e` writes: the table and the curves as CSV, the screen as SVG."""
 
-import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rnnprop_cli.errors import RunError
+from rnnprop_cli.errors import RunError, StoreError
+from rnnprop_cli.files.writing import write_whole
 from rnnprop_cli.view.curves import Band, Curve
 from rnnprop_cli.view.export import csv_line, to_csv
 from rnnprop_cli.view.seed_groups import SeedGroup, short_title
@@ -54,13 +54,10 @@ def write_new(folder: Path, name: str, suffix: str, text: str) -> Path:
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "rnnprop"
     for number in range(1, 1000):
         path = folder / (f"{stem}.{suffix}" if number == 1 else f"{stem}-{number}.{suffix}")
-        with contextlib.suppress(FileExistsError):
+        if not path.exists() and not path.is_symlink():
             try:
-                with path.open("x", encoding="utf-8", newline="") as file:
-                    file.write(text)
-            except FileExistsError:
-                raise
-            except OSError as error:
-                raise RunError(f"{path}: {error.strerror or error}") from error
+                write_whole(path, text)
+            except StoreError as error:
+                raise RunError(str(error)) from error
             return path
     raise RunError(f"{folder}: there are too many files called {stem}")

@@ -1,12 +1,12 @@
 """Who is writing to the database: read from the lock file, without touching the lock."""
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnprop_cli.store.lock import lock_path
+from rnnprop_cli.files.reading import parse_json, read_regular
+from rnnprop_cli.store.lock import MOST_BYTES, lock_path
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ def find_holder(database: Path) -> Holder | None:
     A writer that ends in order empties the file; one that was killed leaves its pid behind. Trying the lock itself
     could make a writer that starts at this moment believe that it is taken.
     """
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(lock_path(database.expanduser().resolve()).read_text())
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
+        found = parse_json(read_regular(lock_path(database.expanduser().resolve()), MOST_BYTES))
         pid = int(found["pid"])
         return Holder(pid, str(found["command"]), _is_alive(pid))
     return None

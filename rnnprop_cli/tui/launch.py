@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rnnprop_cli.errors import RunError
+from rnnprop_cli.errors import RunError, SpecError
 from rnnprop_cli.records import Kind
+from rnnprop_cli.spec.load import read
 
 PROGRAM: Final = (sys.executable, "-m", "rnnprop_cli")
 _TAIL_BYTES: Final = 8192
@@ -29,25 +29,35 @@ class SpecFile:
     description: str
 
 
-def find_specs(folder: Path) -> list[SpecFile]:
-    """Specs in a folder and in its `bench_specs`; files that are none are left out."""
-    found = []
+def find_specs(folder: Path) -> tuple[list[SpecFile], list[str]]:
+    """Specs in a folder and in its `bench_specs`, and which other files of that suffix could not even be read."""
+    found, left_out = [], []
     for sub in _FOLDERS:
         with contextlib.suppress(OSError):
             for path in sorted((folder / sub).glob("*.toml")):
-                spec = read_spec(path)
-                if spec is not None:
-                    found.append(spec)
-    return found
+                try:
+                    spec = _described(path)
+                except SpecError as error:
+                    left_out.append(error.problems[0].splitlines()[0])
+                else:
+                    found += [] if spec is None else [spec]  # pyproject.toml and the like
+    return found, left_out
 
 
-def read_spec(path: Path) -> SpecFile | None:
-    """What kind of spec a file is; None if it is none. Whether it is a good one, the command itself says."""
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except (OSError, ValueError):
-        return None
+def read_spec(path: Path) -> SpecFile:
+    """What kind of spec a file is. Whether it is a good one, the command itself says.
+
+    Raises:
+        SpecError: it is none, or cannot be read.
+    """
+    spec = _described(path)
+    if spec is None:
+        raise SpecError([f"{path}: is no spec of a bench or a train"])
+    return spec
+
+
+def _described(path: Path) -> SpecFile | None:
+    content = read(path).data
     kind: Kind | None = "bench" if "optimizers" in content else "train" if "optimizer" in content else None
     if kind is None:
         return None

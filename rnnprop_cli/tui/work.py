@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnprop_cli.errors import RunError
+from rnnprop_cli.errors import RunError, SpecError
 from rnnprop_cli.tui.launch import Child, SpecFile, command_of, find_specs, read_spec
 from rnnprop_cli.tui.screens.ask import Ask, Choose
 from rnnprop_cli.tui.widgets.bars import Part
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.5
 _COLUMNS = 70
+_LEFT_OUT_SHOWN = 2
 
 
 class Work:
@@ -57,12 +58,17 @@ class Work:
         if self.is_running:
             self._app.notify("one is running already: i interrupts it", severity="warning")
             return
-        specs = {str(spec.path): spec for spec in find_specs(Path())}
+        found, left_out = find_specs(Path())
+        specs = {str(spec.path): spec for spec in found}
         rows = [Row(path, (spec.kind, spec.name, path)) for path, spec in specs.items()]
 
         def about(key: object) -> list[Line]:
             spec = specs.get(str(key))
-            return wrapped(spec.description, 90, indent=" ") if spec else []
+            lines = wrapped(spec.description, 90, indent=" ") if spec else []
+            shown = left_out[:_LEFT_OUT_SHOWN]
+            more = len(left_out) - len(shown)
+            said = [*shown, f"and {more} more"] if more else shown
+            return lines + [line for text in said for line in wrapped(f"left out: {text}", 90, indent=" ")]
 
         self._app.push_screen(
             Choose(
@@ -78,11 +84,10 @@ class Work:
     def _confirm(self, specs: dict[str, SpecFile], chosen: object) -> None:
         if chosen is None:
             return
-        spec = specs.get(str(chosen)) or read_spec(Path(str(chosen)).expanduser())
-        if spec is None:
-            self._app.notify(
-                safe_text(f"{chosen} is no spec of a bench or a train"), severity="error", markup=False
-            )
+        try:
+            spec = specs.get(str(chosen)) or read_spec(Path(str(chosen)).expanduser())
+        except (SpecError, RuntimeError) as error:  # RuntimeError: the home of a user that is not known
+            self._app.notify(safe_text(str(error).splitlines()[0]), severity="error", markup=False)
             return
         words = command_of(self._app.database, spec)
         text = [*wrapped(f"rnnprop {shlex.join(words)}", _COLUMNS), []]

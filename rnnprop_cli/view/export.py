@@ -26,6 +26,16 @@ WIDE_LEGEND = (
     "that a run was part of."
 )
 
+_FORMULA: Final = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # the wide ones begin formulas in East Asian locales
 _NO_UNCERTAINTY: Final = 5e-7  # less than the last digit that is ever shown
 
 
@@ -204,12 +214,32 @@ def to_csv(summary: Summary) -> str:
 
 
 def csv_line(values: Sequence[Any]) -> str:
-    """One line of CSV without its end: None is empty, text is safe for a terminal."""
+    """One line of CSV without its end: None is empty, numbers are numbers, text is text for a spreadsheet too."""
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow(
-        [safe_text(value) if isinstance(value, str) else value for value in values]
+        [_csv_text(value) if isinstance(value, str) else value for value in values]
     )
     return out.getvalue()
+
+
+def _csv_text(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula, and that is safe for a terminal.
+
+    >>> _csv_text("=1+1"), _csv_text("-0.5"), _csv_text("adam")
+    ("'=1+1", '-0.5', 'adam')
+    """
+    safe = safe_text(text)
+    if not safe.lstrip().startswith(_FORMULA) or _is_number(safe):
+        return safe
+    return f"'{safe}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def used_columns(shown: Sequence[dict[str, str]], without: Sequence[str] = ()) -> list[str]:

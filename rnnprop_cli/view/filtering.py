@@ -1,6 +1,7 @@
 """The filter above a table of runs: words that must all fit.
 
-adam|rms          a regular expression, anywhere in a row's text, upper and lower case alike
+adam|rms          a regular expression, anywhere in a row's text, upper and lower case alike (RE2's, which takes time
+                  in proportion to the text, whatever is typed)
 !untuned          a word with ! must not fit
 depth:>2  lr:<.1  a number compared; also =, >=, <= and a range 1..3
 status:diverged   any key takes a regular expression
@@ -8,11 +9,15 @@ status:diverged   any key takes a regular expression
 
 import math
 import operator
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import re2
+
 Value = str | float | None
+_OPTIONS = re2.Options()
+_OPTIONS.case_sensitive = False
+_OPTIONS.log_errors = False
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -54,9 +59,12 @@ def parse_filter(text: str, keys: tuple[str, ...]) -> Filter:
     for word in text.split():
         try:
             tests.append(_test(word, keys))
-        except re.error as error:
-            problems.append(f"{word}: {error}")
-            tests.append(_search(re.escape(word)))
+        except re2.error as error:
+            reason = error.args[0] if error.args else ""
+            problems.append(
+                f"{word}: {reason.decode('utf-8', 'replace') if isinstance(reason, bytes) else reason}"
+            )
+            tests.append(_search(re2.escape(_text_of(word))))
     return Filter(text, "; ".join(problems), tuple(tests))
 
 
@@ -71,8 +79,18 @@ def _test(word: str, keys: tuple[str, ...]) -> Callable[[Subject], bool]:
 
 
 def _search(pattern: str) -> Callable[[Subject], bool]:
-    compiled = re.compile(pattern, re.IGNORECASE)
-    return lambda subject: compiled.search(subject.text) is not None
+    found = _finder(pattern)
+    return lambda subject: found(subject.text)
+
+
+def _finder(pattern: str) -> Callable[[str], bool]:
+    compiled = re2.compile(_text_of(pattern), _OPTIONS)
+    return lambda text: compiled.search(_text_of(text)) is not None
+
+
+def _text_of(text: str) -> str:
+    """Without lone surrogates, which RE2 cannot read."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _value_test(key: str, wanted: str) -> Callable[[Subject], bool]:
@@ -85,8 +103,8 @@ def _value_test(key: str, wanted: str) -> Callable[[Subject], bool]:
             return lambda subject: _compared(subject.values.get(key), compare, bound)
     if (number := _number(wanted)) is not None:
         return lambda subject: _equals(subject.values.get(key), number, wanted)
-    compiled = re.compile(wanted, re.IGNORECASE)
-    return lambda subject: compiled.search(_text(subject.values.get(key))) is not None
+    found = _finder(wanted)
+    return lambda subject: found(_text(subject.values.get(key)))
 
 
 def _number(text: str) -> float | None:

@@ -27,6 +27,7 @@ from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
 from rnnprop_cli.view.safe_text import safe_text
 from rnnprop_cli.view.verdicts import chance_sentence, leads, verdict
 
+_OVERVIEW = ("problem", "group", "lowest mean", "best tuned baseline")
 _LEFT = ("optimizer", "failures", "problem", "group", "lowest mean", "best tuned baseline")
 
 
@@ -88,11 +89,11 @@ def _overview(summary: Summary) -> Iterator[str]:
         for optimizer in learned:
             row = finals.get(optimizer)
             differences.append("" if row is None else _difference(row))
-        line = {"problem": f'<a href="#p{number}">{_text(problem.title)}</a>', "group": _text(rows[0].group)}
-        line |= {"lowest mean": _text(best.label) if best else "-"}
-        line |= {"best tuned baseline": _with_loss(baseline)}
-        lines.append(line | {_text(name): text for name, text in zip(learned, differences, strict=True)})
-    yield _table(list(lines[0]), [(list(line.values()), "") for line in lines], quoted=True)
+        link = f'<a href="#p{number}">{_text(problem.title)}</a>'
+        texts = [link, _text(rows[0].group), _text(best.label) if best else "-", _with_loss(baseline)]
+        lines.append(([*texts, *differences], ""))
+    columns = [*_OVERVIEW, *map(_text, learned)]
+    yield _table(columns, lines, quoted=True, ours=len(_OVERVIEW))
     if sentence := chance_sentence(summary.rows):
         yield f'<p class="note">{_text(sentence)}</p>'
 
@@ -187,15 +188,24 @@ def _figures(figures: Sequence[Figure], colours: Mapping[str, str], *, titled: b
 
 
 def _table(
-    columns: Sequence[str], lines: Sequence[tuple[Sequence[str], str]], *, quoted: bool = False
+    columns: Sequence[str],
+    lines: Sequence[tuple[Sequence[str], str]],
+    *,
+    quoted: bool = False,
+    ours: int | None = None,
 ) -> str:
-    """A table; the lines have a class each, and their texts are HTML already if `quoted`."""
-    head = "".join(f"<th{_cell_class(name, '')}>{name if quoted else _text(name)}</th>" for name in columns)
+    """A table; the lines have a class each, and their texts are HTML already if `quoted`. The first `ours` columns (all
+    if None) have headings of ours; the others are called as somebody called his optimizers."""
+    known = [name if ours is None or at < ours else "" for at, name in enumerate(columns)]
+    head = "".join(
+        f"<th{_cell_class(own, '')}>{name if quoted else _text(name)}</th>"
+        for own, name in zip(known, columns, strict=True)
+    )
     body = []
     for texts, row_class in lines:
         cells_html = "".join(
-            f"<td{_cell_class(name, text)}>{text if quoted else _text(text)}</td>"
-            for name, text in zip(columns, texts, strict=True)
+            f"<td{_cell_class(own, text)}>{text if quoted else _text(text)}</td>"
+            for own, text in zip(known, texts, strict=True)
         )
         body.append(f'<tr class="{row_class}">{cells_html}</tr>' if row_class else f"<tr>{cells_html}</tr>")
     return (

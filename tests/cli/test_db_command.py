@@ -1,16 +1,20 @@
 """`rnnprop db`: path, check, backup, migrate."""
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from stored_bench import FACTS, run_facts, store_bench
 from typer.testing import CliRunner
 
+import rnnprop_cli
 from rnnprop_cli.cli.app import app
-from rnnprop_cli.records import CheckpointInfo
+from rnnprop_cli.records import TRAIN_LOSS, CheckpointInfo, CurveBlock
+from rnnprop_cli.spec.load import load_train
 from rnnprop_cli.store.checkpoints import save_checkpoint
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
@@ -38,7 +42,7 @@ def test_check_counts_what_a_sound_database_holds(run):
     result = run("check")
     assert result.exit_code == 0
     assert result.stdout.startswith(
-        "sound: schema 1, 1 experiments, 12 runs, 900 curve values, 0 checkpoints"
+        "sound: schema 2, 1 experiments, 12 runs, 900 curve values, 0 checkpoints"
     )
 
 
@@ -54,19 +58,23 @@ def test_check_finds_damage(run):
 
 
 def test_check_verifies_checkpoints(run):
-    folder = run.path.parent
-    with Writer.open(run.path) as writer:
-        experiment_id = writer.begin_experiment(replace(FACTS, kind="train"))
+    recipe = load_train(Path(rnnprop_cli.__file__).parents[1] / "bench_specs" / "train_rnnprop.toml")
+    resolved = json.dumps({"spec": recipe.model_dump(mode="json"), "environment": {}})
+    with Writer.open(run.path) as writer, Reader.open(run.path) as reader:
+        experiment_id = writer.begin_experiment(replace(FACTS, kind="train", spec_json=resolved))
         facts = run_facts(1, "rnnprop", 0)
         writer.add_runs(experiment_id, [facts])
-        saved = save_checkpoint(folder / "checkpoints", "step-1", {"x": np.ones(3)}, {})
-        info = CheckpointInfo(1, "checkpoints/step-1.safetensors", saved.sha256, None)
+        folder = reader.experiment(experiment_id).folder
+        writer.append_curves(experiment_id, [CurveBlock(facts.key, TRAIN_LOSS, 1, np.ones(1, np.float32))])
+        saved = save_checkpoint(run.path.parent / folder, "meta-000000001", {"x": np.ones(3)}, {})
+        info = CheckpointInfo(1, f"{folder}/meta-000000001.safetensors", saved.sha256, None)
         writer.add_checkpoint(experiment_id, facts.key, info)
     assert "1 checkpoints" in run("check").stdout
     saved.path.write_bytes(b"x" + saved.path.read_bytes()[1:])
     result = run("check")
     assert result.exit_code == 4
-    assert "step-1.safetensors: is damaged" in result.stderr
+    assert "meta-000000001.safetensors: is damaged" in result.stderr
+    assert "--from-scratch" in result.stderr
 
 
 def test_backup_copies_what_a_running_writer_has_committed(run, tmp_path):
@@ -98,7 +106,7 @@ def test_backup_without_a_name_lies_beside_the_database_and_overwrites_nothing(r
 
 def test_migrate_says_that_there_is_nothing_to_do(run):
     store_bench(run.path)
-    assert run("migrate").stdout == "up to date: schema 1\n"
+    assert run("migrate").stdout == "up to date: schema 2\n"
 
 
 @pytest.mark.parametrize("command", ["check", "backup", "migrate"])

@@ -110,6 +110,28 @@ def test_rm_asks_on_a_terminal_and_no_means_no(run, monkeypatch):
     assert len(ids(run.path)) == 11
 
 
+def test_rm_does_not_remove_what_has_become_good_since_the_question(run, monkeypatch):
+    with Writer.open(run.path) as writer:
+        writer.mark(1, [f"{number:04x}" + "c" * 60 for number in (1, 2)], "failed")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    def answer(*_, **__):
+        with Writer.open(run.path) as writer:
+            writer.mark(1, ["0001" + "c" * 60], "done")
+        return True
+
+    monkeypatch.setattr("rnnprop_cli.cli.runs.sys", type("sys", (), {"stdin": Terminal()}))
+    monkeypatch.setattr("rnnprop_cli.cli.runs.typer.confirm", answer)
+    result = run("rm", "1", "2", "3")
+    assert result.exit_code == 1
+    assert "removed 2 runs" in result.stderr
+    assert "1 run changed or went while you were asked" in result.stderr
+    assert ids(run.path) == [1, *range(4, 13)]
+
+
 def test_rm_is_refused_while_a_run_is_writing(run):
     with Writer.open(run.path):
         result = run("rm", "1", "--yes")

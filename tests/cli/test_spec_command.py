@@ -27,10 +27,10 @@ def test_init_never_overwrites(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("mine")
     result = runner.invoke(app, ["spec", "init", "bench", str(file)])
-    assert result.exit_code == 2
-    assert "is left as it is" in result.stderr
+    assert result.exit_code == 3
+    assert "exists already" in result.stderr
     assert file.read_text() == "mine"
-    assert runner.invoke(app, ["spec", "init", "bench", str(tmp_path / "no" / "x.toml")]).exit_code == 2
+    assert runner.invoke(app, ["spec", "init", "bench", str(file / "x.toml")]).exit_code == 3
 
 
 def test_check_goes_through_all_files_and_exits_2(tmp_path: Path) -> None:

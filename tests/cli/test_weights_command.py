@@ -52,14 +52,14 @@ def test_npz_holds_the_same_numbers(tmp_path: Path, file: Path) -> None:
 
 def test_nothing_is_overwritten(tmp_path: Path, file: Path) -> None:
     code, _, told = invoke("weights", "export", str(file), str(file))
-    assert code == 2
-    assert "nothing is overwritten" in told
+    assert code == 3
+    assert "exists already" in told
 
 
 def test_neither_is_the_file_beside_it(tmp_path: Path, file: Path) -> None:
     (tmp_path / "out.json").write_text("mine")
     code, _, told = invoke("weights", "export", str(file), str(tmp_path / "out.safetensors"))
-    assert (code, "out.json exists" in " ".join(told.split())) == (2, True)
+    assert (code, "out.json: exists" in " ".join(told.split())) == (3, True)
     assert (tmp_path / "out.json").read_text() == "mine"
 
 

@@ -98,9 +98,9 @@ def test_a_run_on_a_gpu_is_identified_by_its_model_and_not_by_threads_or_number(
     assert facts("cuda", 8)["triton"] == "triton 1.2"
 
 
-def test_a_run_on_the_cpu_is_identified_as_ever() -> None:
+def test_a_run_on_the_cpu_is_identified_by_threads_and_instructions_and_by_no_gpu() -> None:
     facts = environment.identity_facts(Engine("cpu", 3, None, "reference"), "float32")
-    assert list(facts) == ["device", "threads", "dtype", "kernel", "torch", "numerics"]
+    assert set(facts) == {"device", "threads", "instructions", "dtype", "kernel", "torch", "numerics"}
 
 
 def test_a_gpu_is_lost_when_every_further_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,11 @@ class Command:
         return self.code
 
     @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return is_alive(self.pid)
+
+    @property
     def said(self) -> str:
         return self.output.read_text()
 
@@ -211,6 +216,20 @@ def fingerprint(folder: Path) -> str:
             steps, values = reader.curve(info.id, metric)
             digest.update(steps.tobytes() + values.tobytes())
     return digest.hexdigest()
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file but the lock and what we printed."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith((".db.lock", "output.txt"))
+    }
+
+
+def try_mount(*arguments: str) -> bool:
+    done = subprocess.run(["mount", *arguments], capture_output=True)
+    return done.returncode == 0
 
 
 def children_of(pid: int) -> list[int]:

@@ -16,15 +16,11 @@ from fault_tools import (
     fingerprint,
     prepare,
     table,
+    try_mount,
 )
 
 from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
 from rnnprop_cli.store.checkpoints import side_path
-
-
-def try_mount(*arguments: str) -> bool:
-    done = subprocess.run(["mount", *arguments], capture_output=True)
-    return done.returncode == 0
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from fault_tools import (
 
 from rnnprop_cli.records import TRAIN_LOSS
 from rnnprop_cli.runs.snapshots import latest_snapshot
-from rnnprop_cli.store.maintenance import check
+from rnnprop_cli.runs.soundness import check_all
 from rnnprop_cli.store.reader import Reader
 
 FEW, MANY = 4, 20
@@ -73,7 +73,8 @@ def test_a_meta_training_killed_at_seeded_moments_goes_on_to_the_same_bits(
         command = nursery.run(folder, *TRAIN_COMMAND)
         assert command.code == 0, command.said
         assert fingerprint(folder) == undisturbed_training
-        assert check(folder / "a.db").checkpoints == 2
+        found = check_all(folder / "a.db")
+        assert (found.counts.checkpoints, found.problems) == (2, ())
         assert not [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".new"))]
     assert amid >= kills // 2
 
@@ -100,7 +101,7 @@ def test_a_benchmark_killed_at_seeded_moments_loses_and_repeats_no_committed_cel
         now = committed(folder)
         assert {key: now[key] for key in before} == before
         assert table(folder) == undisturbed_table
-        check(folder / "a.db")
+        assert check_all(folder / "a.db").problems == ()
     assert amid >= kills
 
 

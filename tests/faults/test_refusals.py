@@ -25,6 +25,7 @@ from fault_tools import (
     fingerprint,
     prepare,
     running_cells,
+    tree,
     wait_until,
 )
 
@@ -32,16 +33,8 @@ from rnnprop_cli.errors import CheckpointError
 from rnnprop_cli.runs.environment import NUMERICS_VERSION
 from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
 from rnnprop_cli.store.checkpoints import side_path
+from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.reader import Reader
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file but the lock and what we printed."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("a.db.lock", "output.txt")
-    }
 
 
 def _newer(path: Path) -> None:
@@ -140,7 +133,7 @@ def test_eight_first_starts_at_once_give_one_schema_and_one_run(folder: Path) ->
     assert set(said) <= {"wrote", "refused"}, said
     assert "wrote" in said
     with closing(sqlite3.connect(folder / "a.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (NEWEST_VERSION,)
 
 
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(60.0, marks=pytest.mark.slow)])

@@ -1,12 +1,8 @@
 """SIGTERM and Ctrl+C: in time, with the right exit code, no child left and the terminal as it was."""
 
 import contextlib
-import os
-import pty
-import select
 import signal
 import termios
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +24,7 @@ from fault_tools import (
     table,
     wait_until,
 )
+from pseudo_terminal import HIDE_CURSOR, SHOW_CURSOR, Terminal
 
 from rnnprop_cli.runs.snapshots import latest_snapshot
 from rnnprop_cli.store.reader import Reader
@@ -37,42 +34,6 @@ COMMANDS = {
     "bench": ("bench", "--spec", "bench.toml"),
     "two slots": ("bench", "--spec", "bench.toml", "--slots", "2"),
 }
-SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
-
-
-class Terminal:
-    """A pseudo-terminal whose every byte is kept."""
-
-    def __init__(self) -> None:
-        self.master, self.slave = pty.openpty()
-        self.name = os.ttyname(self.slave)
-        self.before = termios.tcgetattr(self.slave)
-        self.shown = bytearray()
-        self._open = True
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        while self._open:
-            if select.select([self.master], [], [], 0.05)[0]:
-                with contextlib.suppress(OSError):
-                    self.shown += os.read(self.master, 65536)
-
-    def type(self, keys: bytes) -> None:
-        os.write(self.master, keys)
-
-    def drain(self) -> None:
-        """Waits until nothing more comes."""
-        length = -1
-        while length != len(self.shown):
-            length = len(self.shown)
-            time.sleep(0.06)
-
-    def close(self) -> None:
-        self._open = False
-        self._thread.join()
-        os.close(self.master)
-        os.close(self.slave)
 
 
 @pytest.fixture
@@ -91,7 +52,7 @@ def start(nursery: Nursery, folder: Path, what: str, terminal: str = "") -> tupl
     return command, children_of(command.pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("what", COMMANDS)
 def test_one_signal_stops_in_order(nursery: Nursery, folder: Path, what: str, number: int) -> None:
     command, children = start(nursery, folder, what)

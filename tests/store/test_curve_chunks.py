@@ -116,7 +116,7 @@ def test_appending_rewinding_truncating_and_replacing_agree_with_a_plain_diction
         step0 = {"append": end + where, "rewind": min(where, end), "replace": where, "truncate": 0}[what]
         written = block(number, step0, np.full(length, fill))
         if what == "truncate":
-            writer.truncate_curves(experiment, key_of(number), where)
+            writer.rewind(experiment, key_of(number), where - 1)
             model = {step: value for step, value in model.items() if step < where}
             continue
         if what == "replace":

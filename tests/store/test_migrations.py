@@ -29,7 +29,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 def test_migrating_twice_changes_nothing():
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        assert migrate(connection) == ["m001_initial"]
+        assert migrate(connection) == ["m001_initial", "m002_checkpoint_folders"]
         first = schema(connection)
         assert migrate(connection) == []
         assert schema(connection) == first
@@ -118,4 +118,7 @@ def test_many_first_starts_at_once_give_one_schema(tmp_path):
     assert set(said) <= {"wrote", "refused"}
     assert "wrote" in said
     with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
-        assert connection.execute("SELECT name FROM _sqlite_migrations").fetchall() == [("m001_initial",)]
+        assert connection.execute("SELECT name FROM _sqlite_migrations").fetchall() == [
+            ("m001_initial",),
+            ("m002_checkpoint_folders",),
+        ]

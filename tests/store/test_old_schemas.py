@@ -9,7 +9,7 @@ import pytest
 from store_samples import EXPERIMENT, key_of
 
 from rnnprop_cli.records import CellResult, CheckpointInfo
-from rnnprop_cli.store.maintenance import check, migrate_database
+from rnnprop_cli.store.maintenance import check_database, migrate_database
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
@@ -65,4 +65,4 @@ def test_the_newest_database_is_sound_but_for_the_checkpoint_file_that_is_not_pa
         connection.executescript((HERE / f"schema_{NEWEST_VERSION}.sql").read_text(encoding="utf-8"))
         connection.execute("DELETE FROM checkpoint")
         connection.commit()
-    assert check(path).runs == 3
+    assert check_database(path).runs == 3

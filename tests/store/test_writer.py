@@ -130,7 +130,7 @@ def test_a_recorded_curve_replaces_the_live_one_and_leaves_other_metrics(path):
         lambda w, e: w.record_results(e, [CellResult("gone", "done")]),
         lambda w, e: w.mark(e, ["gone"], "failed"),
         lambda w, e: w.mark_running(e, ["gone"]),
-        lambda w, e: w.truncate_curves(e, "gone", 0),
+        lambda w, e: w.rewind(e, "gone", 0),
         lambda w, e: w.add_checkpoint(e, "gone", CheckpointInfo(1, "p", "s", None)),
         lambda w, e: w.append_curves(e, [replace(block(0, 0, [1]), key="gone")]),
         lambda w, e: w.add_runs(e + 99, some_runs(1)),
@@ -150,16 +150,29 @@ def test_deleting_runs_takes_their_curves_checkpoints_and_an_empty_experiment_al
         writer.append_curves(experiment_id, [block(n, 0, range(10)) for n in range(3)])
         writer.add_checkpoint(experiment_id, key_of(0), CheckpointInfo(1, "p", "s", None))
         writer.log_event(experiment_id, "note", "hello")
-        writer.delete_runs([1, 3, 99])
         with Reader.open(path) as reader:
+            first, second, third = reader.runs(experiment_id)
+            assert writer.delete_runs([first, third]) == []
             assert [run.facts.key for run in reader.runs(experiment_id)] == [key_of(1)]
             assert reader.curve(2, "loss")[1].tolist() == list(range(10))
-        writer.delete_runs([2])
+        assert writer.delete_runs([second]) == []
+        assert writer.delete_runs([second]) == [second]  # it went meanwhile
         counts = {
             table: writer._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("experiment", "run", "chunk", "checkpoint", "event")
         }
         assert set(counts.values()) == {0}
+
+
+def test_a_run_that_has_changed_since_it_was_looked_at_is_not_deleted(path):
+    with writer_with_runs(path, 4) as (writer, experiment_id), Reader.open(path) as reader:
+        writer.mark(experiment_id, [key_of(1)], "failed")
+        seen = reader.runs(experiment_id)
+        writer.record_results(experiment_id, [CellResult(key_of(1), "done", 0.5)])
+        writer.mark_running(experiment_id, [key_of(2)])
+        replaced = replace(seen[3], facts=replace(seen[3].facts, key=key_of(77)))  # its id was used again
+        assert writer.delete_runs([*seen[:3], replaced]) == [seen[1], seen[2], replaced]
+        assert [run.facts.key for run in reader.runs(experiment_id)] == [key_of(1), key_of(2), key_of(3)]
 
 
 def test_a_checkpoint_recorded_again_is_replaced(path):

@@ -4,13 +4,14 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from app_driver import play, screen_text, until
 from synthetic_store import make_bench
 
-from rnnprop_cli.errors import RunError
+from rnnprop_cli.errors import RunError, SpecError
 from rnnprop_cli.tui import launch
 from rnnprop_cli.tui.launch import Child, command_of, find_specs, read_spec
 from rnnprop_cli.tui.screens.ask import Ask, Choose
@@ -33,17 +34,26 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 def test_specs_are_found_and_told_apart(folder):
     (folder / "bench_specs" / "meta.toml").write_text('name = "meta"\n[optimizer]\nkind = "rnnprop"\n')
-    assert [(spec.kind, spec.name) for spec in find_specs(folder)] == [("train", "meta"), ("bench", "sleepy")]
-    assert read_spec(folder / "absent.toml") is None
+    os.mkfifo(folder / "pipe.toml")
+    (folder / "long.toml").write_text("a." * 400_000 + "b = 1")
+    started = time.monotonic()
+    specs, left_out = find_specs(folder)
+    assert time.monotonic() - started < 2  # nothing is waited for
+    assert [(spec.kind, spec.name) for spec in specs] == [("train", "meta"), ("bench", "sleepy")]
+    assert [Path(text.split(":")[0]).name for text in left_out] == ["long.toml", "pipe.toml", "broken.toml"]
+    assert "is a pipe" in left_out[1]
+    for name in ("absent.toml", "pyproject.toml", "pipe.toml"):
+        with pytest.raises(SpecError):
+            read_spec(folder / name)
 
 
 def test_the_command_names_the_database_and_the_spec(folder):
-    spec = find_specs(folder)[0]
+    spec = find_specs(folder)[0][0]
     assert command_of(Path("x.db"), spec) == ["--db", "x.db", "bench", "--spec", str(spec.path)]
 
 
 def test_a_child_has_its_own_session_and_says_how_it_ended(folder):
-    child = Child(find_specs(folder)[0], ["a", "b"])
+    child = Child(find_specs(folder)[0][0], ["a", "b"])
     try:
         assert os.getsid(child.pid) == child.pid != os.getsid(0)
         while not child.output():
@@ -61,7 +71,7 @@ def test_a_child_has_its_own_session_and_says_how_it_ended(folder):
 def test_a_program_that_cannot_start_is_an_error_in_words(folder, monkeypatch):
     monkeypatch.setattr(launch, "PROGRAM", ("/no/such/program",))
     with pytest.raises(RunError, match="could not start"):
-        Child(find_specs(folder)[0], [])
+        Child(find_specs(folder)[0][0], [])
 
 
 def test_starting_asks_first_and_interrupting_too(folder):

@@ -1,3 +1,6 @@
+import time
+from fnmatch import fnmatchcase
+
 import pytest
 
 from rnnprop_cli.view.filtering import Subject, parse_filter
@@ -42,3 +45,37 @@ def test_what_is_no_regular_expression_is_looked_for_literally_and_said(text):
     found = parse_filter(text, KEYS)
     assert found.problem
     assert found.fits(Subject("a[(*\\!", {})) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "(a+)+$!",
+        "(a|a)*b",
+        "(a|aa)+$",
+        "((a*)*)*b",
+        "(.*a){20}b",
+        "optimizer:(a+)+$!",
+        "!(a+)+$!",
+        "a{1,900}" * 20,
+    ],
+)
+def test_no_pattern_takes_more_than_a_moment(typed: str) -> None:
+    subjects = [Subject("a" * 300, {"optimizer": "a" * 300}) for _ in range(100)]
+    started = time.monotonic()
+    parsed = parse_filter(typed, ("optimizer",))
+    for subject in subjects:
+        parsed.fits(subject)
+    assert time.monotonic() - started < 2  # milliseconds; a busy machine may take its time
+
+
+def test_text_that_is_no_unicode_is_looked_through() -> None:
+    assert parse_filter("adam", ()).fits(Subject("\ud800adam", {}))
+    assert not parse_filter("\ud800(", ()).fits(Subject("adam", {}))
+
+
+def test_no_glob_takes_more_than_a_moment() -> None:
+    started = time.monotonic()
+    assert not fnmatchcase("a" * 3000, "*a" * 60 + "b")
+    assert not fnmatchcase("ab" * 300, "*[ab]?" * 40 + "c")
+    assert time.monotonic() - started < 2

@@ -102,3 +102,18 @@ def test_a_benchmark_without_runs_has_a_page_too():
 def test_the_facts_say_what_a_reader_needs_to_check(fact):
     runs, _ = small_matrix()
     assert experiment_facts(EXPERIMENT, runs)[fact]
+
+
+@pytest.mark.parametrize("name", ["problem", "group", "best", "best tuned baseline", "failures", "lr"])
+def test_an_optimizer_that_is_called_like_a_column_of_ours_takes_nothing_of_its_place(name):
+    runs, load = [], lambda ids: {}
+    for horizon in (100, 200):
+        runs += runs_of("adam", [0.3, 0.31], horizon=horizon)
+        runs += runs_of(name, [0.2, 0.21], horizon=horizon, is_baseline=False)
+    summary = summarize(EXPERIMENT, runs, load)
+    page = to_html(summary, experiment_facts(EXPERIMENT, runs), "", [])
+    overview = page.split("<h2>Overview</h2>")[1].split("</table>")[0]
+    assert overview.count("<th>") + overview.count("<th ") == 5
+    rows = overview.split("<tr")[2:]
+    assert [row.count("<td") for row in rows] == [5, 5]
+    assert all('href="#p' in row for row in rows)

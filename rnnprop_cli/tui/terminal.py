@@ -1,0 +1,86 @@
+"""Whatever ends the app, the terminal is afterwards as it was before."""
+
+import contextlib
+import os
+import signal
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rnnprop_cli.tui.app import RnnpropApp
+
+SECONDS_TO_END: Final = 2.0  # then it is ended from outside
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
+# What Textual switches on, switched off: keyboard protocol, mouse, focus, paste, resizing, alternate screen; and the
+# cursor, wrapping and colours as usual.
+_RESET: Final = (
+    b"\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?1004l\x1b[?2004l"
+    b"\x1b[?2026l\x1b[?2048l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
+)
+
+
+class Ending:
+    """Whether a signal ends the app, and which."""
+
+    def __init__(self, app: "RnnpropApp") -> None:
+        self._app = app
+        self._before = _attributes()
+        self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """128 + the signal; None if none came."""
+        return None if self.signal is None else 128 + self.signal
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Ask the app to end; never raises, for it may be amid a drawing."""
+        if self.signal is not None:
+            return
+        self.signal = number
+        patience = threading.Timer(SECONDS_TO_END, self._force)
+        patience.daemon = True
+        patience.start()
+        self._app.end_soon()
+
+    def _force(self) -> None:
+        """It hangs: nothing of it is waited for."""
+        self.restore()
+        os._exit(self.exit_code or 1)
+
+    def restore(self) -> None:
+        """The terminal as it was, whatever state it is in now."""
+        with contextlib.suppress(OSError):
+            os.set_blocking(2, False)  # a terminal that takes nothing must not keep us
+            os.write(2, _RESET)
+        with contextlib.suppress(OSError):
+            os.set_blocking(2, True)
+        if self._before is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, self._before)
+
+
+@contextmanager
+def terminal_restored(app: "RnnpropApp") -> Iterator[Ending]:
+    """While open, signals end the app in order; afterwards the terminal is as it was, also after an exception."""
+    ending = Ending(app)
+    taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ending.handle) for number in taken}
+    try:
+        yield ending
+    finally:
+        if ending.signal is not None or sys.exc_info()[0] is not None or _attributes() != ending._before:
+            ending.restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _attributes() -> list[Any] | None:
+    try:
+        return termios.tcgetattr(0)
+    except termios.error:
+        return None
