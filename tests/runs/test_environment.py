@@ -27,5 +27,6 @@ def test_instruction_set_counts_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch)
         found.append(identity_facts(replace(ENGINE, kernel="reference"), "float32"))
     assert [facts["instructions"] for facts in found] == ["avx2", "avx512"]
     assert {**found[0], "instructions": ""} == {**found[1], "instructions": ""}
+    monkeypatch.setattr(environment, "gpu_name", lambda device: "A100")
     elsewhere = identity_facts(replace(ENGINE, device="cuda", kernel="reference"), "float32")
     assert "instructions" not in elsewhere

@@ -138,6 +138,7 @@ def test_a_benchmark_uses_what_was_meta_trained_by_its_name(tmp_path: Path) -> N
     run(tmp_path / "a.db")
     spec = BenchSpec(
         name="use",
+        calibrated=False,
         seeds=2,
         horizon=(5,),
         minibatch=8,
