@@ -1,13 +1,15 @@
 # make demo   set up and see a learned optimizer race tuned classical ones (embedded data, no download)
 # make test   set up and run every check that CI runs
 # make soak   the slow tests too
+# make soak-kill MINUTES=15   kill, stop, hang up and restart runs at random, and compare what they end with
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DB ?= results/rnnprop.db
+MINUTES ?= 15
 
-.PHONY: demo test check format soak clean
+.PHONY: demo test check format soak soak-kill clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +35,9 @@ test: check
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+soak-kill: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python tests/faults/soak_kill.py --minutes $(MINUTES)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
