@@ -3,13 +3,15 @@
 # make soak   the slow tests too
 # make reproduce   the paper's tables into docs/reproduction.md (ONLY=table2: one of them); says how long it takes
 # make wheel  dist/: a wheel with the compiled CPU kernel, for machines without a compiler, and the source archive
+# make soak-kill MINUTES=15   kill, stop, hang up and restart runs at random, and compare what they end with
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DB ?= results/rnnprop.db
+MINUTES ?= 15
 
-.PHONY: demo test check format soak reproduce wheel clean
+.PHONY: demo test check format soak soak-kill reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +48,9 @@ wheel: $(VENV)/.installed-dev
 	mkdir -p dist && cp build/dist/*.tar.gz dist
 	if [ "$$(uname)" = Linux ]; then PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
 	else cp build/dist/*.whl dist; fi
+
+soak-kill: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python tests/faults/soak_kill.py --minutes $(MINUTES)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

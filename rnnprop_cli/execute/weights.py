@@ -52,7 +52,8 @@ def weights_from(
     """Checks that tensors and architecture belong together.
 
     Raises:
-        CheckpointError: the file is not one of ours, or its shapes are not those of its architecture.
+        CheckpointError: the file is not one of ours, its shapes are not those of its architecture, or a number in it is
+            not finite.
     """
     try:
         architecture: RNNpropSpec | DMSpec = TypeAdapter(LearnedArchitecture).validate_python(
@@ -68,6 +69,13 @@ def weights_from(
         wrong = sorted(name for name in expected if found.get(name) != expected[name])
         raise CheckpointError(
             f"{source}: {', '.join(wrong)} absent or of another shape than its architecture says"
+        )
+    bad = [
+        name for name in expected if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all()
+    ]
+    if bad:
+        raise CheckpointError(
+            f"{source}: {', '.join(bad)} holds something else than finite floating-point numbers"
         )
     own = {key: value for key, value in metadata.items() if key not in ("optimizer", "made")}
     made = metadata.get("made", own)

@@ -24,7 +24,7 @@ from rnnprop_cli.records import (
     RunInfo,
 )
 from rnnprop_cli.runs.environment import experiment_facts
-from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes
+from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes, recorded_spec
 from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder, is_kept, load_snapshot, save_snapshot
 from rnnprop_cli.runs.train import recipe_of, train_environment
 from rnnprop_cli.spec.train import TrainSpec
@@ -71,7 +71,7 @@ def lengthen(
             )
         if here.spec_sha256 != experiment.facts.spec_sha256:
             environment_changes(experiment, here, allow_inexact)
-        environment = json.loads(experiment.facts.spec_json)["environment"]
+        _, environment = recorded_spec(experiment)
         facts = experiment_facts("train", longer.name, longer, experiment.facts.spec_toml, environment)
         known = [each for each in reader.experiments("train") if each.facts.spec_sha256 == facts.spec_sha256]
         if any(reader.runs(each.id)[0].result.status != "queued" for each in known):

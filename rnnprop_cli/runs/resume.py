@@ -3,9 +3,10 @@
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from rnnprop_cli.errors import StoreError, UsageError
+from rnnprop_cli.files.reading import parse_json
 from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts, RunInfo
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.store.database import REPLACE
@@ -84,6 +85,22 @@ def only_run(reader: Reader, experiment: ExperimentInfo) -> RunInfo:
     return runs[0]
 
 
+def recorded_spec(experiment: ExperimentInfo) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The resolved spec and the environment of an experiment, as plain values.
+
+    Raises:
+        StoreError: they are damaged.
+    """
+    found = parse_json(experiment.facts.spec_json)
+    if isinstance(found, dict):
+        spec, environment = found.get("spec"), found.get("environment")
+        if isinstance(spec, dict) and isinstance(environment, dict):
+            return spec, environment
+    raise StoreError(
+        f"the recorded spec of '{experiment.facts.name}' (id {experiment.id}) is damaged. {REPLACE}"
+    )
+
+
 def inexact_mark(reader: Reader, experiment_id: int) -> str | None:
     """What a run that went on under another environment is marked with; None for all others."""
     texts = [event.text for event in reader.events(experiment_id) if event.kind == INEXACT]
@@ -104,18 +121,14 @@ def environment_changes(found: ExperimentInfo, facts: ExperimentFacts, allowed: 
     Raises:
         UsageError: it may not.
     """
-    before, now = json.loads(found.facts.spec_json), json.loads(facts.spec_json)
-    then, here = before["environment"], now["environment"]
+    (before, then), now = recorded_spec(found), json.loads(facts.spec_json)
+    here = now["environment"]
     keys = [key for key in sorted(then.keys() | here.keys()) if then.get(key) != here.get(key)]
     changed = ", ".join(f"{key} was {then.get(key)}, is {here.get(key)}" for key in keys)
     refused = (
         f"'{facts.name}' cannot be resumed here with the same bits: {changed or 'its recipe was changed'}. "
     )
-    if (
-        upgraded_train(before["spec"]) != now["spec"]
-        or not keys
-        or any(key in _OTHER_QUESTION for key in keys)
-    ):
+    if upgraded_train(before) != now["spec"] or not keys or any(key in _OTHER_QUESTION for key in keys):
         raise UsageError(f"{refused}Restore that, or start anew with --spec FILE --fresh.")
     if not allowed:
         raise UsageError(

@@ -166,16 +166,23 @@ def load_snapshot(path: Path, sha256: str | None = None) -> Snapshot:
         CheckpointError: it is absent, damaged, or not the checkpoint of a meta-training.
     """
     tensors, metadata = load_checkpoint(path, sha256)
+    strange = CheckpointError(f"{path}: is not the checkpoint of a meta-training.")
     try:
-        average = metadata["moving_average"]
-        return Snapshot(
+        average, validation = metadata["moving_average"], metadata["validation_loss"]
+        snapshot = Snapshot(
             int(metadata["meta_iteration"]),
             tensors,
-            average if average is not None else float("nan"),
-            metadata["validation_loss"],
+            float("nan") if average is None else float(average),
+            None if validation is None else float(validation),
         )
-    except (KeyError, TypeError, ValueError):
-        raise CheckpointError(f"{path}: is not the checkpoint of a meta-training.") from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise strange from None
+    if snapshot.meta_iteration != step_of(path):
+        raise strange
+    # Not finite is what a diverging meta-training comes to, and part of its state; another type is not.
+    if bad := [name for name, value in tensors.items() if value.dtype.kind != "f"]:
+        raise CheckpointError(f"{path}: {', '.join(bad)} holds no floating-point numbers.")
+    return snapshot
 
 
 def step_of(path: Path) -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnprop_cli.errors import CheckpointError, UsageError, suggested
+from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.weights import Weights, weights_from
-from rnnprop_cli.files.reading import read_regular
+from rnnprop_cli.files.reading import parse_json, read_regular
 from rnnprop_cli.files.writing import check_output, write_whole
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
@@ -24,7 +24,7 @@ from rnnprop_cli.records import (
     ExperimentInfo,
     RunInfo,
 )
-from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark
+from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark, recorded_spec
 from rnnprop_cli.store.checkpoints import (
     MAX_BYTES,
     SUFFIX,
@@ -126,7 +126,7 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
         "command": _portable(json.loads(facts.argv)),
         "commit": facts.git_sha,
         "versions": json.loads(facts.versions),
-        "environment": json.loads(facts.spec_json)["environment"],
+        "environment": recorded_spec(experiment)[1],
         "created_utc": experiment.created_utc,
         "checkpoint_sha256": chosen.sha256,
         "curve": curve,
@@ -158,13 +158,20 @@ def _computed(event: EventInfo, run: RunInfo) -> bool:
 
 def _start(event: EventInfo) -> dict[str, Any]:
     """A further start of a meta-training: after an interruption, or the shorter one that it was made from."""
-    facts = json.loads(event.text)
-    what = {"what": event.kind, "time_utc": facts.get("created_utc", event.time_utc)}
-    return what | {"command": _portable(json.loads(facts["argv"])), "commit": facts["git_sha"]}
+    try:
+        facts = parse_json(event.text)
+        argv, commit, began = parse_json(facts["argv"]), facts["git_sha"], facts.get("created_utc")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"the log of a meta-training is damaged ('{event.kind}' at {event.time_utc})."
+        ) from error
+    what = {"what": event.kind, "time_utc": began or event.time_utc}
+    return what | {"command": _portable(argv), "commit": commit}
 
 
-def _portable(argv: list[str]) -> list[str]:
+def _portable(argv: list[Any]) -> list[str]:
     """A command without the options that only say where things lie on one machine."""
+    argv = [str(word) for word in argv]
     places = ("--db", "--data-dir")
     kept = [
         word

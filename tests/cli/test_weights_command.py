@@ -12,7 +12,7 @@ from rnnprop_cli.optimizers.build import build_learned_rule
 from rnnprop_cli.optimizers.learned import init_meta_params
 from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.optimizers import RNNpropSpec
-from rnnprop_cli.store.checkpoints import save_checkpoint
+from rnnprop_cli.store.checkpoints import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -48,6 +48,24 @@ def test_npz_holds_the_same_numbers(tmp_path: Path, file: Path) -> None:
     assert invoke("weights", "export", str(file), str(tmp_path / "out.npz"))[0] == 0
     with np.load(tmp_path / "out.npz") as arrays:
         assert sum(array.size for array in arrays.values()) == 6641
+
+
+@pytest.mark.parametrize("damage", ["nan", "inf", "bool", "complex", "int", "transposed"])
+def test_weights_that_no_network_has_are_refused_whole(tmp_path: Path, file: Path, damage: str) -> None:
+    tensors, metadata = load_checkpoint(file)
+    name = next(name for name, value in tensors.items() if value.ndim == 2 and len(set(value.shape)) == 2)
+    changed = {
+        "nan": tensors[name] * np.float32("nan"),
+        "inf": tensors[name] + np.float32("inf"),
+        "bool": tensors[name] > 0,
+        "complex": tensors[name].astype(np.complex64),
+        "int": tensors[name].astype(np.int32),
+        "transposed": tensors[name].T,
+    }[damage]
+    bad = save_checkpoint(tmp_path, "bad", {**tensors, name: changed}, metadata).path
+    code, _, told = invoke("weights", "show", str(bad))
+    assert code == 4, told
+    assert name in told
 
 
 def test_nothing_is_overwritten(tmp_path: Path, file: Path) -> None:
