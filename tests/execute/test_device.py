@@ -15,13 +15,18 @@ from rnnprop_cli.spec.optimizers import SGDSpec
 CUDA = torch.device("cuda")
 
 
+current: list[torch.device] = []  # GPUs that were made the current one
+
+
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A machine whose GPUs are of these models."""
     names = ["A100", "A100", "T4", "A100"]
+    current.clear()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[torch.device(device).index or 0])
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     return names
 
 
@@ -63,6 +68,7 @@ def test_gpus_that_are_not_there_are_refused(gpus: list[str], name: str, why: st
 
 def test_a_gpu_can_be_named(gpus: list[str]) -> None:
     assert find_engine("cuda:2", None).torch_device == torch.device("cuda", 2)
+    assert current == [torch.device("cuda", 2)]
     assert find_engine("auto", None).device == "cuda"
 
 
