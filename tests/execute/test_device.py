@@ -3,14 +3,16 @@
 import pytest
 import torch
 
-from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.execute import device, local
+from rnnprop_cli.errors import DeviceError, DeviceLostError
+from rnnprop_cli.execute import device, local, train
 from rnnprop_cli.execute.bench import BatchJob
 from rnnprop_cli.execute.device import Engine, find_engine, is_lost, slot_devices
+from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.plan.cells import CellBatch, Problem
 from rnnprop_cli.runs import environment
 from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import SGDSpec
+from rnnprop_cli.spec.optimizers import RNNpropSpec, SGDSpec
+from rnnprop_cli.spec.train import TrainSpec
 
 CUDA = torch.device("cuda")
 
@@ -107,6 +109,22 @@ def test_a_run_on_a_gpu_is_identified_by_its_model_and_not_by_threads_or_number(
 def test_a_run_on_the_cpu_is_identified_as_ever() -> None:
     facts = environment.identity_facts(Engine("cpu", 3, None, "reference"), "float32")
     assert list(facts) == ["device", "threads", "dtype", "kernel", "torch", "numerics"]
+
+
+def test_a_training_that_loses_its_gpu_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    spec = TrainSpec(name="tiny", optimizer=RNNpropSpec(), optimizee=MLPSpec(dataset="digits", hidden=2))
+    training = MetaTraining(spec, Engine("cpu", torch.get_num_threads(), None, "reference"))
+    monkeypatch.setattr(train, "meta_iteration", dead)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        next(training.run())
+    monkeypatch.setattr(train, "is_lost", lambda _: True)
+    with pytest.raises(
+        DeviceLostError, match=r"an illegal memory access was encountered\); train --resume tiny"
+    ):
+        next(training.run())
 
 
 def test_a_gpu_is_lost_when_every_further_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
