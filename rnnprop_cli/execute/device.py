@@ -34,11 +34,13 @@ class Engine:
         return torch.device(self.device)
 
     def prepare(self) -> None:
-        """Gives this process what the engine says: threads, and the precision of float32 products on a GPU."""
+        """Gives this process what the engine says: threads, the precision of float32 products on a GPU, and which."""
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         torch.backends.cuda.matmul.allow_tf32 = self.tf32
         torch.backends.cudnn.allow_tf32 = self.tf32  # PyTorch allows it unless told
+        if self.torch_device.index is not None:
+            torch.cuda.set_device(self.torch_device)  # graphs are captured on the current one
 
 
 def find_engine(

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnprop_cli.data.datasets import Dataset, load_dataset
-from rnnprop_cli.errors import CheckpointError
-from rnnprop_cli.execute.device import DTYPES, Engine
+from rnnprop_cli.errors import CheckpointError, DeviceLostError
+from rnnprop_cli.execute.device import DTYPES, Engine, is_lost
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.graphed import RecordedWindows
@@ -107,17 +107,29 @@ class MetaTraining:
             self._restore(snapshot)
 
     def run(self) -> Iterator[TrainEvent]:
-        """Meta-iterations until the spec's number is done."""
+        """Meta-iterations until the spec's number is done.
+
+        Raises:
+            DeviceLostError: the GPU answers this process no more.
+        """
         spec = self.spec
         while self.meta_iteration < spec.meta_iterations:
             started = time.monotonic()
             optimizee = self.draw_optimizee(self.meta_iteration)
             known = self._recording_notice
-            self.state, loss = meta_iteration(
-                spec, self.state, optimizee, self.rule, self.kernel, self.estimator
-            )
+            try:
+                self.state, loss = meta_iteration(
+                    spec, self.state, optimizee, self.rule, self.kernel, self.estimator
+                )
+                train_loss = float(loss)
+            except RuntimeError as error:
+                if is_lost(self.device):
+                    raise DeviceLostError(
+                        f"the GPU stopped working for this process ({(str(error).splitlines() or [''])[0]}); "
+                        f"train --resume {spec.name} goes on from the last checkpoint"
+                    ) from error
+                raise
             self.meta_iteration += 1
-            train_loss = float(loss)
             average = self.average.add(train_loss)
             elapsed_s = time.monotonic() - started
             done = self.meta_iteration == spec.meta_iterations

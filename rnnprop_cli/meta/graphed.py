@@ -173,10 +173,12 @@ class _Stage:
         data = cloned(own_data)
         self.problem.optimizee.load(span.first, data)
         values = [tensor.clone() for tensor in self.tensors]
-        work()  # compiles and warms up
-        _copy(self.tensors, values)
-        replay = self.record(work)
-        _copy(self.tensors, values)
+        try:
+            work()  # compiles and warms up
+            _copy(self.tensors, values)
+            replay = self.record(work)
+        finally:
+            _copy(self.tensors, values)  # whatever goes wrong, the window is still to be run from there
         return _Recording(replay, before, after, data, own_data)
 
     def _compare(self, recording: _Recording, problem: InnerProblem, span: Span) -> None:
@@ -184,7 +186,11 @@ class _Stage:
         values = [tensor.clone() for tensor in self.tensors]
         start = rebuilt(recording.before, (value.clone() for value in values))
         plain = known_output_gradient(problem, self.meta_params_Q.clone(), start, span)
-        recording.replay()
+        try:
+            recording.replay()
+        except RuntimeError:
+            _copy(self.tensors, values)
+            raise
         expected = (plain.meta_grad_Q, plain.end_loss, *tensors_of(plain.trajectory))
         for truth, found in zip(expected, (self.meta_grad_Q, self.end_loss, *self.tensors), strict=True):
             difference = torch.linalg.vector_norm(truth - found)

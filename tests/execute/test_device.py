@@ -3,25 +3,32 @@
 import pytest
 import torch
 
-from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.execute import device, local
+from rnnprop_cli.errors import DeviceError, DeviceLostError
+from rnnprop_cli.execute import device, local, train
 from rnnprop_cli.execute.bench import BatchJob
 from rnnprop_cli.execute.device import Engine, find_engine, is_lost, slot_devices
+from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.plan.cells import CellBatch, Problem
 from rnnprop_cli.runs import environment
 from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import SGDSpec
+from rnnprop_cli.spec.optimizers import RNNpropSpec, SGDSpec
+from rnnprop_cli.spec.train import TrainSpec
 
 CUDA = torch.device("cuda")
+
+
+current: list[torch.device] = []  # GPUs that were made the current one
 
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A machine whose GPUs are of these models."""
     names = ["A100", "A100", "T4", "A100"]
+    current.clear()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[torch.device(device).index or 0])
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     return names
 
 
@@ -63,6 +70,7 @@ def test_gpus_that_are_not_there_are_refused(gpus: list[str], name: str, why: st
 
 def test_a_gpu_can_be_named(gpus: list[str]) -> None:
     assert find_engine("cuda:2", None).torch_device == torch.device("cuda", 2)
+    assert current == [torch.device("cuda", 2)]
     assert find_engine("auto", None).device == "cuda"
 
 
@@ -101,6 +109,22 @@ def test_a_run_on_a_gpu_is_identified_by_its_model_and_not_by_threads_or_number(
 def test_a_run_on_the_cpu_is_identified_by_threads_and_instructions_and_by_no_gpu() -> None:
     facts = environment.identity_facts(Engine("cpu", 3, None, "reference"), "float32")
     assert set(facts) == {"device", "threads", "instructions", "dtype", "kernel", "torch", "numerics"}
+
+
+def test_a_training_that_loses_its_gpu_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    spec = TrainSpec(name="tiny", optimizer=RNNpropSpec(), optimizee=MLPSpec(dataset="digits", hidden=2))
+    training = MetaTraining(spec, Engine("cpu", torch.get_num_threads(), None, "reference"))
+    monkeypatch.setattr(train, "meta_iteration", dead)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        next(training.run())
+    monkeypatch.setattr(train, "is_lost", lambda _: True)
+    with pytest.raises(
+        DeviceLostError, match=r"an illegal memory access was encountered\); train --resume tiny"
+    ):
+        next(training.run())
 
 
 def test_a_gpu_is_lost_when_every_further_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,39 @@ def forget(work: Callable[[], None]) -> Callable[[], None]:
     return lambda: None
 
 
+def stumble(work: Callable[[], None]) -> Callable[[], None]:
+    work()
+    raise RuntimeError("out of memory half way")
+
+
+class Third:
+    """Fails at the third window, which begins in the memory of the recordings."""
+
+    def __init__(self, fault: Callable[..., Callable[[], None]]) -> None:
+        self.fault, self.calls = fault, 0
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.calls += 1
+        return work if self.calls < 3 else self.fault(work)
+
+
+def broken(work: Callable[[], None]) -> Callable[[], None]:
+    def replay() -> None:
+        work()
+        raise RuntimeError("a replay that stops")
+
+    return replay
+
+
+@pytest.mark.parametrize("fault", [refuse, forget, stumble, broken])
+def test_a_window_that_cannot_be_recorded_amid_a_trajectory_costs_nothing(
+    fault: Callable[..., Callable[[], None]],
+) -> None:
+    estimator = RecordedWindows(Third(fault))
+    assert training(estimator, RNNpropSpec())[0] == training(None, RNNpropSpec())[0]
+    assert estimator.notice is not None
+
+
 @pytest.mark.parametrize(("record", "reason"), [(refuse, "not permitted"), (forget, "a replay did not give")])
 def test_a_recording_that_fails_leaves_the_training_to_plain_windows(record: object, reason: str) -> None:
     estimator = RecordedWindows(record)  # type: ignore[arg-type]
