@@ -48,7 +48,7 @@ bool parallel_for(int64_t tasks, int threads, Worker worker) {
     return !out_of_memory;
 }
 
-// Registers from one aligned allocation; `take` hands them out.
+// Registers from one aligned allocation; `take` hands out so many, or the registers of so many rows.
 class Scratch {
    public:
     explicit Scratch(int64_t count) : count_(count) {
@@ -64,6 +64,7 @@ class Scratch {
         used_ += count;
         return result;
     }
+    Row* take_rows(int64_t count) { return reinterpret_cast<Row*>(take(count * PARTS)); }
     void zero() {
         for (int64_t j = 0; j < count_; ++j) base_[j] = Vec{};
     }
