@@ -4,7 +4,6 @@ A plain C interface needs no PyTorch headers: compiling takes seconds, and one l
 of Python and PyTorch.
 """
 
-import ctypes
 import hashlib
 import os
 import shlex
@@ -125,16 +124,3 @@ def compile_library() -> Path:
             f"set {CACHE_DIR_VARIABLE} to a folder that can be written"
         ) from error
     return library
-
-
-def openmp_entry() -> ctypes.c_void_p:
-    """Address of GOMP_parallel in the OpenMP runtime that PyTorch has loaded, or null.
-
-    Wheels of PyTorch bundle their own libgomp. Were ours linked with the system's, two pools of threads would
-    spin against each other; a symbol looked up through libtorch_cpu comes from PyTorch's own.
-    """
-    try:
-        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-        return ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p)
-    except (OSError, AttributeError):
-        return ctypes.c_void_p(None)

@@ -59,8 +59,6 @@ using namespace rnnprop;
 
 extern "C" {
 
-void rnnprop_use_openmp(void* parallel) { openmp_parallel = reinterpret_cast<OpenMPParallel>(parallel); }
-
 // sizes: F, E, H, L, bounded. All functions return 0, or 1 when memory ran out.
 
 int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* q, const float* features,

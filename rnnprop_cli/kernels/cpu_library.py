@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnnprop_cli.errors import DeviceError, RunError
 from rnnprop_cli.kernels.base import Network
-from rnnprop_cli.kernels.compiler import compile_library, openmp_entry
+from rnnprop_cli.kernels.compiler import compile_library
 
 POINTER: Final = ctypes.c_void_p
 INT32: Final = ctypes.c_int32
@@ -38,15 +38,12 @@ def load_library() -> ctypes.CDLL:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise DeviceError(f"the fast CPU kernel could not be loaded ({error}); remove {path}") from error
-    library.rnnprop_use_openmp.argtypes = [POINTER]
-    library.rnnprop_use_openmp.restype = None
     library.rnnprop_step.argtypes = [POINTER, INT64, INT32, *[POINTER] * 7, ctypes.POINTER(RelativeStep)]
     library.rnnprop_window_gradient.argtypes = [POINTER, INT32, INT64, INT32, *[POINTER] * 6]
     library.rnnprop_mlp_gradient.argtypes = [
         *[INT64] * 3, INT32, POINTER, INT32, INT32, *[POINTER] * 3, FLOAT, FLOAT, *[POINTER] * 3
     ]  # fmt: skip
     library.rnnprop_rule_step.argtypes = [INT32, INT64, INT64, INT32, *[POINTER] * 6]
-    library.rnnprop_use_openmp(openmp_entry())
     return library
 
 
