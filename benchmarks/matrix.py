@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from measuring import Timings, conditions, mnist
+from measuring import Timings, add_isa, conditions, mnist, use_isa
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -124,7 +124,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--synthetic", action="store_true", help="do not look for MNIST")
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     dataset = mnist(args.synthetic)
