@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 
 import torch
-from measuring import Timings, conditions
+from measuring import Timings, add_isa, conditions, use_isa
 from torch import nn
 from torch.optim import Optimizer
 
@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
 

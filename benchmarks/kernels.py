@@ -16,7 +16,7 @@ import json
 import statistics
 
 import torch
-from measuring import MATRIX_SIZE, Timings, floor_flops
+from measuring import MATRIX_SIZE, Timings, add_isa, floor_flops, use_isa
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Kernel, Network
@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--reference", action="store_true", help="also time the reference (slow)")
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     device = torch.device(args.device)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from matrix_work import MINIBATCH, BatchedMatrix, LoopedCells, MakeOptimizer
-from measuring import Timings, conditions, images
+from measuring import Timings, add_isa, conditions, images, use_isa
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.execute.device import Engine
@@ -99,7 +99,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--synthetic", action="store_true", help="do not look for MNIST and CIFAR-10")
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     engine = Engine(args.device, args.threads, None, args.kernel)
     kinds = [kind for kind in KINDS if not args.only or kind.startswith(tuple(args.only))]

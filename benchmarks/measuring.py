@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,33 @@ from rnnprop_cli.kernels.base import Network
 from rnnprop_cli.plan.size import IMAGE_SHAPES
 
 MATRIX_SIZE = 1536
+
+# What --isa sets, and what PyTorch then says: our body follows it, and MKL's product, by which the floor is told.
+# PyTorch has no product for fewer than AVX2 that could tell a floor: there, MKL's is that of SSE4.2.
+INSTRUCTION_SETS = {
+    "avx512": ({"ATEN_CPU_CAPABILITY": "avx512", "MKL_ENABLE_INSTRUCTIONS": "AVX512"}, "AVX512"),
+    "avx2": ({"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}, "AVX2"),
+    "plain": ({"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}, "NO AVX"),
+}
+
+
+def add_isa(parser: ArgumentParser) -> None:
+    """Adds --isa."""
+    parser.add_argument(
+        "--isa", choices=INSTRUCTION_SETS, help="CPU instruction set of everything; default: the best here"
+    )
+
+
+def use_isa(isa: str | None) -> None:
+    """Says which instruction set runs; where another is asked for, starts anew, for libraries choose when they load."""
+    got = torch.backends.cpu.get_cpu_capability()
+    variables, capability = INSTRUCTION_SETS[isa] if isa else ({}, got)
+    if any(os.environ.get(name) != value for name, value in variables.items()):
+        os.environ.update(variables)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    if got != capability:
+        sys.exit(f"--isa {isa}: this processor has it not (PyTorch says {got})")
+    print(f"instruction set: {got}", file=sys.stderr)
 
 
 class Timings:

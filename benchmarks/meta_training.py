@@ -19,11 +19,13 @@ from measuring import (
     EagerFeatures,
     EagerNetwork,
     Timings,
+    add_isa,
     conditions,
     floor_flops,
     fresh_peak_bytes,
     mnist,
     print_peak,
+    use_isa,
 )
 
 from rnnprop_cli.data.datasets import Dataset
@@ -127,7 +129,9 @@ def main() -> None:
     )
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     device = torch.device(args.device)

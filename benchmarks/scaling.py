@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 
 import torch
-from measuring import Timings, conditions, fresh_peak_bytes, print_peak
+from measuring import Timings, add_isa, conditions, fresh_peak_bytes, print_peak, use_isa
 
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     if args.peak_of:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 
 import torch
-from measuring import EagerFeatures, EagerNetwork, Timings, conditions, floor_flops, mnist
+from measuring import EagerFeatures, EagerNetwork, Timings, add_isa, conditions, floor_flops, mnist, use_isa
 from torch.nn.functional import cross_entropy
 
 from rnnprop_cli.data.datasets import Dataset
@@ -107,7 +107,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--synthetic", action="store_true", help="do not look for MNIST")
     parser.add_argument("--json", action="store_true")
+    add_isa(parser)
     args = parser.parse_args()
+    use_isa(args.isa)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     dataset = mnist(args.synthetic)

@@ -25,11 +25,11 @@ class WindowWorker {
         : block_(packed, in), active_(active), pieces_(pieces), partial_(partial), total_(packed.offsets.total) {}
 
     void operator()(int64_t piece) {
-        const int64_t count = active_.size(), blocks = (count + LANES - 1) / LANES;
+        const int64_t count = active_.size(), blocks = (count + BLOCK - 1) / BLOCK;
         const int64_t last = (piece + 1) * blocks / pieces_;
         block_.clear_sums();
         for (int64_t b = piece * blocks / pieces_; b < last; ++b)
-            block_.add(active_.data() + b * LANES, int(std::min<int64_t>(LANES, count - b * LANES)));
+            block_.add(active_.data() + b * BLOCK, int(std::min<int64_t>(BLOCK, count - b * BLOCK)));
         block_.finish(partial_ + piece * total_);
     }
 
@@ -66,8 +66,6 @@ using namespace rnnprop;
 
 extern "C" {
 
-void rnnprop_use_openmp(void* parallel) { openmp_parallel = reinterpret_cast<OpenMPParallel>(parallel); }
-
 // sizes: F, E, H, L, bounded. All functions return 0, or 1 when memory ran out.
 
 int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* q, const float* features,
@@ -76,7 +74,7 @@ int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* 
     const Packed packed({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] != 0}, q, false);
     const StepBuffers at{features, h, c, h_new, c_new, output, n};
     const RelativeStep none{};
-    const int64_t tasks = (n + StepWorker::BLOCKS * LANES - 1) / (StepWorker::BLOCKS * LANES);
+    const int64_t tasks = (n + StepWorker::COORDINATES - 1) / StepWorker::COORDINATES;
     return !parallel_for(tasks, threads,
                          [&] { return std::make_unique<StepWorker>(packed, at, relative ? *relative : none); });
 } catch (const std::bad_alloc&) {
@@ -156,7 +154,7 @@ int rnnprop_window_gradient(const int32_t* sizes, int32_t steps, int64_t n, int3
     const Packed packed({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] != 0}, q, true);
     const WindowInputs in{steps, n, features, h, c, output_grad};
     const std::vector<int64_t> active = active_coordinates(in);
-    const int64_t blocks = (int64_t(active.size()) + LANES - 1) / LANES;
+    const int64_t blocks = (int64_t(active.size()) + BLOCK - 1) / BLOCK;
     const int64_t pieces = std::min(blocks, MAX_PIECES), total = packed.offsets.total;
     std::vector<float> partial(pieces * total);
     const bool done = parallel_for(pieces, threads, [&] {

@@ -52,8 +52,6 @@ def open_library(content: bytes, path: Path) -> ctypes.CDLL:
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    library.rnnprop_use_openmp.argtypes = [POINTER]
-    library.rnnprop_use_openmp.restype = None
     library.rnnprop_step.argtypes = [POINTER, INT64, INT32, *[POINTER] * 7, ctypes.POINTER(RelativeStep)]
     library.rnnprop_window_gradient.argtypes = [POINTER, INT32, INT64, INT32, *[POINTER] * 6]
     library.rnnprop_mlp_gradient.argtypes = [

@@ -2,9 +2,7 @@
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from rnnprop_cli.errors import DeviceError, RunError
@@ -38,25 +36,11 @@ def load_library() -> ctypes.CDLL:
 
 @cache
 def kernel_of_this_process() -> LoadedKernel | str:
+    """The same, or why it cannot be had."""
     try:
-        found = obtain_kernel()
+        return obtain_kernel()
     except DeviceError as error:
         return str(error)
-    found.library.rnnprop_use_openmp(openmp_entry())
-    return found
-
-
-def openmp_entry() -> ctypes.c_void_p:
-    """Address of GOMP_parallel in the OpenMP runtime that PyTorch has loaded, or null.
-
-    Wheels of PyTorch bundle their own libgomp. Were ours linked with the system's, two pools of threads would
-    spin against each other; a symbol looked up through libtorch_cpu comes from PyTorch's own.
-    """
-    try:
-        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-        return ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p)
-    except (OSError, AttributeError):
-        return ctypes.c_void_p(None)
 
 
 def sizes(network: Network) -> ctypes.Array[ctypes.c_int32]:

@@ -58,7 +58,7 @@ class LSTMWorker {
         in_.losses[cell] = float(loss / double(M));
         if (!in_.grads) return;
         block_.clear_sums();
-        for (int64_t m = 0; m < M; m += LANES) block_.add(index_.data() + m, int(std::min<int64_t>(LANES, M - m)));
+        for (int64_t m = 0; m < M; m += BLOCK) block_.add(index_.data() + m, int(std::min<int64_t>(BLOCK, M - m)));
         block_.finish(grad_.data());
         each_weight([&](int64_t flat, int64_t own) { in_.grads[cell * offsets_.total + flat] = grad_[own]; });
     }
@@ -73,7 +73,7 @@ class LSTMWorker {
         StepWorker step(packed_, at, none);
         for (int t = 0; t < in_.T; ++t) {
             at.features = features_.data() + t * in_.M;
-            for (int64_t task = 0; task * LANES < in_.M; ++task) step(task);  // tasks behind the last sequence are empty
+            for (int64_t task = 0; task * StepWorker::COORDINATES < in_.M; ++task) step(task);
         }
     }
 

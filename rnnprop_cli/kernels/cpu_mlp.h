@@ -40,7 +40,7 @@ RNNPROP_INLINE void dense_tile(const float* weights, int64_t weight_stride, cons
         for (int r = 0; r < R; ++r) store(out + j * value_stride + r * LANES, sums[j][r]);
 }
 
-constexpr int WIDE_TILE = ROW_TILE / 2;  // outputs at a time, with two registers of lanes each
+constexpr int WIDE_TILE = ACCUMULATORS / 2;  // outputs at a time, with two registers of lanes each
 
 template <int R>
 inline void dense_lanes(const float* weights, int64_t stride, const int32_t* rows, const float* values, int64_t lanes,

@@ -1,4 +1,4 @@
-// One SIMD register of coordinates: the vector type, and the functions of the network on it.
+// SIMD registers and blocks of coordinates: their types, and the functions of the network on them.
 //
 // Everything that depends on the instruction set is in this file. The width is chosen by the compiler's flags
 // (AVX-512: 16 lanes, AVX2: 8, anything else that GCC's vector extensions can express: 4).
@@ -13,27 +13,19 @@
 #include <immintrin.h>
 #endif
 
+// How many sums a product can keep in registers beside its operands: there are 32 of them, or 16.
 #if defined(__AVX512F__)
 #define RNNPROP_LANES 16
-// Accumulators that fit the 32 registers beside their operands.
-#define RNNPROP_UNIT_TILE 5  // units (of 4 gates) at a time in the forward product
-#define RNNPROP_ROW_TILE 20  // rows at a time in the backward product
-#define RNNPROP_COL_TILE 5   // columns (of 4 gates) at a time in the weight gradient
+#define RNNPROP_ACCUMULATORS 20
 #elif defined(__AVX2__)
 #define RNNPROP_LANES 8
-#define RNNPROP_UNIT_TILE 3
-#define RNNPROP_ROW_TILE 12
-#define RNNPROP_COL_TILE 2
+#define RNNPROP_ACCUMULATORS 12
 #elif defined(__aarch64__)
 #define RNNPROP_LANES 4
-#define RNNPROP_UNIT_TILE 5
-#define RNNPROP_ROW_TILE 20
-#define RNNPROP_COL_TILE 5
+#define RNNPROP_ACCUMULATORS 20
 #else
 #define RNNPROP_LANES 4
-#define RNNPROP_UNIT_TILE 3
-#define RNNPROP_ROW_TILE 12
-#define RNNPROP_COL_TILE 2
+#define RNNPROP_ACCUMULATORS 12
 #endif
 
 #define RNNPROP_INLINE inline __attribute__((always_inline))
@@ -41,10 +33,7 @@
 namespace rnnprop {
 
 constexpr int LANES = RNNPROP_LANES;
-constexpr int UNIT_TILE = RNNPROP_UNIT_TILE;
-constexpr int ROW_TILE = RNNPROP_ROW_TILE;
-constexpr int COL_TILE = RNNPROP_COL_TILE;
-constexpr int GATES = 4;
+constexpr int ACCUMULATORS = RNNPROP_ACCUMULATORS;
 
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t IntVec __attribute__((vector_size(4 * LANES)));
@@ -58,6 +47,29 @@ RNNPROP_INLINE Vec load(const float* source) {
 }
 
 RNNPROP_INLINE void store(float* target, Vec value) { std::memcpy(target, &value, sizeof(Vec)); }
+
+// Coordinates are taken in blocks of one cache line: one register of AVX-512, two of AVX2, four of others. So a
+// weight that was loaded serves as many products as there are registers.
+constexpr int BLOCK = 16;
+constexpr int PARTS = BLOCK / LANES;
+
+// One value (a feature, a unit's state, a gate ...) of all coordinates of a block.
+struct Row {
+    Vec part[PARTS];
+
+    RNNPROP_INLINE Vec& operator[](int p) { return part[p]; }
+    RNNPROP_INLINE const Vec& operator[](int p) const { return part[p]; }
+};
+
+RNNPROP_INLINE Row load_row(const float* source) {
+    Row row;
+    for (int p = 0; p < PARTS; ++p) row[p] = load(source + p * LANES);
+    return row;
+}
+
+RNNPROP_INLINE void store_row(float* target, const Row& row) {
+    for (int p = 0; p < PARTS; ++p) store(target + p * LANES, row[p]);
+}
 
 // The limits are the first operands because x86 returns the second one where either is NaN: NaN goes through.
 RNNPROP_INLINE Vec clamp(Vec x, float low, float high) {
@@ -103,6 +115,18 @@ RNNPROP_INLINE bool same_bits(Vec a, Vec b) {
 #else
     return std::memcmp(&a, &b, sizeof(Vec)) == 0;
 #endif
+}
+
+RNNPROP_INLINE bool same_bits(const Row& a, const Row& b) {
+    bool same = true;
+    for (int p = 0; p < PARTS; ++p) same = same && same_bits(a[p], b[p]);
+    return same;
+}
+
+RNNPROP_INLINE bool all_alike(const Row& row) {
+    bool same = true;
+    for (int p = 0; p < PARTS; ++p) same = same && same_bits(row[p], broadcast(row[0][0]));
+    return same;
 }
 
 constexpr float LOG2_E = 1.44269504088896341f;
@@ -168,6 +192,12 @@ RNNPROP_INLINE float sum_lanes(Vec value) {
     float sum = 0.0f;
     for (int lane = 0; lane < LANES; ++lane) sum += value[lane];
     return sum;
+}
+
+RNNPROP_INLINE float sum_lanes(const Row& row) {
+    Vec sum = row[0];
+    for (int p = 1; p < PARTS; ++p) sum += row[p];
+    return sum_lanes(sum);
 }
 
 }  // namespace rnnprop

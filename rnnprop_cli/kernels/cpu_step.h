@@ -24,167 +24,192 @@ struct RelativeStep {
     float correct1, correct2, eps; // 1 / (1 - beta1^t), 1 / (1 - beta2^t)
 };
 
-class StepWorker {
-   public:
-    StepWorker(const Packed& packed, const StepBuffers& at, const RelativeStep& relative)
-        : packed_(packed), s_(packed.shape), at_(at), relative_(relative), scratch_(size(packed.shape)) {
-        features_ = scratch_.take(s_.F);
-        c_ = scratch_.take(s_.H);
-        for (int l = 0; l < s_.L; ++l) xh_.push_back(scratch_.take(s_.rows(l)));
-        h_ = scratch_.take(s_.H);
-        same_.features = scratch_.take(s_.F);
-        for (Vec** rows : {&same_.h, &same_.c, &same_.h_new, &same_.c_new}) *rows = scratch_.take(s_.L * s_.H);
+// What was computed from the first rows whose lanes are all alike. Coordinates that have never seen a gradient (pixels that
+// were blank so far) are all alike: they are computed once a call, and the others are copies, bit for bit.
+struct Known {
+    Row *inputs, *outputs;
+    bool known = false;
+
+    bool covers(const Row* rows, int count) const {
+        for (int k = 0; known && k < count; ++k)
+            if (!same_bits(rows[k], inputs[k])) return false;
+        return known;
     }
 
-    static constexpr int64_t BLOCKS = 8;  // blocks a task: enough to hide the cost of taking one
+    // Whether these are the first such rows. They are kept; the caller computes and keeps the outputs.
+    bool begins_with(const Row* rows, int count) {
+        if (known) return false;
+        for (int k = 0; k < count; ++k)
+            if (!all_alike(rows[k])) return false;
+        std::copy(rows, rows + count, inputs);
+        return known = true;
+    }
+};
+
+// Takes some blocks at a time through the network, layer by layer: a layer's weights then stay in the first-level cache,
+// and several cache lines at a time are read of each row of the state, which all lie on pages of their own.
+class StepWorker {
+   public:
+    static constexpr int64_t BLOCKS = 8, COORDINATES = BLOCKS * BLOCK;  // of a task
+
+    StepWorker(const Packed& packed, const StepBuffers& at, const RelativeStep& relative)
+        : packed_(packed),
+          s_(packed.shape),
+          at_(at),
+          relative_(relative),
+          stride_(std::max(s_.rows(0), s_.rows(s_.L - 1)) + s_.H),
+          scratch_(size()) {
+        features_ = scratch_.take_rows(BLOCKS * s_.F);
+        for (Row*& rows : rows_) rows = scratch_.take_rows(BLOCKS * stride_);
+        gates_ = scratch_.take_rows(GATES * s_.H);
+        tanh_c_ = scratch_.take_rows(s_.H);
+        embedded_ = {scratch_.take_rows(s_.F), scratch_.take_rows(s_.inputs(0))};
+        for (int l = 0; l < s_.L; ++l) known_.push_back({scratch_.take_rows(stride_), scratch_.take_rows(2 * s_.H)});
+    }
 
     void operator()(int64_t task) {
-        const int64_t end = std::min(at_.N, (task + 1) * BLOCKS * LANES);
-        for (int64_t start = task * BLOCKS * LANES; start < end; start += LANES)
-            if (start + LANES <= at_.N)
-                block<true>(start, LANES);
-            else
-                block<false>(start, int(at_.N - start));
+        start_ = task * COORDINATES;
+        count_ = std::min(at_.N - start_, COORDINATES);
+        blocks_ = (count_ + BLOCK - 1) / BLOCK;
+        if (count_ <= 0) return;
+        if (relative_.grads)
+            relative_features();
+        else
+            for (int f = 0; f < s_.F; ++f) load_line(at_.features + f * at_.N, features_ + f, s_.F);
+        for (int64_t b = 0; b < blocks_; ++b) embed_block(features_ + b * s_.F, rows_[0] + b * stride_);
+        for (int l = 0; l < s_.L; ++l) layer(l, rows_[l % 2], rows_[(l + 1) % 2]);
+        Row outputs[BLOCKS];
+        for (int64_t b = 0; b < blocks_; ++b) outputs[b] = network_output(packed_, rows_[s_.L % 2] + b * stride_);
+        if (relative_.grads)
+            move_params(outputs);
+        else
+            store_line(at_.output, outputs, 1);
     }
 
    private:
-    // What a block gave whose lanes were all alike. Coordinates that have never seen a gradient (pixels that were
-    // blank so far) are all alike: they are computed once a call, and the others are copies, bit for bit.
-    struct Same {
-        bool known = false;
-        Vec *features, *h, *c, *h_new, *c_new, output;
-    };
-
-    static int64_t size(const Shape& s) {
-        int64_t size = 2 * s.F + 2 * s.H + 4 * int64_t(s.L) * s.H;
-        for (int l = 0; l < s.L; ++l) size += s.rows(l);
-        return size;
+    int64_t size() const {
+        return PARTS * (BLOCKS * (s_.F + 2 * stride_) + (GATES + 1) * s_.H + s_.F + s_.inputs(0) +
+                        s_.L * (stride_ + 2 * s_.H));
     }
 
-    template <bool FULL>
-    static RNNPROP_INLINE Vec load_lanes(const float* source, int lanes) {
-        if (FULL) return load(source);
-        Vec value = {};
-        std::memcpy(&value, source, sizeof(float) * lanes);
-        return value;
+    // The task's part of a row [N], block b to target[b * stride]. Lanes beyond the last coordinate are zero.
+    void load_line(const float* row, Row* target, int64_t stride) const {
+        const float* source = row + start_;
+        const int64_t full = count_ / BLOCK;
+        for (int64_t b = 0; b < full; ++b) target[b * stride] = load_row(source + b * BLOCK);
+        if (full == blocks_) return;
+        float values[BLOCK] = {};
+        std::copy(source + full * BLOCK, source + count_, values);
+        target[full * stride] = load_row(values);
     }
 
-    template <bool FULL>
-    static RNNPROP_INLINE void store_lanes(float* target, Vec value, int lanes) {
-        if (FULL)
-            store(target, value);
-        else
-            std::memcpy(target, &value, sizeof(float) * lanes);
+    void store_line(float* row, const Row* source, int64_t stride) const {
+        float* target = row + start_;
+        const int64_t full = count_ / BLOCK;
+        for (int64_t b = 0; b < full; ++b) store_row(target + b * BLOCK, source[b * stride]);
+        if (full == blocks_) return;
+        float values[BLOCK];
+        store_row(values, source[full * stride]);
+        std::copy(values, values + count_ % BLOCK, target + full * BLOCK);
     }
 
-    template <bool FULL>
-    void relative_features(int64_t start, int lanes) {
+    void relative_features() {
         const RelativeStep& r = relative_;
-        const Vec g = load_lanes<FULL>(r.grads + start, lanes);
-        Vec m = load_lanes<FULL>(r.m + start, lanes), v = load_lanes<FULL>(r.v + start, lanes);
-        m += r.rest1 * (g - m);
-        v = r.beta2 * v + r.rest2 * (g * g);
-        store_lanes<FULL>(r.m + start, m, lanes);
-        store_lanes<FULL>(r.v + start, v, lanes);
-        const Vec scale = 1.0f / (square_root(r.correct2 * v) + r.eps);
-        features_[0] = g * scale;
-        features_[1] = m * scale * r.correct1;
-        if (!r.features) return;
-        for (int f = 0; f < 2; ++f) store_lanes<FULL>(r.features + f * at_.N + start, features_[f], lanes);
+        Row grads[BLOCKS], m[BLOCKS], v[BLOCKS];
+        load_line(r.grads, grads, 1);
+        load_line(r.m, m, 1);
+        load_line(r.v, v, 1);
+        for (int64_t b = 0; b < blocks_; ++b)
+            for (int p = 0; p < PARTS; ++p) {
+                const Vec g = grads[b][p];
+                m[b][p] += r.rest1 * (g - m[b][p]);
+                v[b][p] = r.beta2 * v[b][p] + r.rest2 * (g * g);
+                const Vec scale = 1.0f / (square_root(r.correct2 * v[b][p]) + r.eps);
+                features_[2 * b][p] = g * scale;
+                features_[2 * b + 1][p] = m[b][p] * scale * r.correct1;
+            }
+        store_line(r.m, m, 1);
+        store_line(r.v, v, 1);
+        for (int f = 0; f < 2 && r.features; ++f) store_line(r.features + f * at_.N, features_ + f, 2);
     }
 
-    template <bool FULL>
-    void move_params(int64_t start, int lanes, Vec output) {
+    void move_params(const Row* outputs) const {
         const RelativeStep& r = relative_;
-        float rates[LANES] = {};
-        for (int lane = 0; lane < lanes; ++lane) rates[lane] = r.rate[(start + lane) / r.P];
-        const Vec rate = r.P == at_.N ? broadcast(r.rate[0]) : load(rates);
-        store_lanes<FULL>(r.params + start, load_lanes<FULL>(r.params + start, lanes) + output * rate, lanes);
+        float rates[COORDINATES] = {};
+        for (int64_t n = 0; n < count_; ++n) rates[n] = r.P == at_.N ? r.rate[0] : r.rate[(start_ + n) / r.P];
+        Row params[BLOCKS];
+        load_line(r.params, params, 1);
+        for (int64_t b = 0; b < blocks_; ++b) {
+            const Row rate = load_row(rates + b * BLOCK);
+            for (int p = 0; p < PARTS; ++p) params[b][p] += outputs[b][p] * rate[p];
+        }
+        store_line(r.params, params, 1);
     }
 
-    // Whether all lanes of the block's inputs are those of `same_`.
-    bool repeated(int64_t start) const {
-        if (!same_.known) return false;
-        for (int f = 0; f < s_.F; ++f)
-            if (!same_bits(features_[f], same_.features[f])) return false;
-        for (int64_t row = 0; row < int64_t(s_.L) * s_.H; ++row)
-            if (!same_bits(load(at_.h + row * at_.N + start), same_.h[row]) ||
-                !same_bits(load(at_.c + row * at_.N + start), same_.c[row]))
-                return false;
-        return true;
+    void embed_block(const Row* features, Row* x) {
+        const int D = s_.inputs(0);
+        if (embedded_.covers(features, s_.F)) {
+            std::copy(embedded_.outputs, embedded_.outputs + D, x);
+            return;
+        }
+        embed(packed_, features, x);
+        if (embedded_.begins_with(features, s_.F)) std::copy(x, x + D, embedded_.outputs);
     }
 
-    template <bool FULL>
-    void block(int64_t start, int lanes) {
-        if (relative_.grads)
-            relative_features<FULL>(start, lanes);
-        else
-            for (int f = 0; f < s_.F; ++f) features_[f] = load_lanes<FULL>(at_.features + f * at_.N + start, lanes);
-        Vec output;
-        if (FULL && repeated(start)) {
-            for (int64_t row = 0; row < int64_t(s_.L) * s_.H; ++row) {
-                store(at_.h_new + row * at_.N + start, same_.h_new[row]);
-                store(at_.c_new + row * at_.N + start, same_.c_new[row]);
-            }
-            output = same_.output;
-        } else {
-            output = compute<FULL>(start, lanes);
+    // One layer for all blocks: of each, rows [x, h, c] become [x of the next layer] in `next`, and the new state.
+    void layer(int l, Row* rows, Row* next) {
+        const int H = s_.H, D = s_.inputs(l);
+        const int64_t first = int64_t(l) * H * at_.N;
+        for (int u = 0; u < H; ++u) {
+            load_line(at_.h + first + u * at_.N, rows + D + u, stride_);
+            load_line(at_.c + first + u * at_.N, rows + D + H + u, stride_);
         }
-        if (relative_.grads)
-            move_params<FULL>(start, lanes, output);
-        else
-            store_lanes<FULL>(at_.output + start, output, lanes);
+        for (int64_t b = 0; b < blocks_; ++b) {
+            prefetch(l + 1, b);
+            layer_block(l, rows + b * stride_, next + b * stride_);
+        }
+        for (int u = 0; u < H; ++u) {
+            store_line(at_.h_new + first + u * at_.N, next + u, stride_);
+            store_line(at_.c_new + first + u * at_.N, rows + D + H + u, stride_);
+        }
     }
 
-    template <bool FULL>
-    Vec compute(int64_t start, int lanes) {
-        const int H = s_.H;
-        const int64_t N = at_.N;
-        bool alike = FULL && !same_.known;
-        for (int f = 0; alike && f < s_.F; ++f) {
-            alike = same_bits(features_[f], broadcast(features_[f][0]));
-            same_.features[f] = features_[f];
+    // State that is loaded next: from many places at a time, which hardware does not foresee.
+    void prefetch(int l, int64_t b) const {
+        const int64_t start = start_ + b * BLOCK + (l == s_.L ? COORDINATES : 0);
+        const int64_t first = int64_t(l % s_.L) * s_.H * at_.N + start;
+        for (int u = 0; u < s_.H; ++u) {
+            __builtin_prefetch(at_.h + first + u * at_.N);
+            __builtin_prefetch(at_.c + first + u * at_.N);
         }
-        embed(packed_, features_, xh_[0]);
-        for (int l = 0; l < s_.L; ++l) {
-            const int D = s_.inputs(l);
-            const int64_t row = int64_t(l) * H * N + start;
-            for (int u = 0; u < H; ++u) {
-                xh_[l][D + u] = load_lanes<FULL>(at_.h + row + u * N, lanes);
-                c_[u] = load_lanes<FULL>(at_.c + row + u * N, lanes);
-                // The next block's rows: one cache line from each of many streams, more than hardware follows.
-                __builtin_prefetch(at_.h + row + u * N + LANES);
-                __builtin_prefetch(at_.c + row + u * N + LANES);
-            }
-            for (int u = 0; alike && u < H; ++u) {
-                same_.h[l * H + u] = xh_[l][D + u];
-                same_.c[l * H + u] = c_[u];
-                alike = same_bits(xh_[l][D + u], broadcast(xh_[l][D + u][0])) && same_bits(c_[u], broadcast(c_[u][0]));
-            }
-            Vec* h = l + 1 < s_.L ? xh_[l + 1] : h_;
-            forward_layer<false>(packed_.layers[l].forward.data(), xh_[l], D + H, H, c_, c_, h, Kept{nullptr, nullptr});
-            for (int u = 0; u < H; ++u) {
-                store_lanes<FULL>(at_.h_new + row + u * N, h[u], lanes);
-                store_lanes<FULL>(at_.c_new + row + u * N, c_[u], lanes);
-                if (alike) same_.h_new[l * H + u] = h[u], same_.c_new[l * H + u] = c_[u];
-            }
+    }
+
+    void layer_block(int l, Row* rows, Row* h_new) {
+        const int H = s_.H, K = s_.rows(l);
+        Row* c = rows + K;
+        Known& known = known_[l];
+        if (known.covers(rows, K + H)) {
+            std::copy(known.outputs, known.outputs + H, h_new);
+            std::copy(known.outputs + H, known.outputs + 2 * H, c);
+            return;
         }
-        const Vec output = network_output(packed_, h_);
-        if (alike) {
-            same_.output = output;
-            same_.known = true;
-        }
-        return output;
+        const bool keep = known.begins_with(rows, K + H);
+        forward_layer(packed_.layers[l].forward.data(), rows, K, H, c, c, h_new, gates_, tanh_c_);
+        if (!keep) return;
+        std::copy(h_new, h_new + H, known.outputs);
+        std::copy(c, c + H, known.outputs + H);
     }
 
     const Packed& packed_;
     const Shape s_;
     const StepBuffers& at_;
     const RelativeStep& relative_;
+    const int64_t stride_;  // rows of a block
     Scratch scratch_;
-    Vec *features_, *c_, *h_;
-    std::vector<Vec*> xh_;
-    Same same_;
+    Row *features_, *rows_[2], *gates_, *tanh_c_;  // [BLOCKS][F]; of this layer and the next [BLOCKS][stride]; scratch
+    Known embedded_;
+    std::vector<Known> known_;  // of each layer
+    int64_t start_ = 0, count_ = 0, blocks_ = 0;  // coordinates of the task
 };
 
 }  // namespace rnnprop

@@ -2,11 +2,18 @@
 
 #pragma once
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -14,10 +21,96 @@
 
 namespace rnnprop {
 
-// GOMP_parallel of the OpenMP runtime that PyTorch itself uses, handed over by the caller: a second runtime's
-// threads would spin against PyTorch's. Null where there is none; then threads are started for each call.
-using OpenMPParallel = void (*)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
-inline OpenMPParallel openmp_parallel = nullptr;
+// Helpers of the thread that calls, kept from call to call. The caller begins at once and never waits for a helper that
+// has not come: beside other load, where a core may be taken for milliseconds, it does the work itself. Helpers look for
+// more work for a moment, giving way to whoever wants the core, and then sleep: between calls nothing spins.
+class Team {
+   public:
+    using Body = void (*)(void* data);
+
+    // Of this process: after a fork the child makes its own, for threads do not come along.
+    static Team& here() {
+        static const int forgotten = pthread_atfork(nullptr, nullptr, [] { current().store(nullptr); });
+        (void)forgotten;
+        if (Team* team = current().load()) return *team;
+        Team *none = nullptr, *fresh = new Team;
+        if (current().compare_exchange_strong(none, fresh)) return *fresh;
+        delete fresh;
+        return *none;
+    }
+
+    // Runs body(data) here and, where they come in time, in up to `helpers` more threads. Of two calls at a time the
+    // second works alone.
+    void run(int helpers, Body body, void* data) {
+        std::unique_lock<std::mutex> only(calls_, std::try_to_lock);
+        if (!only) return body(data);
+        hire(helpers);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            body_ = body, data_ = data, places_ = helpers;
+            ++call_;
+        }
+        wake_.notify_all();
+        body(data);
+        std::unique_lock<std::mutex> lock(mutex_);
+        places_ = 0;
+        lock.unlock();
+        be_patient([&] { return working_ == 0; });
+        lock.lock();
+        done_.wait(lock, [&] { return working_ == 0; });
+    }
+
+   private:
+    static std::atomic<Team*>& current() {
+        static std::atomic<Team*> team{nullptr};  // never deleted: helpers sleep on it until the process ends
+        return team;
+    }
+
+    void hire(int helpers) {
+        if (hired_ >= helpers) return;
+        sigset_t all, before;  // signals are for the program's own threads
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        try {
+            for (; hired_ < helpers; ++hired_) std::thread([this] { help(); }).detach();
+        } catch (const std::system_error&) {  // no more threads: those that are there do the work
+        }
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    }
+
+    template <class Ready>
+    static void be_patient(Ready ready) {
+        const auto until = std::chrono::steady_clock::now() + PATIENCE;
+        while (!ready() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    }
+
+    void help() {
+        for (uint64_t seen = 0;;) {
+            be_patient([&] { return call_ != seen; });
+            std::unique_lock<std::mutex> lock(mutex_);
+            wake_.wait(lock, [&] { return call_ != seen; });
+            seen = call_;
+            if (places_ == 0) continue;
+            --places_, ++working_;
+            const Body body = body_;
+            void* const data = data_;
+            lock.unlock();
+            body(data);
+            lock.lock();
+            if (--working_ == 0) done_.notify_one();
+        }
+    }
+
+    static constexpr std::chrono::microseconds PATIENCE{200};  // about the part of an inner step that one thread does
+
+    std::mutex calls_, mutex_;  // held for a whole call; guards what follows
+    std::condition_variable wake_, done_;
+    std::atomic<uint64_t> call_{0};
+    Body body_ = nullptr;
+    void* data_ = nullptr;
+    int hired_ = 0, places_ = 0;
+    std::atomic<int> working_{0};
+};
 
 // Runs body(task) for every task in [0, tasks); worker() is called once a thread and returns the body.
 template <class Worker>
@@ -33,22 +126,14 @@ bool parallel_for(int64_t tasks, int threads, Worker worker) {
         }
     };
     threads = int(std::min<int64_t>(threads, tasks));
-    if (threads <= 1) {
+    if (threads <= 1)
         run();
-        return !out_of_memory;
-    }
-    if (openmp_parallel) {
-        openmp_parallel([](void* data) { (*static_cast<decltype(run)*>(data))(); }, &run, unsigned(threads), 0);
-    } else {
-        std::vector<std::thread> others;
-        for (int j = 1; j < threads; ++j) others.emplace_back(run);
-        run();
-        for (auto& other : others) other.join();
-    }
+    else
+        Team::here().run(threads - 1, [](void* data) { (*static_cast<decltype(run)*>(data))(); }, &run);
     return !out_of_memory;
 }
 
-// Registers from one aligned allocation; `take` hands them out.
+// Registers from one aligned allocation; `take` hands out so many, or the registers of so many rows.
 class Scratch {
    public:
     explicit Scratch(int64_t count) : count_(count) {
@@ -64,6 +149,7 @@ class Scratch {
         used_ += count;
         return result;
     }
+    Row* take_rows(int64_t count) { return reinterpret_cast<Row*>(take(count * PARTS)); }
     void zero() {
         for (int64_t j = 0; j < count_; ++j) base_[j] = Vec{};
     }

@@ -1,7 +1,8 @@
-// Forward and backward through a window for one block of coordinates (one SIMD register of them).
+// Forward and backward through a window for one block of coordinates.
 //
-// All that a block keeps for its T steps (about 21 KB a step with AVX-512 and H = 20) stays in the second-level
-// cache: nothing but the inputs and the final sums goes to memory.
+// All that a block keeps for its T steps (about 21 KB a step with H = 20) stays in or near the second-level cache:
+// nothing but the inputs and the final sums goes to memory. A layer is taken through all steps before the next one, so
+// that its weights stay in the first-level cache; and the way back begins with what the way forth has left last.
 
 #pragma once
 
@@ -16,10 +17,10 @@ struct WindowInputs {
     const float *features, *h, *c, *output_grad;  // [T, F, N], [L, H, N], [L, H, N], [T, N]
 };
 
-RNNPROP_INLINE Vec gather(const float* row, const int64_t* index, int lanes) {
-    float values[LANES] = {};
+RNNPROP_INLINE Row gather(const float* row, const int64_t* index, int lanes) {
+    float values[BLOCK] = {};
     for (int lane = 0; lane < lanes; ++lane) values[lane] = row[index[lane]];
-    return load(values);
+    return load_row(values);
 }
 
 class WindowBlock {
@@ -27,35 +28,38 @@ class WindowBlock {
     WindowBlock(const Packed& packed, const WindowInputs& in)
         : packed_(packed), s_(packed.shape), in_(in), kept_(kept_size()), sums_(sums_size()) {
         const int64_t T = in.T;
-        features_ = kept_.take(T * s_.F);
-        output_grad_ = kept_.take(T);
+        features_ = kept_.take_rows(T * s_.F);
+        output_grad_ = kept_.take_rows(T);
         for (int l = 0; l < s_.L; ++l) {
-            Kept_ layer;
-            layer.xh = kept_.take((T + 1) * s_.rows(l));
-            layer.c = kept_.take((T + 1) * s_.H);
-            layer.gates = kept_.take(T * GATES * s_.H);
-            layer.tanh_c = kept_.take(T * s_.H);
-            layer.dh = kept_.take(s_.H);
-            layer.dc = kept_.take(s_.H);
+            Layer layer;
+            layer.xh = kept_.take_rows((T + 1) * s_.rows(l));
+            layer.c = kept_.take_rows((T + 1) * s_.H);
+            layer.gates = kept_.take_rows(T * GATES * s_.H);
+            layer.tanh_c = kept_.take_rows(T * s_.H);
             layer.sums = sums_.take(int64_t(s_.H) * (s_.rows(l) + 1));
             layers_.push_back(layer);
         }
-        above_ = kept_.take(s_.E > s_.H ? s_.E : s_.H);
-        embed_sums_ = sums_.take(s_.E * (s_.F + 1));
-        out_sums_ = sums_.take(s_.H + 1);
+        dh_ = kept_.take_rows(s_.H);
+        dc_ = kept_.take_rows(s_.H);
+        dx_ = kept_.take_rows(std::max(s_.E, s_.H));
+        embed_sums_ = sums_.take_rows(s_.E * (s_.F + 1));
+        out_sums_ = sums_.take_rows(s_.H + 1);
     }
 
     void clear_sums() { sums_.zero(); }
 
-    // Adds the gradient of `lanes` <= LANES coordinates to the sums. The other lanes have no output gradient.
+    // Adds the gradient of `lanes` <= BLOCK coordinates to the sums. The other lanes have no output gradient.
     void add(const int64_t* index, int lanes) {
         const int T = load_block(index, lanes);
-        for (int t = 0; t < T; ++t) forward(t);
+        for (int t = 0; t < T; ++t) embed(packed_, features_ + t * s_.F, layers_[0].xh + t * s_.rows(0));
         for (int l = 0; l < s_.L; ++l)
-            for (int u = 0; u < s_.H; ++u) layers_[l].dh[u] = layers_[l].dc[u] = Vec{};
-        for (int t = T - 1; t >= 0; --t) backward(t);
-        for (int l = 0; l < s_.L; ++l)
-            weight_gradient(layers_[l].gates, layers_[l].xh, T, s_.H, s_.rows(l), layers_[l].sums);
+            for (int t = 0; t < T; ++t) forward(l, t);
+        for (int l = s_.L - 1; l >= 0; --l) {
+            const Layer& k = layers_[l];
+            for (int u = 0; u < s_.H; ++u) dh_[u] = dc_[u] = Row{};
+            for (int t = T - 1; t >= 0; --t) backward(l, t);
+            weight_gradient(k.gates, k.xh, T, s_.H, s_.rows(l), k.sums);
+        }
     }
 
     // Writes the sums over the lanes as flat meta-params.
@@ -87,22 +91,22 @@ class WindowBlock {
     }
 
    private:
-    struct Kept_ {
-        Vec *xh, *c;          // [T + 1][K], [T + 1][H]: the rows at t hold [x_t, h_{t-1}] and c_{t-1}
-        Vec *gates, *tanh_c;  // [T][4H], which the backward pass overwrites with their gradient; [T][H]
-        Vec *dh, *dc;         // [H] what flows back from step t + 1
-        Vec* sums;            // [H][K + 1] partial sums of the weight gradient
+    struct Layer {
+        Row *xh, *c;  // [T + 1][K], [T + 1][H]: the rows at t hold [x_t, h_{t-1}] and c_{t-1}
+        Row* gates;   // [T][4H] activations, which the way back overwrites with their gradient
+        Row* tanh_c;  // [T][H], which the way back overwrites: see `above`
+        Vec* sums;    // [H][K + 1] partial sums of the weight gradient
     };
 
     int64_t kept_size() const {
-        int64_t size = int64_t(in_.T) * (s_.F + 1) + (s_.E > s_.H ? s_.E : s_.H);
+        int64_t size = int64_t(in_.T) * (s_.F + 1) + 2 * s_.H + std::max(s_.E, s_.H);
         for (int l = 0; l < s_.L; ++l)
-            size += (in_.T + 1) * int64_t(s_.rows(l) + s_.H) + in_.T * int64_t(5 * s_.H) + 2 * s_.H;
-        return size;
+            size += (in_.T + 1) * int64_t(s_.rows(l) + s_.H) + in_.T * int64_t((GATES + 1) * s_.H);
+        return size * PARTS;
     }
 
     int64_t sums_size() const {
-        int64_t size = s_.E * (s_.F + 1) + s_.H + 1;
+        int64_t size = PARTS * (s_.E * (s_.F + 1) + s_.H + 1);
         for (int l = 0; l < s_.L; ++l) size += int64_t(s_.H) * (s_.rows(l) + 1);
         return size;
     }
@@ -114,7 +118,7 @@ class WindowBlock {
         for (int t = 0; t < in_.T; ++t) {
             output_grad_[t] = gather(in_.output_grad + t * N, index, lanes);
             bool any = false;
-            for (int lane = 0; lane < LANES; ++lane) any |= output_grad_[t][lane] != 0.0f;
+            for (int lane = 0; lane < lanes; ++lane) any |= in_.output_grad[t * N + index[lane]] != 0.0f;
             if (any) T = t + 1;
         }
         for (int64_t row = 0; row < int64_t(T) * s_.F; ++row)
@@ -128,82 +132,89 @@ class WindowBlock {
         return T;
     }
 
-    void forward(int t) {
+    void forward(int l, int t) {
+        const int H = s_.H, D = s_.inputs(l), K = D + H;
+        const Layer& k = layers_[l];
+        Row* h = k.xh + (t + 1) * K + D;
+        forward_layer(packed_.layers[l].forward.data(), k.xh + t * K, K, H, k.c + t * H, k.c + (t + 1) * H, h,
+                      k.gates + t * GATES * H, k.tanh_c + t * H);
+        if (l + 1 < s_.L) std::copy(h, h + H, layers_[l + 1].xh + t * s_.rows(l + 1));
+    }
+
+    void backward(int l, int t) {
         const int H = s_.H;
-        embed(packed_, features_ + t * s_.F, layers_[0].xh + t * s_.rows(0));
-        for (int l = 0; l < s_.L; ++l) {
-            const int D = s_.inputs(l), K = D + H;
-            const Kept_& k = layers_[l];
-            Vec* h = k.xh + (t + 1) * K + D;
-            forward_layer<true>(packed_.layers[l].forward.data(), k.xh + t * K, K, H, k.c + t * H, k.c + (t + 1) * H, h,
-                                Kept{k.gates + t * GATES * H, k.tanh_c + t * H});
-            if (l + 1 < s_.L) {
-                Vec* next = layers_[l + 1].xh + t * s_.rows(l + 1);
-                for (int u = 0; u < H; ++u) next[u] = h[u];
-            }
+        const Layer& k = layers_[l];
+        const PackedLayer& weights = packed_.layers[l];
+        gate_gradients(k, t, l + 1 < s_.L ? layers_[l + 1].tanh_c + t * H : output_gradient(t));
+        const Row* gate_grads = k.gates + t * GATES * H;
+        if (t) product<false>(weights.backward_h.data(), gate_grads, GATES * H, dh_, H);
+        if (l) {  // for the layer below, which comes when this one is through
+            product<false>(weights.backward_x.data(), gate_grads, GATES * H, k.tanh_c + t * H, H);
+        } else if (s_.E) {
+            product<false>(weights.backward_x.data(), gate_grads, GATES * H, dx_, s_.E);
+            embed_gradient(t);
         }
     }
 
-    void backward(int t) {
-        const int H = s_.H;
-        const Kept_& top = layers_[s_.L - 1];
-        const Vec* h = top.xh + (t + 1) * s_.rows(s_.L - 1) + s_.inputs(s_.L - 1);
-        Vec grad = output_grad_[t];
-        if (s_.bounded) {
-            const Vec y = network_output(packed_, h);
-            grad *= 1.0f - y * y;
-        }
+    // The gradient with respect to the last layer's outputs [H]; adds that of the output's weights to its sums.
+    const Row* output_gradient(int t) {
+        const int l = s_.L - 1, H = s_.H;
+        const Row* h = layers_[l].xh + (t + 1) * s_.rows(l) + s_.inputs(l);
         const float* w_out = packed_.q + packed_.offsets.w_out;
-        for (int u = 0; u < H; ++u) {
-            above_[u] = w_out[u] * grad;
-            out_sums_[u] += grad * h[u];
+        Row grad = output_grad_[t];
+        const Row y = s_.bounded ? network_output(packed_, h) : Row{};
+#pragma GCC unroll 4
+        for (int p = 0; p < PARTS; ++p) {
+            grad[p] *= 1.0f - y[p] * y[p];
+            for (int u = 0; u < H; ++u) {
+                dx_[u][p] = w_out[u] * grad[p];
+                out_sums_[u][p] += grad[p] * h[u][p];
+            }
+            out_sums_[H][p] += grad[p];
         }
-        out_sums_[H] += grad;
-        for (int l = s_.L - 1; l >= 0; --l) {
-            gate_gradients(l, t);
-            const PackedLayer& weights = packed_.layers[l];
-            const Vec* gate_grads = layers_[l].gates + t * GATES * H;
-            if (l || s_.E) backward_product(weights.backward_x.data(), gate_grads, GATES * H, above_, s_.inputs(l));
-            if (t) backward_product(weights.backward_h.data(), gate_grads, GATES * H, layers_[l].dh, H);
-        }
-        if (s_.E) embed_gradient(t);
+        return dx_;
     }
 
     // Turns the gate activations at t into the gradient with respect to the sums in front of them.
-    void gate_gradients(int l, int t) {
+    void gate_gradients(const Layer& k, int t, const Row* above) {
         const int H = s_.H;
-        const Kept_& k = layers_[l];
-        Vec* gates = k.gates + t * GATES * H;
-        const Vec *tanh_c = k.tanh_c + t * H, *c_old = k.c + t * H;
-        for (int u = 0; u < H; ++u) {
-            const Vec i = gates[4 * u], f = gates[4 * u + 1], g = gates[4 * u + 2], o = gates[4 * u + 3];
-            const Vec dh = above_[u] + k.dh[u], th = tanh_c[u];
-            const Vec dc = k.dc[u] + dh * o * (1.0f - th * th);
-            k.dc[u] = dc * f;
-            gates[4 * u] = dc * g * (i * (1.0f - i));
-            gates[4 * u + 1] = dc * c_old[u] * (f * (1.0f - f));
-            gates[4 * u + 2] = dc * i * (1.0f - g * g);
-            gates[4 * u + 3] = dh * th * (o * (1.0f - o));
-        }
+        Row* gates = k.gates + t * GATES * H;
+        const Row *tanh_c = k.tanh_c + t * H, *c_old = k.c + t * H;
+        for (int u = 0; u < H; ++u, gates += GATES)
+#pragma GCC unroll 4
+            for (int p = 0; p < PARTS; ++p) {
+                const Vec i = gates[0][p], f = gates[1][p], g = gates[2][p], o = gates[3][p];
+                const Vec dh = above[u][p] + dh_[u][p], th = tanh_c[u][p];
+                const Vec dc = dc_[u][p] + dh * o * (1.0f - th * th);
+                dc_[u][p] = dc * f;
+                gates[0][p] = dc * g * (i * (1.0f - i));
+                gates[1][p] = dc * c_old[u][p] * (f * (1.0f - f));
+                gates[2][p] = dc * i * (1.0f - g * g);
+                gates[3][p] = dh * th * (o * (1.0f - o));
+            }
     }
 
     void embed_gradient(int t) {
-        const Vec *x = layers_[0].xh + t * s_.rows(0), *features = features_ + t * s_.F;
-        for (int e = 0; e < s_.E; ++e) {
-            const Vec slope = x[e] > 0.0f ? broadcast(1.0f) : x[e] + 1.0f;  // ELU'(z) = exp(z) = x + 1 for z <= 0
-            const Vec grad = above_[e] * slope;
-            Vec* row = embed_sums_ + e * (s_.F + 1);
-            for (int f = 0; f < s_.F; ++f) row[f] += grad * features[f];
-            row[s_.F] += grad;
-        }
+        const Row *x = layers_[0].xh + t * s_.rows(0), *features = features_ + t * s_.F;
+        for (int e = 0; e < s_.E; ++e)
+#pragma GCC unroll 4
+            for (int p = 0; p < PARTS; ++p) {
+                const Vec value = x[e][p];
+                const Vec slope = value > 0.0f ? broadcast(1.0f) : value + 1.0f;  // ELU'(z) = exp(z) = x + 1 for z <= 0
+                const Vec grad = dx_[e][p] * slope;
+                Row* row = embed_sums_ + e * (s_.F + 1);
+                for (int f = 0; f < s_.F; ++f) row[f][p] += grad * features[f][p];
+                row[s_.F][p] += grad;
+            }
     }
 
     const Packed& packed_;
     const Shape s_;
     const WindowInputs& in_;
     Scratch kept_, sums_;
-    Vec *features_, *output_grad_, *above_, *embed_sums_, *out_sums_;
-    std::vector<Kept_> layers_;
+    Row *features_, *output_grad_, *embed_sums_, *out_sums_;
+    Row *dh_, *dc_, *dx_;  // [H] and [H] what flows back from step t + 1; [E or H] to the inputs
+    std::vector<Layer> layers_;
 };
 
 }  // namespace rnnprop

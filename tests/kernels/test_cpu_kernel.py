@@ -7,7 +7,6 @@ import torch
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Hidden, Network
 from rnnprop_cli.kernels.cpu import CpuKernel
-from rnnprop_cli.kernels.cpu_library import load_library, openmp_entry
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 # What meta-training needs in float32; rounding alone leaves about 2e-7.
@@ -166,22 +165,10 @@ def test_same_bits_for_any_number_of_threads(kernel, problem, network, one_and_t
         assert all(torch.equal(a, b) for a, b in zip(result, results[0], strict=True))
 
 
-def test_threads_without_openmp_give_the_same_bits(kernel, problem, network, one_and_two_threads):
-    p = problem(network, 1000)
-    torch.set_num_threads(2)
-    expected = kernel.window_gradient(*p.window)
-    load_library().rnnprop_use_openmp(None)
-    try:
-        assert torch.equal(kernel.window_gradient(*p.window), expected)
-    finally:
-        load_library().rnnprop_use_openmp(openmp_entry())
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_only_pytorchs_openmp_runtime_is_loaded():
     program = """
 import pathlib, torch
-from rnnprop_cli.kernels.cpu_library import load_library
 def runtimes():
     lines = pathlib.Path("/proc/self/maps").read_text().splitlines()
     return {line.split()[-1] for line in lines if "libgomp" in line or "libomp" in line}
