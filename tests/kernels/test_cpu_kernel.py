@@ -169,6 +169,7 @@ def test_same_bits_for_any_number_of_threads(kernel, problem, network, one_and_t
 def test_only_pytorchs_openmp_runtime_is_loaded():
     program = """
 import pathlib, torch
+from rnnprop_cli.kernels.cpu_library import load_library
 def runtimes():
     lines = pathlib.Path("/proc/self/maps").read_text().splitlines()
     return {line.split()[-1] for line in lines if "libgomp" in line or "libomp" in line}
