@@ -18,10 +18,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
 from rnnprop_cli.view.safe_text import safe_text
-
-DEFAULT_DB: Final = Path("results/rnnprop.db")
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
@@ -47,7 +46,7 @@ class Color(StrEnum):
 class Settings:
     """The options that stand before the command."""
 
-    db: Path = DEFAULT_DB
+    db: Path = Path(DEFAULT_DB)
     quiet: bool = False
     verbose: bool = False
 

@@ -26,9 +26,11 @@ SOURCES: Final = (
     "cpu.cpp",
     "cpu_layers.h",
     "cpu_mlp.h",
+    "cpu_numbers.h",
     "cpu_rules.h",
     "cpu_simd.h",
     "cpu_step.h",
+    "cpu_tensors.h",
     "cpu_threads.h",
     "cpu_window.h",
 )

@@ -1,6 +1,7 @@
 """The compiled C++ library and how its functions are called."""
 
 import ctypes
+import os
 from functools import cache
 from typing import Final
 
@@ -47,6 +48,9 @@ def load_library() -> ctypes.CDLL:
     ]  # fmt: skip
     library.rnnprop_rule_step.argtypes = [INT32, INT64, INT64, INT32, *[POINTER] * 6]
     library.rnnprop_use_openmp(openmp_entry())
+    # OpenMP's threads do not survive a fork, and whoever waits for them waits for ever: a child starts its own.
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: library.rnnprop_use_openmp(None))
     return library
 
 

@@ -3,12 +3,13 @@
 Shape legend: C cells, P coordinates, N = C P, F = 2 features.
 """
 
+from collections.abc import Sequence
 from math import exp
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Network
+from rnnprop_cli.kernels.base import FusedPasses, Network, TensorStep
 from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import DMSpec
 
@@ -23,6 +24,7 @@ class DMRule:
     """
 
     sign = 1.0
+    fuses_tensors = False
 
     def __init__(self, spec: DMSpec) -> None:
         self.p = spec.p
@@ -51,3 +53,7 @@ class DMRule:
     ) -> LearnedState | None:
         """See `LearnedRule`: there is none."""
         return None
+
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+        """See `LearnedRule`: there is none."""
+        raise NotImplementedError
