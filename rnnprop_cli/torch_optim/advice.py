@@ -21,7 +21,7 @@ def first_step_warning(rate: float, params: list[Tensor]) -> str | None:
         rate: the longest step of a coordinate.
         params: of one group, before their first step. Those that are zero altogether are left out: nothing is lost.
     """
-    held = [each.detach() for each in map(local, params) if each.numel() > 1]
+    held = [each.detach() for each in map(local, params) if each.numel() > 1 and not each.is_meta]
     if not held or rate == 0:
         return None
     norms = [norm.float().cpu() for norm in torch._foreach_norm(held)]

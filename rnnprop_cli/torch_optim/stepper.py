@@ -104,10 +104,10 @@ class Stepper:
         grads_1N = _gathered([each.grad for each in tensors], parts, dtype)
         if any(each.maximize for each in tensors):
             signs = [
-                torch.full((1, n), -1.0 if each.maximize else 1.0)
+                grads_1N.new_full((1, n), -1.0 if each.maximize else 1.0)
                 for each, n in zip(tensors, sizes, strict=True)
             ]
-            grads_1N = grads_1N * torch.cat(signs, -1).to(grads_1N)
+            grads_1N = grads_1N * torch.cat(signs, -1)
         sources = [*zip(*(each.accumulators for each in tensors), strict=True)]
         accumulators_1N = [_gathered(each, parts, dtype) for each in sources]
         states = [[each.h for each in tensors], [each.c for each in tensors]]

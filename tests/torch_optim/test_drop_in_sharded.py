@@ -99,9 +99,8 @@ def load_fsdp2(folder: Path) -> None:
     assert_same(module.state_dict(), expected(2 * STEPS))
 
 
-@pytest.mark.parametrize(
-    ("saved_by", "loaded_by"), [(2, 1), (1, 2), pytest.param(1, 4, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("saved_by", "loaded_by"), [(2, 1), (1, 2), (1, 4)])
 def test_fsdp2_takes_the_same_steps_and_goes_on_with_another_number_of_processes(
     tmp_path: Path, saved_by: int, loaded_by: int
 ) -> None:
@@ -140,6 +139,7 @@ def go_on_with_fsdp1(folder: Path, original: bool) -> None:
     assert_same(module.state_dict(), expected(2 * STEPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("original", [True, False])
 def test_fsdp1_gathers_and_cuts_the_state(tmp_path: Path, original: bool) -> None:
     in_processes(2, go_on_with_fsdp1, tmp_path, original)
@@ -160,6 +160,7 @@ def ddp_and_zero(folder: Path) -> None:
         assert len(optimizer.state_dict()["state"]) == 4
 
 
+@pytest.mark.slow
 def test_ddp_with_a_state_spread_by_zero_takes_the_same_steps(tmp_path: Path) -> None:
     in_processes(2, ddp_and_zero, tmp_path)
 
@@ -179,5 +180,19 @@ def skip_everywhere(folder: Path) -> None:
     assert_same(module.state_dict(), before)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_finite_in_one_process_skips_the_step_in_all(tmp_path: Path) -> None:
     in_processes(2, skip_everywhere, tmp_path)
+
+
+def all_at_once(folder: Path) -> None:
+    save_fsdp2(folder)
+    load_fsdp2(folder)
+    go_on_with_fsdp1(folder, True)
+    ddp_and_zero(folder)
+    skip_everywhere(folder)
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """All of the above at once: most of the time of each is the start of its processes."""
+    in_processes(2, all_at_once, tmp_path)
