@@ -10,8 +10,8 @@ class RNNprop(LearnedOptimizer):
     """RNNprop: relative gradients g~ and m~ in, steps of at most `lr` out.
 
     theta <- theta - lr tanh(x_out), x_out = LSTM(g / sqrt(v), m / sqrt(v)) per coordinate (equations 7 to 9).
-    `state` holds per parameter `exp_avg` and `exp_avg_sq` (its shape), `hidden` and `cell` ([40, *its shape]): 82 numbers
-    a coordinate, and `step`.
+    `state` holds per parameter `exp_avg` and `exp_avg_sq` (its shape), `hidden` and `cell` ([40, *its shape]), which is
+    82 numbers a coordinate, and `step`.
 
     The shipped weights were trained to lower the loss of a small network within 100 steps; they go on for some
     thousand, ever more slowly. A search over `lr` up to 0.5 or so pays (docs/reproduction.md). Go down where the
