@@ -14,6 +14,10 @@ __version__ = "0.1.0"
 __all__ = ["DMOptimizer", "RNNprop", "__version__"]
 
 
+DEFAULT_DB = "results/rnnprop.db"  # of all runs
+DATABASE_VARIABLE = "RNNPROP_DB"  # names another one
+
+
 def __getattr__(name: str) -> object:
     if name in ("DMOptimizer", "RNNprop"):
         return getattr(import_module("rnnprop_cli.torch_optim"), name)

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 
 import typer
 
-from rnnprop_cli import __version__
+from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB, __version__
 from rnnprop_cli.cli import data, db, runs, spec, weights
 from rnnprop_cli.cli.bench import bench
-from rnnprop_cli.cli.console import DEFAULT_DB, Color, ReportingGroup, Settings, use_color
+from rnnprop_cli.cli.console import Color, ReportingGroup, Settings, use_color
 from rnnprop_cli.cli.doctor import doctor
 from rnnprop_cli.cli.report import report
 from rnnprop_cli.cli.train import train
@@ -61,8 +61,8 @@ def _choose_color(value: Color) -> Color:
 def root(
     ctx: typer.Context,
     db_path: Annotated[
-        Path, typer.Option("--db", metavar="PATH", envvar="RNNPROP_DB", help="Database of all runs.")
-    ] = DEFAULT_DB,
+        Path, typer.Option("--db", metavar="PATH", envvar=DATABASE_VARIABLE, help="Database of all runs.")
+    ] = Path(DEFAULT_DB),
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", envvar="RNNPROP_QUIET", help="Only data and errors.")
     ] = False,

@@ -20,10 +20,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
 from rnnprop_cli.view.safe_text import safe_text
-
-DEFAULT_DB: Final = Path("results/rnnprop.db")
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
@@ -48,14 +47,14 @@ class Color(StrEnum):
 class Settings:
     """The options that stand before the command."""
 
-    db: Path = DEFAULT_DB
+    db: Path = Path(DEFAULT_DB)
     quiet: bool = False
     verbose: bool = False
 
     @property
     def place(self) -> tuple[str, ...]:
         """The words that name the database in a command; none for the usual one."""
-        return () if self.db == DEFAULT_DB else ("--db", str(self.db))
+        return () if self.db == Path(DEFAULT_DB) else ("--db", str(self.db))
 
 
 def settings(ctx: typer.Context) -> Settings:

@@ -18,13 +18,33 @@ from rnnprop_cli.spec.optimizers import DMSpec, LearnedArchitecture, RNNpropSpec
 
 @dataclass(frozen=True)
 class Weights:
-    """Meta-params with the architecture that they belong to."""
+    """Meta-params with the architecture that they belong to.
+
+    Raises:
+        CheckpointError: they do not fit it, or hold other than finite floating-point numbers.
+    """
 
     architecture: RNNpropSpec | DMSpec
     tensors: dict[str, NDArray[Any]]  # named as `Network.named_shapes` names them
     sha256: str  # of the file that they came from
     source: str  # where they came from, for the reader
     made: dict[str, Any] = field(default_factory=dict)  # how: recipe, seed, meta-iterations, versions, commit
+
+    def __post_init__(self) -> None:
+        expected = dict(self.network.named_shapes())
+        found = {name: np.shape(value) for name, value in self.tensors.items()}
+        wrong = sorted(name for name in expected if found.get(name) != expected[name])
+        if wrong:
+            raise CheckpointError(
+                f"{self.source}: {', '.join(wrong)} absent or of another shape than its architecture says"
+            )
+        for name in expected:
+            value = np.asarray(self.tensors[name])
+            if value.dtype.kind != "f" or not np.isfinite(value).all():
+                what = "NaN or infinity" if value.dtype.kind == "f" else str(value.dtype)
+                raise CheckpointError(
+                    f"{self.source}: {name} holds {what}, not finite floating-point numbers"
+                )
 
     @property
     def network(self) -> Network:
@@ -63,20 +83,9 @@ def weights_from(
         raise CheckpointError(
             f"{source}: its metadata names no learned optimizer that this version knows"
         ) from error
-    expected = dict(build_learned_rule(architecture).network.named_shapes())
-    found = {name: value.shape for name, value in tensors.items() if name in expected}
-    if found != expected:
-        wrong = sorted(name for name in expected if found.get(name) != expected[name])
-        raise CheckpointError(
-            f"{source}: {', '.join(wrong)} absent or of another shape than its architecture says"
-        )
-    bad = [
-        name for name in expected if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all()
-    ]
-    if bad:
-        raise CheckpointError(
-            f"{source}: {', '.join(bad)} holds something else than finite floating-point numbers"
-        )
     own = {key: value for key, value in metadata.items() if key not in ("optimizer", "made")}
     made = metadata.get("made", own)
-    return Weights(architecture, {name: tensors[name] for name in expected}, sha256, source, made)
+    names = [name for name, _ in build_learned_rule(architecture).network.named_shapes()]
+    return Weights(
+        architecture, {name: tensors[name] for name in names if name in tensors}, sha256, source, made
+    )

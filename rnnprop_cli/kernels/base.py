@@ -7,6 +7,7 @@ Everything is feature-major (coordinates last), so that one row of a feature or 
 coordinates are the lanes of a SIMD register, the threads of a warp, and the columns of one large product.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -133,6 +134,24 @@ class RelativeInputs(NamedTuple):
     divisors_2: Tensor | None = None  # what m and v are divided by, on the device; None: they follow from t
 
 
+class MisfitError(ValueError):
+    """Tensors that do not lie in memory as they would have to; nothing has been computed."""
+
+
+class TensorStep(NamedTuple):
+    """One step of a learned optimizer for one tensor: contiguous, on one device, all but the gradient updated."""
+
+    param: Tensor  # of any shape
+    grad: Tensor  # its shape
+    step: Tensor  # [] float32 on the CPU, steps taken before
+    accumulators: tuple[Tensor, ...]  # of the param's shape, for RNNprop its first and second moment
+    h: Tensor  # [L H, *shape of the param]
+    c: Tensor  # likewise
+    rate: float  # what the output is multiplied with before it is added to the param
+    decay: float  # what the param is multiplied with before
+    maximize: bool  # whether the gradient is negated
+
+
 class Perceptron(NamedTuple):
     """Shape and data of a batch of multilayer perceptrons (`optimizees/mlp.py` defines their loss)."""
 
@@ -191,6 +210,8 @@ class FusedPasses(Protocol):
     Each agrees within rounding with the PyTorch operations that its user would otherwise take.
     """
 
+    steps_tensors: bool  # whether there is `relative_steps`
+
     def fits(self, tensor: Tensor) -> bool:
         """Whether tensors of this dtype and device can be given."""
         ...
@@ -221,6 +242,33 @@ class FusedPasses(Protocol):
             rate_C: [C] what the network's output is multiplied with before it is added to the params.
             params_CP: [C, P], updated.
             features_FN: [2, C P] receives the network's inputs; None where nobody wants them.
+        """
+        ...
+
+    def relative_steps(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        tensors: Sequence[TensorStep],
+    ) -> None:
+        """One step of RNNprop for every tensor, each with its own count of steps, all in place in one pass; only where
+        `steps_tensors`.
+
+        A coordinate sleeps until its first gradient that is not zero: it does not move and its state stays zero.
+
+        Args:
+            network: with two features.
+            meta_params_Q: [Q] flat meta-params.
+            beta1: decay of the first moment.
+            beta2: decay of the second moment.
+            eps: see `RelativeInputs`.
+            tensors: of float32, bfloat16 or float16, all their buffers distinct.
+
+        Raises:
+            MisfitError: a tensor is another one.
         """
         ...
 

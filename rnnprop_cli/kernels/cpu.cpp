@@ -10,6 +10,7 @@
 #include "cpu_mlp.h"
 #include "cpu_rules.h"
 #include "cpu_step.h"
+#include "cpu_tensors.h"
 #include "cpu_window.h"
 
 namespace rnnprop {
@@ -77,6 +78,19 @@ int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* 
     const int64_t tasks = (n + StepWorker::COORDINATES - 1) / StepWorker::COORDINATES;
     return !parallel_for(tasks, threads,
                          [&] { return std::make_unique<StepWorker>(packed, at, relative ? *relative : none); });
+} catch (const std::bad_alloc&) {
+    return 1;
+}
+
+// One step of RNNprop for `count` tensors (see `unpacked`).
+int rnnprop_step_tensors(const int32_t* sizes, int64_t count, int32_t threads, const float* q,
+                         const int64_t* words, const double* numbers, double beta1, double beta2, double eps) try {
+    const Packed packed({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] != 0}, q, false);
+    const TensorSteps steps(unpacked(count, words, numbers), Averages{beta1, beta2, eps});
+    const int64_t tasks = (steps.total() + TensorWorker::PIECE - 1) / TensorWorker::PIECE;
+    if (!parallel_for(tasks, threads, [&] { return std::make_unique<TensorWorker>(packed, steps); })) return 1;
+    steps.count_step();
+    return 0;
 } catch (const std::bad_alloc&) {
     return 1;
 }

@@ -1,16 +1,18 @@
 """What the CPU body does besides the network: RNNprop's whole step, gradients of perceptrons, classical rules."""
 
 import ctypes
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden, Network, Perceptron, RelativeInputs
+from rnnprop_cli.kernels.base import Hidden, Network, Perceptron, RelativeInputs, TensorStep
 from rnnprop_cli.kernels.cpu_interface import INT64, RelativeStep
 from rnnprop_cli.kernels.cpu_library import check, pointers, sizes
 from rnnprop_cli.kernels.cpu_networks import NetworkPasses
+from rnnprop_cli.kernels.cpu_tensors import packed, step_tensors
 
 # Codes of cpu_rules.h and cpu_mlp.h, in their order.
 RULES: Final = (
@@ -32,6 +34,8 @@ WIDEST_LAYER: Final = 64
 
 class CpuPasses(NetworkPasses):
     """Implements `FusedPasses` for contiguous float32 tensors on the CPU."""
+
+    steps_tensors = True
 
     def relative_step(
         self,
@@ -84,6 +88,21 @@ class CpuPasses(NetworkPasses):
                 ctypes.byref(step),
             )
         )
+
+    def relative_steps(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        tensors: Sequence[TensorStep],
+    ) -> None:
+        """See `FusedPasses`."""
+        self._check_shapes(torch.Size((network.n_meta_params,)), meta_params_Q)
+        if tensors:
+            columns = packed(tensors, network.layers * network.hidden)
+            step_tensors(self._library, network, meta_params_Q, columns, (beta1, beta2, eps))
 
     def perceptron_gradient(
         self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor

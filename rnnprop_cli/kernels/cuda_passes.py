@@ -1,11 +1,20 @@
 """What the CUDA body does besides the network: RNNprop's whole step and the classical rules, in one launch each."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import ConvNet, Hidden, Network, Perceptron, Recurrence, RelativeInputs
+from rnnprop_cli.kernels.base import (
+    ConvNet,
+    Hidden,
+    Network,
+    Perceptron,
+    Recurrence,
+    RelativeInputs,
+    TensorStep,
+)
 from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
 
 RULE_BLOCK: Final = 1024  # coordinates of a program of a classical rule
@@ -20,6 +29,8 @@ class CudaPasses:
     Raises:
         DeviceError: from the constructor, where triton is not installed.
     """
+
+    steps_tensors = False
 
     def __init__(self) -> None:
         self._network_programs = import_programs("cuda_kernels")
@@ -63,6 +74,18 @@ class CudaPasses:
             )  # fmt: skip
         if not in_place:
             hidden.h_LHN.copy_(h_LHN)
+
+    def relative_steps(
+        self,
+        network: Network,
+        meta_params_Q: Tensor,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        tensors: Sequence[TensorStep],
+    ) -> None:
+        """See `FusedPasses`: there is none, tensors are gathered and stepped together."""
+        raise NotImplementedError("tensors are stepped together by relative_step on CUDA")
 
     def perceptron_gradient(
         self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor

@@ -9,7 +9,7 @@ from math import exp
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Network
+from rnnprop_cli.kernels.base import FusedPasses, Network, TensorStep
 from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import DMSpec
 
@@ -24,6 +24,7 @@ class DMRule:
     """
 
     sign = 1.0
+    fuses_tensors = False
 
     def __init__(self, spec: DMSpec) -> None:
         self.p = spec.p
@@ -63,3 +64,7 @@ class DMRule:
     ) -> LearnedState | None:
         """See `TimedRule`: there is none."""
         return None
+
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+        """See `LearnedRule`: there is none."""
+        raise NotImplementedError

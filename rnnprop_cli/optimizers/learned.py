@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Hidden, Kernel, Network
+from rnnprop_cli.kernels.base import FusedPasses, Hidden, Kernel, Network, TensorStep
 
 
 class LearnedState(NamedTuple):
@@ -24,6 +24,7 @@ class LearnedRule(Protocol):
 
     network: Network
     sign: float  # updates = sign * alpha * output
+    fuses_tensors: bool  # whether there is `fused_steps`
 
     def init(self, params_CP: Tensor) -> Any:
         """Accumulators before the first step."""
@@ -44,6 +45,14 @@ class LearnedRule(Protocol):
         features_FN: Tensor | None,
     ) -> LearnedState | None:
         """As `advance` below, in one pass over memory; None where there is no such."""
+        ...
+
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+        """One step of every tensor in one pass over memory; only where `fuses_tensors`.
+
+        Raises:
+            MisfitError: a tensor does not lie as it would have to.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Network, RelativeInputs
+from rnnprop_cli.kernels.base import FusedPasses, Network, RelativeInputs, TensorStep
 from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import RNNpropSpec
 
@@ -34,6 +34,7 @@ class RNNpropRule:
     """
 
     sign = -1.0
+    fuses_tensors = True
 
     def __init__(self, spec: RNNpropSpec) -> None:
         self.beta1, self.beta2, self.eps = spec.beta1, spec.beta2, spec.eps
@@ -94,3 +95,7 @@ class RNNpropRule:
             features_FN,
         )
         return LearnedState(moments._replace(steps=inputs.t), state.hidden)
+
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+        """See `LearnedRule`."""
+        passes.relative_steps(self.network, meta_params_Q, self.beta1, self.beta2, self.eps, tensors)

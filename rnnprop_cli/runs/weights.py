@@ -5,6 +5,7 @@ import io
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -57,23 +58,26 @@ def trained_names(database: Path) -> list[str]:
     return list(dict.fromkeys(each.facts.name for each in reversed(every)))
 
 
-def find_weights(name: str, database: Path | None) -> Weights:
+def find_weights(name: str, database: Path | None, *, must_be_finished: bool = False) -> Weights:
     """The weights that a spec calls `name`.
 
     Args:
         name: a path that ends in .safetensors; else the name or id of a meta-training in the database, optionally with
             `@N` for its checkpoint after N meta-iterations; else the name of shipped weights.
         database: where to look for meta-trainings; None: nowhere.
+        must_be_finished: whether a meta-training is refused that is not done, unless a checkpoint of it is named.
 
     Raises:
-        UsageError: nothing is called so; says what there is and how to make it.
+        UsageError: nothing is called so; says what there is and how to make it. Or it is not finished.
         CheckpointError: it is there, but damaged.
     """
     if name.endswith(SUFFIX):
         return _load(Path(name).expanduser())
     shipped = name in shipped_names()
     if database is not None and database.expanduser().exists():
-        found = _from_store(name, database.expanduser(), must_have_checkpoint=not shipped)
+        found = _from_store(
+            name, database.expanduser(), must_have_checkpoint=not shipped, must_be_finished=must_be_finished
+        )
         if found is not None:
             return found
     if shipped:
@@ -93,7 +97,9 @@ def choose_checkpoint(reader: Reader, experiment: ExperimentInfo) -> CheckpointI
     return chosen_checkpoint(reader.checkpoints(run.id), selection_rule(experiment), curve)
 
 
-def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Weights | None:
+def _from_store(
+    name: str, database: Path, *, must_have_checkpoint: bool, must_be_finished: bool
+) -> Weights | None:
     base, _, step = name.partition("@")
     with Reader.open(database) as reader:
         try:
@@ -105,7 +111,10 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
         inexact = inexact_mark(reader, experiment.id)
         starts = [event for event in reader.events(experiment.id) if _computed(event, run)]
         curve = _curve(reader, run.id)
+        done = max(reader.curve(run.id, TRAIN_LOSS)[0].tolist(), default=0)
         preferred = choose_checkpoint(reader, experiment)
+    if must_be_finished and not step and run.result.status != "done":
+        raise UsageError(_unfinished(base, run, done, kept))
     if step:
         chosen = next((each for each in kept if str(each.meta_step) == step), None)
         steps = ", ".join(str(each.meta_step) for each in kept) or "none"
@@ -136,6 +145,17 @@ def _from_store(name: str, database: Path, *, must_have_checkpoint: bool) -> Wei
     if inexact is not None:
         origin["inexact"] = inexact
     return replace(weights, made=weights.made | origin)
+
+
+def _unfinished(name: str, run: RunInfo, done: int, kept: Sequence[CheckpointInfo]) -> str:
+    """What to tell somebody who wants the weights of a meta-training that is not done."""
+    error = f" ({run.result.error})" if run.result.error else ""
+    at = ", ".join(f"'{name}@{each.meta_step}'" for each in kept[-3:])
+    either = f", or take one of its checkpoints so far: {at}" if at else ""
+    return (
+        f"meta-training '{name}' is not finished: {run.result.status} after {done} meta-iterations{error}. "
+        f"`rnnprop train --resume {name}` goes on with it{either}."
+    )
 
 
 def _curve(reader: Reader, run_id: int) -> dict[str, list[float]]:

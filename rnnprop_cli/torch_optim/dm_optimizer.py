@@ -9,7 +9,7 @@ class DMOptimizer(LearnedOptimizer):
     """DMoptimizer: log-encoded gradients in, unbounded steps out; theta <- theta + lr x_out.
 
     It is here to be compared with: trained on one kind of network it fails on others, which is the paper's point.
-    `state` holds per parameter `hidden` and `cell` ([2, 20, n] for n coordinates).
+    `state` holds per parameter `hidden` and `cell` ([40, *its shape]) and `step`.
 
     See `LearnedOptimizer` for the arguments.
     """

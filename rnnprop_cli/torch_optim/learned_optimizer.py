@@ -1,64 +1,70 @@
 """What RNNprop and DMOptimizer share as `torch.optim.Optimizer`.
 
-All parameters of a device are stepped together: their gradients are gathered into one vector, the network computes one
-fused step, and the updates are added to the parameters. Parameters without a gradient are left out and keep their
-state, as in every optimizer of PyTorch; from then on they form a block of their own.
+All parameters move in one pass, each with a state of its own (`state.py`); nothing is remembered between steps but the
+weights. So whatever others do to parameters and state, as to those of any optimizer of PyTorch, is what the next step
+finds. Parameters without a gradient are left out and keep their state.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final, get_args, overload
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
+from torch import Tensor, nn
 
-from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
+from rnnprop_cli.kernels.base import MisfitError, TensorStep
 from rnnprop_cli.kernels.select import KernelName
-from rnnprop_cli.runs.weights import find_weights
-from rnnprop_cli.torch_optim.block import Block, compute_dtype, steps_of
+from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
+from rnnprop_cli.torch_optim.arguments import check_elsewhere
 from rnnprop_cli.torch_optim.capture import refuse_capture
+from rnnprop_cli.torch_optim.find import weights_for
+from rnnprop_cli.torch_optim.saved_state import SKIPPED_KEY, WEIGHTS_KEY, SavedState, check_group
+from rnnprop_cli.torch_optim.sharding import any_process, is_sharded, local, redistributed
+from rnnprop_cli.torch_optim.state import STATE_DTYPES, Layout
 from rnnprop_cli.torch_optim.stepper import Stepper
 
-STATE_DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
-WEIGHTS_KEY: Final = "weights_sha256"  # in every param group, and so in every state_dict
+OWN_ARGUMENTS: Final = (
+    "lr", "weights", "weight_decay", "maximize", "skip_nonfinite", "state_dtype", "kernel", "database"
+)  # fmt: skip
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
 
-class LearnedOptimizer(Optimizer):
+class LearnedOptimizer(SavedState):
     """A learned optimizer with trained weights, as `torch.optim.Optimizer`.
 
     Args:
         params: parameters, or dicts that define param groups with their own `lr`, `weight_decay` and `maximize`.
         lr: alpha, which the network's output is multiplied with (equation 7 of the paper); None takes what the weights
-            were trained with, 0.1 by the paper's recipe. Schedulers may change it. Any value >= 0.
+            were trained with, 0.1 by the paper's recipe. Schedulers may change it. Any number >= 0.
         weights: name of weights that come with the package (`rnnprop weights list`), a `.safetensors` file, the name or
-            id of a meta-training in `database` (`NAME@N`: its checkpoint after N meta-iterations), or a `Weights`.
-            None: the shipped "rnnprop" for RNNprop, "dm" for DMOptimizer.
+            id of a finished meta-training in `database` (`NAME@N`: its checkpoint after N meta-iterations, also of an
+            unfinished one), or a `Weights`. None: the shipped "rnnprop" for RNNprop, "dm" for DMOptimizer.
         weight_decay: decoupled, as in AdamW: params are multiplied with 1 - lr * weight_decay before the step.
         maximize: go up instead of down.
+        skip_nonfinite: leave out a step in which any gradient is NaN or infinite, and count it in the param groups'
+            `skipped_steps`. Otherwise such a gradient makes its coordinate NaN for good, as in AdamW.
         state_dtype: of the LSTM's state, 80 of the 82 numbers that RNNprop keeps per coordinate; torch.bfloat16 halves
             it. None: float32 (float64 for float64 parameters).
         kernel: "auto" takes the fast body of each device; "reference" is plain PyTorch. "cpu" and "cuda" insist.
-        database: where to look for meta-trainings, e.g. "results/rnnprop.db".
+        database: where to look for meta-trainings; None: `$RNNPROP_DB`, or results/rnnprop.db if that exists.
+        elsewhere: arguments of other optimizers, taken where they mean the same here: `foreach` and `fused` in any
+            case, `betas` and `eps` if they are the weights' own.
 
     Raises:
-        UsageError: there are no such weights, or they are another optimizer's.
-        CheckpointError: their file is damaged.
+        UsageError: there are no such weights, they are another optimizer's, or a meta-training that is not finished.
+        CheckpointError: their file is damaged, or they hold NaN.
         ValueError: a setting is out of range.
-        TypeError: a parameter is not a real floating-point tensor.
+        TypeError: a parameter is not a real floating-point tensor, or there is no such argument.
     """
 
     kind: ClassVar[str]  # of the architecture that the weights must have, and the name of the shipped ones
     accumulators: ClassVar[tuple[str, ...]]  # what the rule accumulates per coordinate
 
-    # What can be made anew from the state, the param groups and the weights.
     _stepper: Stepper
-    _blocks: list[Block]  # of the parameters that moved in the last step
-    _place: dict[Tensor, tuple[Block, int]]  # where each of them is
 
     def __init__(
         self,
@@ -68,9 +74,11 @@ class LearnedOptimizer(Optimizer):
         weights: str | Path | Weights | None = None,
         weight_decay: float = 0.0,
         maximize: bool = False,
+        skip_nonfinite: bool = False,
         state_dtype: torch.dtype | None = None,
         kernel: KernelName = "auto",
         database: str | Path | None = None,
+        **elsewhere: Any,
     ) -> None:
         if state_dtype is not None and state_dtype not in STATE_DTYPES:
             raise ValueError(
@@ -78,15 +86,18 @@ class LearnedOptimizer(Optimizer):
             )
         if kernel not in get_args(KernelName):
             raise ValueError(f"kernel must be one of {', '.join(get_args(KernelName))}, not {kernel!r}")
-        self.weights = _weights(self.kind if weights is None else weights, database, self.kind)
+        self.weights = weights_for(self.kind, weights, database)
+        check_elsewhere(type(self).__name__, elsewhere, OWN_ARGUMENTS, self.weights.architecture)
         self._state_dtype = state_dtype
         self._kernel_name: KernelName = kernel
-        self._forget_caches()
-        alpha = self.weights.architecture.alpha
+        self._advised = False
+        self._prepare()
         defaults = {
-            "lr": alpha if lr is None else lr,
+            "lr": self.weights.architecture.alpha if lr is None else lr,
             "weight_decay": weight_decay,
             "maximize": maximize,
+            "skip_nonfinite": skip_nonfinite,
+            SKIPPED_KEY: 0,
             WEIGHTS_KEY: self.weights.tensors_sha256,
         }
         super().__init__(params, defaults)
@@ -108,11 +119,7 @@ class LearnedOptimizer(Optimizer):
                     raise TypeError(
                         f"{type(self).__name__} steps real floating-point parameters, not {param.dtype}{remedy}"
                     )
-            for name in ("lr", "weight_decay"):
-                if not isinstance(group[name], int | float | Tensor):
-                    raise TypeError(f"{name} must be a number, not {group[name]!r}")
-                if not float(group[name]) >= 0:
-                    raise ValueError(f"{name} must be 0 or more, not {group[name]}")
+            check_group(group)
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves nothing behind
             raise
@@ -120,62 +127,15 @@ class LearnedOptimizer(Optimizer):
     def reset(self) -> None:
         """Forgets every trajectory: the next step is the first, as on a new optimizer."""
         self.state.clear()
-        self._forget_caches()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in `torch.optim.Optimizer`; the next step is exactly that of the optimizer that was saved.
-
-        Raises:
-            ValueError: it was saved with other weights, or for other parameters.
-        """
-        own_sha256 = self.weights.tensors_sha256
-        final: dict[str, Any] = {}  # as the hooks of others leave it
-
-        def check(_: Optimizer, loaded: dict[str, Any]) -> None:
-            for group in loaded["param_groups"]:
-                if WEIGHTS_KEY not in group:
-                    raise ValueError(
-                        f"this is not the state of {type(self).__name__}: its groups name no weights"
-                    )
-                if group[WEIGHTS_KEY] != own_sha256:
-                    raise ValueError(
-                        f"the state was saved with other weights (SHA-256 {str(group[WEIGHTS_KEY])[:12]}, here "
-                        f"{own_sha256[:12]} from {self.weights.source}): it means nothing to these"
-                    )
-            for entries in loaded["state"].values():
-                if not all(isinstance(value, Tensor) for value in entries.values()):
-                    raise ValueError(
-                        f"this is not the state of {type(self).__name__}: it holds other than tensors"
-                    )
-            final.update(loaded)
-
-        handle = self.register_load_state_dict_pre_hook(check)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            handle.remove()
-        # PyTorch has cast the state to the dtype of each parameter, which is too narrow for that of a bf16 one.
-        saved = (key for group in final["param_groups"] for key in group["params"])
-        own = (param for group in self.param_groups for param in group["params"])
-        for key, param in zip(saved, own, strict=True):
-            if key in final["state"]:
-                self.state[param] = {
-                    name: value.detach().to(param.device if value.dim() else "cpu", copy=True)
-                    for name, value in final["state"][key].items()
-                }
-        self._forget_caches()
+    @property
+    def skipped_steps(self) -> int:
+        """Steps left out because a gradient was not finite (see `skip_nonfinite`)."""
+        return max((group[SKIPPED_KEY] for group in self.param_groups), default=0)
 
     def __repr__(self) -> str:
-        sha256 = self.weights.tensors_sha256
-        return super().__repr__().replace(sha256, f"{sha256[:12]} ({self.weights.source})")
-
-    def __getstate__(self) -> dict[str, Any]:
-        own = {name: self.__dict__[name] for name in ("weights", "_state_dtype", "_kernel_name")}
-        return {**super().__getstate__(), **own}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._forget_caches()
+        sha256, plain = self.weights.tensors_sha256, str(super().__repr__())
+        return plain.replace(sha256, f"{sha256[:12]} ({self.weights.source})")
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -203,90 +163,84 @@ class LearnedOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         moving = [self._with_gradient(group["params"]) for group in self.param_groups]
-        self._find_blocks([param for params in moving for param in params])
-        for block in self._blocks:
-            torch._foreach_copy_(block.grads, [_gradient(param) for param in block.params])
-        for group, params in zip(self.param_groups, moving, strict=True):
-            if group["maximize"] and params:
-                torch._foreach_neg_(
-                    [block.grads[index] for block, index in map(self._place.__getitem__, params)]
-                )
-        for block in self._blocks:
-            self._stepper.advance(block)
-        for group, params in zip(self.param_groups, moving, strict=True):
-            if params:
-                lr = float(group["lr"])
-                if group["weight_decay"]:
-                    torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
-                updates = [block.updates[index] for block, index in map(self._place.__getitem__, params)]
-                torch._foreach_add_(params, updates, alpha=lr)
+        if self._must_skip(moving):
+            return loss
+        if not self._advised:
+            self._advise(moving)
+        try:
+            self._advance(moving)
+        except MisfitError:
+            # Somebody has changed the state, or parameters do not lie in memory row by row.
+            for param in chain.from_iterable(moving):
+                self._layout.complete(param, self.state[param])
+            self._advance(moving, contiguous=True)
         return loss
+
+    def _advance(self, moving: list[list[Tensor]], *, contiguous: bool = False) -> None:
+        tensors: list[TensorStep] = []
+        copied: list[tuple[Tensor, Tensor]] = []  # parameters that are not contiguous, and their copies
+        for group, params in zip(self.param_groups, moving, strict=True):
+            lr, maximize = float(group["lr"]), group["maximize"]
+            rate, decay = self._stepper.rule.sign * lr, 1 - lr * float(group["weight_decay"])
+            for param in params:
+                step, *accumulators, h, c = self._layout.entries(param, self.state[param])
+                held, grad = param, param.grad
+                assert grad is not None
+                if type(param) is not nn.Parameter and is_sharded(param):
+                    held, grad = local(param), local(redistributed(grad, param))
+                    h, c, *accumulators = map(local, (h, c, *accumulators))
+                if contiguous:
+                    plain, grad = held.contiguous(), grad.contiguous()
+                    if plain is not held:
+                        copied.append((held, plain))
+                        held = plain
+                tensors.append(TensorStep(held, grad, step, tuple(accumulators), h, c, rate, decay, maximize))
+        self._stepper.advance(tensors)
+        for held, plain in copied:
+            held.copy_(plain)
 
     def _with_gradient(self, params: list[Tensor]) -> list[Tensor]:
         moving = [param for param in params if param.grad is not None]
-        for param in moving:
-            if _gradient(param).layout is not torch.strided:
-                raise RuntimeError(
-                    f"{type(self).__name__} does not support sparse gradients: every coordinate takes every step. "
-                    "Use a dense embedding, or torch.optim.SparseAdam for these parameters"
-                )
+        if any(_gradient(param).layout is not torch.strided for param in moving):
+            raise RuntimeError(
+                f"{type(self).__name__} does not support sparse gradients: every coordinate takes every step. "
+                "Use a dense embedding, or torch.optim.SparseAdam for these parameters"
+            )
         return moving
 
-    def _find_blocks(self, moving: list[Tensor]) -> None:
-        """Blocks of the parameters that move now: those of the last step, unless parameters or states have changed."""
-        counted = all(block.counted for block in self._blocks)
-        if (
-            counted
-            and len(moving) == len(self._place)
-            and all(
-                (place := self._place.get(param)) is not None and place[0].holds(place[1], self.state[param])
-                for param in moving
-            )
-        ):
-            return
-        moves = set(moving)
-        # Those that rest get buffers of their own too: views would keep the larger ones alive.
-        self._make_blocks(param for param, state in self.state.items() if state and param not in moves)
-        self._blocks = self._make_blocks(moving)
-        self._place = {
-            param: (block, index) for block in self._blocks for index, param in enumerate(block.params)
-        }
-
-    def _make_blocks(self, params: Iterable[Tensor]) -> list[Block]:
-        alike: dict[object, list[Tensor]] = {}
-        for param in params:
-            key = (param.device, compute_dtype(param), steps_of(self.state[param]))
-            alike.setdefault(key, []).append(param)
-        return [
-            Block(
-                self._stepper.rule.network,
-                self.accumulators,
-                together,
-                [self.state[param] for param in together],
-                self._state_dtype,
-            )
-            for together in alike.values()
+    def _must_skip(self, moving: list[list[Tensor]]) -> bool:
+        """Whether a gradient of those who ask for it is not finite; counts that and says so the first time."""
+        asking = [
+            param
+            for group, params in zip(self.param_groups, moving, strict=True)
+            if group["skip_nonfinite"]
+            for param in params
         ]
+        if not asking or not bool(any_process(any_nonfinite(map(_gradient, asking)), asking)):
+            return False
+        if self.skipped_steps == 0:
+            warn(
+                f"{type(self).__name__}: a gradient is NaN or infinite; the step is left out, as skip_nonfinite says. "
+                "optimizer.skipped_steps counts such steps; this is said once"
+            )
+        for group in self.param_groups:
+            group[SKIPPED_KEY] += 1
+        return True
 
-    def _forget_caches(self) -> None:
+    def _advise(self, moving: list[list[Tensor]]) -> None:
+        """Warns, once, where the rate dwarfs the initial values of a parameter."""
+        for group, params in zip(self.param_groups, moving, strict=True):
+            fresh = [param for param in params if param not in self.state]
+            text = first_step_warning(float(group["lr"]), fresh)
+            if text is not None and not self._advised:
+                self._advised = True
+                warn(f"{type(self).__name__}: {text}")
+
+    def _prepare(self) -> None:
         self._stepper = Stepper(self.weights, self._kernel_name, self._features)
-        self._blocks, self._place = [], {}
+        self._layout = Layout(self._stepper.rule.network, self.accumulators, self._state_dtype)
 
 
 def _gradient(param: Tensor) -> Tensor:
     assert param.grad is not None
     return param.grad
-
-
-def _weights(weights: str | Path | Weights, database: str | Path | None, kind: str) -> Weights:
-    if database is not None and not Path(database).expanduser().exists():
-        raise UsageError(f"database={str(database)!r}: there is no such file")
-    if not isinstance(weights, Weights):
-        weights = find_weights(str(weights), None if database is None else Path(database))
-    if weights.architecture.kind != kind:
-        names = {"rnnprop": "RNNprop", "dm": "DMOptimizer"}
-        raise UsageError(
-            f"{weights.source}: are weights of {names[weights.architecture.kind]}, not of {names[kind]}; "
-            f"use {names[weights.architecture.kind]}(..., weights=...)"
-        )
-    return weights

@@ -10,15 +10,17 @@ class RNNprop(LearnedOptimizer):
     """RNNprop: relative gradients g~ and m~ in, steps of at most `lr` out.
 
     theta <- theta - lr tanh(x_out), x_out = LSTM(g / sqrt(v), m / sqrt(v)) per coordinate (equations 7 to 9).
-    `state` holds per parameter `exp_avg` and `exp_avg_sq` (its shape), `hidden` and `cell` ([2, 20, n] for n
-    coordinates): 82 numbers a coordinate.
+    `state` holds per parameter `exp_avg` and `exp_avg_sq` (its shape), `hidden` and `cell` ([40, *its shape]), which is
+    82 numbers a coordinate, and `step`.
 
     The shipped weights were trained to lower the loss of a small network within 100 steps; they go on for some
-    thousand, ever more slowly. A search over `lr` up to 0.5 or so pays (docs/reproduction.md). There are no betas and
-    no eps to set: they belong to the weights.
+    thousand, ever more slowly. A search over `lr` up to 0.5 or so pays (docs/reproduction.md). Go down where the
+    initial values are small: a first step is up to `lr` long, and where that is many times the size of a parameter's
+    numbers its initialisation is lost (the first step warns of it). There are no betas and no eps to set: they belong
+    to the weights.
 
-    The network has an answer to every input: a coordinate whose gradient is always zero moves too, with lr = 0.1 by
-    some 0.1 in 100 steps and 1.5 in 2,000. Freeze what is to stay (`requires_grad_(False)`, or no gradient).
+    A coordinate sleeps until its first gradient that is not zero: until then it stays as it is. From then on the
+    network has an answer to every input, gradients of zero too.
 
     Example:
         >>> model = torch.nn.Linear(4, 2)

@@ -1,21 +1,29 @@
-"""Computes the steps of a block of parameters, on whatever device it lies."""
+"""Computes one step of many tensors, wherever they lie.
+
+In one pass of the kernel where it has such (`FusedPasses.relative_steps`); else piece by piece with PyTorch: small
+tensors are gathered side by side, a large one is cut, and what was computed is copied back.
+
+Shape legend: n coordinates of a tensor, N of a piece, L LSTM layers, H hidden units.
+"""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.kernels.base import Hidden, Kernel
+from rnnprop_cli.kernels.base import Hidden, Kernel, MisfitError, TensorStep
 from rnnprop_cli.kernels.select import KernelName, select_kernel
 from rnnprop_cli.optimizers.build import build_learned_rule
 from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance
-from rnnprop_cli.torch_optim.block import Block
+from rnnprop_cli.torch_optim.state import compute_dtype
 
-# With a narrow state dtype so many coordinates are widened at a time (40 MB of float32).
-COORDINATES_PER_CHUNK: Final = 2**16
+# So many coordinates are gathered at a time: the memory that a step takes besides the state, against the cost of
+# starting every operation.
+COORDINATES_PER_PIECE: Final = 2**14
+COORDINATES_PER_PIECE_ON_ACCELERATORS: Final = 2**18
 
 # The rule's state from the steps taken and what it accumulates per coordinate, [1, N] each; shares memory with these.
 Features = Callable[[int, list[Tensor]], Any]
@@ -26,7 +34,15 @@ class _Engine(NamedTuple):
 
     kernel: Kernel
     meta_params_Q: Tensor
-    rate_1: Tensor  # sign of the rule's output
+    one_1: Tensor
+
+
+class _Part(NamedTuple):
+    """Some coordinates of a tensor."""
+
+    tensor: TensorStep
+    start: int
+    end: int
 
 
 class Stepper:
@@ -45,31 +61,78 @@ class Stepper:
         self._features = features
         self._engines: dict[tuple[torch.device, torch.dtype], _Engine] = {}
 
-    def advance(self, block: Block) -> None:
-        """Computes the block's updates of one step for lr = 1 from its gradients, and the state after it."""
-        engine = self._engine(block.device, block.dtype)
-        block.updates_1N.zero_()
-        if block.hidden.h_LHN.dtype == block.dtype:
-            hidden = self._compute(engine, block, slice(None), block.hidden)
-            if hidden.h_LHN is not block.hidden.h_LHN:
-                block.store_hidden(slice(None), hidden)
-        else:
-            for part in block.chunks(COORDINATES_PER_CHUNK):
-                block.store_hidden(part, self._compute(engine, block, part, block.hidden_part(part)))
-        block.count_step()
+    def advance(self, tensors: Sequence[TensorStep]) -> None:
+        """One step of every tensor, in place, its count of steps too.
 
-    def _compute(self, engine: _Engine, block: Block, part: slice, hidden: Hidden) -> Hidden:
-        features = self._features(block.steps, [each[:, part] for each in block.accumulators_1N])
-        state = advance(
-            self.rule,
-            engine.kernel,
-            engine.meta_params_Q,
-            engine.rate_1,
-            block.grads_1N[:, part],
-            LearnedState(features, hidden),
-            block.updates_1N[:, part],
+        Raises:
+            MisfitError: a tensor does not lie in memory as it would have to; nothing has moved.
+        """
+        alike: dict[tuple[torch.device, torch.dtype], list[TensorStep]] = {}
+        usual: list[TensorStep] = []  # spared the search
+        for each in tensors:
+            if each.param.is_cpu and each.param.dtype is not torch.float64:
+                usual.append(each)
+            else:
+                alike.setdefault((each.param.device, compute_dtype(each.param)), []).append(each)
+        if usual:
+            alike[torch.device("cpu"), torch.float32] = usual
+        fused, plain = [], []
+        for place, together in alike.items():
+            engine = self._engine(*place)
+            passes = engine.kernel.passes
+            if self.rule.fuses_tensors and passes is not None and passes.steps_tensors:
+                fused.append((passes, engine.meta_params_Q, together))
+            else:
+                _check(together, self.rule.network.layers * self.rule.network.hidden)
+                plain.append((engine, together))
+        for passes, meta_params_Q, together in fused:  # at most one
+            self.rule.fused_steps(passes, meta_params_Q, together)
+        for engine, together in plain:
+            self._piecewise(engine, together)
+
+    def _piecewise(self, engine: _Engine, tensors: Sequence[TensorStep]) -> None:
+        same_step: dict[int, list[TensorStep]] = {}
+        for each in tensors:
+            same_step.setdefault(int(each.step), []).append(each)
+        for steps, together in same_step.items():
+            for parts in _pieces(together, engine):
+                self._piece(engine, steps, parts)
+        torch._foreach_add_([each.step for each in tensors], 1)
+
+    def _piece(self, engine: _Engine, steps: int, parts: list[_Part]) -> None:
+        dtype, network = engine.meta_params_Q.dtype, self.rule.network
+        tensors, sizes = [part.tensor for part in parts], [part.end - part.start for part in parts]
+        grads_1N = _gathered([each.grad for each in tensors], parts, dtype)
+        if any(each.maximize for each in tensors):
+            signs = [
+                grads_1N.new_full((1, n), -1.0 if each.maximize else 1.0)
+                for each, n in zip(tensors, sizes, strict=True)
+            ]
+            grads_1N = grads_1N * torch.cat(signs, -1)
+        sources = [*zip(*(each.accumulators for each in tensors), strict=True)]
+        accumulators_1N = [_gathered(each, parts, dtype) for each in sources]
+        states = [[each.h for each in tensors], [each.c for each in tensors]]
+        hidden = [_gathered(each, parts, dtype) for each in states]
+        asleep_N = grads_1N[0] == 0  # see FusedPasses.relative_steps
+        for each_RN in (*accumulators_1N, *hidden):
+            asleep_N &= torch.linalg.vector_norm(each_RN, torch.inf, dim=0) == 0
+
+        updates_1N = torch.zeros_like(grads_1N)
+        h_LHN, c_LHN = (each.view(network.layers, network.hidden, -1) for each in hidden)
+        before = LearnedState(self._features(steps, accumulators_1N), Hidden(h_LHN, c_LHN))
+        after = advance(
+            self.rule, engine.kernel, engine.meta_params_Q, engine.one_1, grads_1N, before, updates_1N
         )
-        return state.hidden
+        updates_1N.masked_fill_(asleep_N, 0)
+        for state_LHN, state in zip(after.hidden, states, strict=True):
+            _scattered(state_LHN.flatten(0, 1).masked_fill_(asleep_N, 0), state, parts)
+        for accumulator_1N, source in zip(accumulators_1N, sources, strict=True):
+            _scattered(accumulator_1N, source, parts)
+        for part, update_n in zip(parts, torch.split(updates_1N[0], sizes), strict=True):
+            moved_n = part.tensor.param.view(-1)[part.start : part.end]
+            if part.tensor.decay != 1:
+                moved_n.mul_(part.tensor.decay)
+            moved_n.add_(update_n, alpha=part.tensor.rate)
 
     def _engine(self, device: torch.device, dtype: torch.dtype) -> _Engine:
         if (device, dtype) not in self._engines:
@@ -77,6 +140,63 @@ class Stepper:
             if kernel.name == "reference" and self._kernel_name == "auto" and dtype == torch.float32:
                 warnings.warn(f"{self._weights.architecture.kind}: {notice}", stacklevel=5)
             meta_params_Q = self._weights.meta_params(dtype, device)
-            rate_1 = torch.tensor([self.rule.sign], dtype=dtype, device=device)
-            self._engines[device, dtype] = _Engine(kernel, meta_params_Q, rate_1)
+            one_1 = torch.ones(1, dtype=dtype, device=device)
+            self._engines[device, dtype] = _Engine(kernel, meta_params_Q, one_1)
         return self._engines[device, dtype]
+
+
+def _check(tensors: Sequence[TensorStep], rows: int) -> None:
+    for each in tensors:
+        narrow = (each.param, each.grad, *each.accumulators)
+        for tensor in (*narrow, each.h, each.c):
+            size = each.param.numel() * (rows if tensor is each.h or tensor is each.c else 1)
+            fits = tensor.numel() == size and tensor.is_contiguous() and tensor.is_floating_point()
+            if not fits or tensor.device != each.param.device:
+                raise MisfitError(f"{tensor.dtype} of {tuple(tensor.shape)} on {tensor.device}")
+        if each.step.numel() != 1 or not each.step.is_cpu:
+            raise MisfitError(f"steps are counted on {each.step.device}")
+
+
+def _pieces(tensors: Sequence[TensorStep], engine: _Engine) -> Iterator[list[_Part]]:
+    """All coordinates, so many at a time; a large tensor that the kernel can take whole is a piece of its own."""
+    on_cpu = engine.meta_params_Q.device.type == "cpu"
+    size = COORDINATES_PER_PIECE if on_cpu else COORDINATES_PER_PIECE_ON_ACCELERATORS
+    whole = engine.kernel.name != "reference"
+    parts: list[_Part] = []
+    room = size
+    for each in tensors:
+        n = each.param.numel()
+        if whole and n >= size:
+            yield [_Part(each, 0, n)]
+            continue
+        start = 0
+        while start < n:
+            end = min(n, start + room)
+            parts.append(_Part(each, start, end))
+            room -= end - start
+            start = end
+            if room == 0:
+                yield parts
+                parts, room = [], size
+    if parts:
+        yield parts
+
+
+def _gathered(sources: Sequence[Tensor], parts: Sequence[_Part], dtype: torch.dtype) -> Tensor:
+    """[R, N] the parts side by side, R numbers a coordinate; the source's own memory where that is all of it."""
+    rows = [source.view(-1, part.tensor.param.numel()) for source, part in zip(sources, parts, strict=True)]
+    cut = [row[:, part.start : part.end].to(dtype) for row, part in zip(rows, parts, strict=True)]
+    if len(cut) == 1:
+        return cut[0].contiguous()
+    return torch.cat(cut, dim=1)
+
+
+def _scattered(piece_RN: Tensor, targets: Sequence[Tensor], parts: Sequence[_Part]) -> None:
+    """The inverse of `_gathered`."""
+    rows = [
+        target.view(-1, part.tensor.param.numel())[:, part.start : part.end]
+        for target, part in zip(targets, parts, strict=True)
+    ]
+    sizes = [part.end - part.start for part in parts]
+    if len(rows) > 1 or rows[0].data_ptr() != piece_RN.data_ptr() or rows[0].dtype != piece_RN.dtype:
+        torch._foreach_copy_(rows, torch.split(piece_RN, sizes, dim=1))

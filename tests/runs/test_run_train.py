@@ -248,3 +248,18 @@ def test_the_time_of_a_resumed_training_counts_what_was_done_before(tmp_path: Pa
         (info,) = reader.runs(reader.find_experiment("tiny").id)
         _, rates = reader.curve(info.id, RATE)
     assert info.result.elapsed_s == pytest.approx((1 / rates).sum(), rel=1e-3)
+
+
+def test_weights_of_an_unfinished_meta_training_are_refused_with_its_state(tmp_path: Path) -> None:
+    def die(event: Event) -> None:
+        if isinstance(event, MetaStepDone) and event.result.meta_iteration == 9:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(tmp_path / "a.db", observe=die)
+    with pytest.raises(
+        UsageError, match=r"'tiny' is not finished: \w+ after \d+ meta-iterations.*--resume tiny"
+    ):
+        find_weights("tiny", tmp_path / "a.db", must_be_finished=True)
+    run(tmp_path / "a.db")
+    assert find_weights("tiny", tmp_path / "a.db", must_be_finished=True).architecture == SPEC.optimizer

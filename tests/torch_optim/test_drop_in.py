@@ -58,7 +58,6 @@ def test_all_tensors_together_move_as_each_alone(make: Make) -> None:
         optimizer.step()
         for other in others:
             other.step()
-    assert len(optimizer._blocks) == 1
     torch.testing.assert_close(values(together), values(alone), rtol=1e-12, atol=1e-13)
 
 
@@ -68,7 +67,6 @@ def test_dtypes_may_be_mixed(make: Make) -> None:
     mixed = [params_of((3, 2), dtype=dtype)[0] for dtype in dtypes]
     optimizer = make(mixed)
     run(optimizer, mixed, range(3))
-    assert sorted(str(block.dtype) for block in optimizer._blocks) == ["torch.float32", "torch.float64"]
     for index, dtype in enumerate(dtypes):
         alone = params_of((3, 2), dtype=dtype)
         other = make(alone)
@@ -101,7 +99,6 @@ def test_param_groups_have_their_own_rate_decay_and_direction(make: Make) -> Non
         optimizer.step()
         for single in singles:
             single.step()
-    assert len(optimizer._blocks) == 1
     torch.testing.assert_close(values(together), values(expected), rtol=1e-12, atol=1e-13)
 
 

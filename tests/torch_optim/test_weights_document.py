@@ -118,8 +118,8 @@ def test_the_numpy_program_takes_the_steps_of_the_package(
         close = {"rtol": 0, "atol": TOLERANCES[dtype]}
         np.testing.assert_allclose(theta, param.detach().numpy().flatten(), **close)
         state = optimizer.state[param]
-        np.testing.assert_allclose(numpy_program.h, state["hidden"].numpy(), **close)
-        np.testing.assert_allclose(numpy_program.c, state["cell"].numpy(), **close)
+        for ours, theirs_LHn in ((state["hidden"], numpy_program.h), (state["cell"], numpy_program.c)):
+            np.testing.assert_allclose(theirs_LHn.reshape(ours.shape), ours.numpy(), **close)
 
 
 @pytest.mark.parametrize("optimizer_name", ARCHITECTURES)
@@ -209,7 +209,7 @@ def test_the_state_is_as_the_document_says(kind: str) -> None:
         optimizer.step()
         saved = optimizer.state_dict()
         state = saved["state"][0]
-        shapes = {"the parameter's": (3, 4), "[]": (), "[2, 20, n]": (2, 20, n)}
+        shapes = {"the parameter's": (3, 4), "[]": (), "[40, ...]": (40, 3, 4)}
         dtypes = {"float32, on the CPU": torch.float32, "computing": dtype, "state": state_dtype or dtype}
         expected = {
             name: (shapes[shape], dtypes[kept_in])
