@@ -17,14 +17,16 @@ def verdict(row: SummaryRow) -> Verdict | None:
 
     Returns:
         "win" or "loss" where the interval excludes zero, "open" where it does not, or there are too few seeds for one;
-        None where nothing is compared. A row with runs that diverged never wins, and loses where none is left.
+        None where nothing is compared. A row with runs that diverged never wins, and loses where none is left; one of
+        which all runs are at chance never wins either: it has learned nothing.
     """
     if row.best_baseline is None or not row.seeds_paired:
         return None
     low, high = row.difference_low, row.difference_high
     if row.diverged == row.seeds or (low is not None and low > 0):
         return "loss"
-    return "win" if high is not None and high < 0 and not row.diverged else "open"
+    won = high is not None and high < 0 and not row.diverged and row.stuck < row.seeds
+    return "win" if won else "open"
 
 
 def leads(row: SummaryRow, rows: Sequence[SummaryRow]) -> bool:
@@ -37,7 +39,8 @@ def leads(row: SummaryRow, rows: Sequence[SummaryRow]) -> bool:
     if not row.is_best_baseline:
         return verdict(row) == "win"
     rivals = [other for other in rows if other is not row and other.phase == "final" and other.seeds]
-    return bool(rivals) and all(verdict(other) == "loss" for other in rivals)
+    learned = row.stuck < row.seeds
+    return learned and bool(rivals) and all(verdict(other) == "loss" for other in rivals)
 
 
 def chance_sentence(rows: Sequence[SummaryRow]) -> str | None:

@@ -40,6 +40,14 @@ def test_a_win_needs_its_whole_interval_below_zero() -> None:
     assert [name for name, row in rows.items() if leads(row, [*rows.values()])] == ["sure"]
 
 
+def test_who_is_at_chance_wins_nothing() -> None:
+    rows = table(runs_of("adam", [2.3026] * 4), learned("lower", [2.3016, 2.3015, 2.3014, 2.3016]))
+    assert rows["lower"].difference_high < 0
+    assert verdict(rows["lower"]) == "open"
+    rows = table(runs_of("adam", [2.3016, 2.3015, 2.3014, 2.3016]), learned("higher", [2.3026] * 4))
+    assert not leads(rows["adam"], [*rows.values()])
+
+
 def test_one_seed_decides_nothing() -> None:
     rows = table(runs_of("adam", [0.3]), learned("new", [0.1]))
     assert verdict(rows["new"]) == "open"
