@@ -25,6 +25,7 @@ name = "million"
 seeds = {seeds}
 horizon = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
 untuned = false
+calibrated = false
 [[optimizees]]
 kind = "mlp"
 dataset = "digits"
