@@ -53,6 +53,7 @@ truncation = { horizon = 8, unroll = 4 }
 validation = { every = 6, seeds = 2 }
 checkpoint = { every = 12, rolling = 3 }
 """
+LARGEST_BATCH = 12  # cells: six rates, all of which two seeds may find alike, confirmed on two more
 ROLLING = 3  # as TRAIN says: at most so much is lost
 
 

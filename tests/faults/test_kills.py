@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fault_tools import (
     BENCH_COMMAND,
+    LARGEST_BATCH,
     ROLLING,
     TALLY,
     TRAIN_COMMAND,
@@ -95,7 +96,7 @@ def test_a_benchmark_killed_at_seeded_moments_loses_and_repeats_no_committed_cel
             assert {key: now[key] for key in before} == before
             before = now
         in_flight = statuses(folder).count("running") if (folder / "a.db").exists() else 0
-        assert in_flight <= 6  # the cells of one batch: one slot
+        assert in_flight <= LARGEST_BATCH  # one slot
         command = nursery.run(folder, *BENCH_COMMAND)
         assert command.code == 0, command.said
         now = committed(folder)

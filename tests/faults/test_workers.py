@@ -10,6 +10,7 @@ import pytest
 from fault_tools import (
     BENCH,
     BENCH_COMMAND,
+    LARGEST_BATCH,
     TALLY,
     Nursery,
     children_of,
@@ -153,7 +154,7 @@ def test_no_process_is_left_after_a_kill_of_the_driver_and_the_table_is_the_same
     TALLY["kill -9 of a driver of two slots"] += 1
     wait_until(lambda: not any(map(is_alive, workers)), seconds=5)
     before = committed(folder)
-    assert statuses(folder).count("running") <= 2 * 6  # a batch a slot
+    assert statuses(folder).count("running") <= 2 * LARGEST_BATCH  # a batch a slot
     again = nursery.run(folder, *BENCH_COMMAND)  # one slot goes on where two were
     assert again.code == 0, again.said
     now = committed(folder)
@@ -179,7 +180,9 @@ def test_drivers_of_two_slots_killed_at_seeded_moments_lose_and_repeat_nothing(
             now = committed(folder)
             assert {key: now[key] for key in before} == before
             before = now
-            assert (statuses(folder).count("running") if (folder / "a.db").exists() else 0) <= 2 * 6
+            assert (
+                statuses(folder).count("running") if (folder / "a.db").exists() else 0
+            ) <= 2 * LARGEST_BATCH
         assert nursery.run(folder, *SLOTS).code == 0
         now = committed(folder)
         assert {key: now[key] for key in before} == before
