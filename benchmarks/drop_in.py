@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     add_isa(parser)
     args = parser.parse_args()
-    use_isa(args.isa)
+    use_isa(args.isa, as_drop_in=True)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
 

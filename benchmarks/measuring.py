@@ -19,6 +19,7 @@ from torch import Tensor
 from rnnprop_cli.data.datasets import Dataset, load_dataset
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import PeakMemory
+from rnnprop_cli.execute.openmp import bound_spin
 from rnnprop_cli.kernels.base import Network
 from rnnprop_cli.plan.size import IMAGE_SHAPES
 
@@ -40,13 +41,20 @@ def add_isa(parser: ArgumentParser) -> None:
     )
 
 
-def use_isa(isa: str | None) -> None:
-    """Says which instruction set runs; where another is asked for, starts anew, for libraries choose when they load."""
+def use_isa(isa: str | None, *, as_drop_in: bool = False) -> None:
+    """Says which instruction set runs; where another is asked for, starts anew, for libraries choose when they load.
+
+    Args:
+        isa: one of `INSTRUCTION_SETS`; None: the best here.
+        as_drop_in: PyTorch's threads wait as in a user's process, and not as the command line has them wait.
+    """
     got = torch.backends.cpu.get_cpu_capability()
     variables, capability = INSTRUCTION_SETS[isa] if isa else ({}, got)
-    if any(os.environ.get(name) != value for name, value in variables.items()):
-        os.environ.update(variables)
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+    wanted = {**os.environ, **variables}
+    if not as_drop_in:
+        bound_spin(wanted)
+    if wanted != dict(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
     if got != capability:
         sys.exit(f"--isa {isa}: this processor has it not (PyTorch says {got})")
     print(f"instruction set: {got}", file=sys.stderr)

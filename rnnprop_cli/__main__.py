@@ -2,12 +2,14 @@
 
 import sys
 
+from rnnprop_cli.execute.openmp import bound_spin
 from rnnprop_cli.runs.interrupt import EXIT_INTERRUPTED, end_at_once_from_here_on, unwind_on_signals
 
 
 def main() -> None:
     """Run the command line; never returns (SystemExit carries the exit code)."""
     unwind_on_signals()
+    bound_spin()
     try:
         from rnnprop_cli.cli.app import app
         from rnnprop_cli.cli.console import allow_narrow_encodings

@@ -115,17 +115,19 @@ class Team {
 // Runs body(task) for every task in [0, tasks); worker() is called once a thread and returns the body.
 template <class Worker>
 bool parallel_for(int64_t tasks, int threads, Worker worker) {
+    threads = int(std::min<int64_t>(threads, tasks));
+    const int64_t chunk = std::max<int64_t>(1, tasks / (8 * std::max(threads, 1)));
     std::atomic<int64_t> next{0};
     std::atomic<bool> out_of_memory{false};
     auto run = [&] {
         try {
             auto body = worker();
-            for (int64_t task; (task = next.fetch_add(1)) < tasks;) (*body)(task);
+            for (int64_t first; (first = next.fetch_add(chunk)) < tasks;)
+                for (int64_t task = first; task < std::min(first + chunk, tasks); ++task) (*body)(task);
         } catch (const std::bad_alloc&) {
             out_of_memory = true;
         }
     };
-    threads = int(std::min<int64_t>(threads, tasks));
     if (threads <= 1)
         run();
     else
