@@ -66,6 +66,10 @@ def judge(
         rate: losses_by_seed([run for run in near if run.facts.lr == rate])
         for rate in map(grid_rate, (k, k - 1, k + 1))
     }
+    if undone := [run.result for run in (*runs, *near) if run.result.status != "done"]:
+        raise SystemExit(
+            f"root {root}: {len(undone)} runs gave no loss ({undone[0].status}: {undone[0].error})"
+        )
     chosen, *neighbours = losses.values()
     excess = [paired_difference(chosen, other).percent for other in neighbours]
     return {
@@ -75,7 +79,7 @@ def judge(
         "rate": rate,
         "final_loss": sum(chosen.values()) / len(chosen),
         "percent_over_neighbours": [None if e.centre is None else round(e.centre, 2) for e in excess],
-        "right": all(e.low is None or e.low <= 0 for e in excess),
+        "right": all(e.low is not None and e.low <= 0 for e in excess),
     }
 
 

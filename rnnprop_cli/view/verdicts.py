@@ -54,7 +54,12 @@ def chance_sentence(rows: Sequence[SummaryRow]) -> str | None:
     losses = sum(verdict(row) == "loss" for row in counted)
     who = "of learned optimizers " if learned else ""
     return (
-        f"Of {len(counted)} comparisons {who}with the best tuned baseline, {wins} are wins and {losses} are losses "
-        f"(their 95 % intervals exclude zero); {len(counted) - wins - losses} are open. If nothing differed, chance "
-        f"alone would make about {CHANCE_OF_A_WIN * len(counted):.1f} wins."
+        f"Of {len(counted)} comparisons {who}with the best tuned baseline: {_count(wins, 'win')}, "
+        f"{_count(losses, 'loss', 'losses')} (95 % intervals that exclude zero), "
+        f"{len(counted) - wins - losses} open. If nothing differed, chance alone would make about "
+        f"{CHANCE_OF_A_WIN * len(counted):.2g} wins."
     )
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"

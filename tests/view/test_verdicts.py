@@ -79,7 +79,8 @@ def test_wins_that_chance_alone_would_give_are_counted() -> None:
     sentence = chance_sentence(rows)
     assert sentence is not None
     assert "Of 8 comparisons of learned optimizers" in sentence
-    assert "3 are wins and 5 are losses" in sentence
+    assert "0 open" in sentence
+    assert "3 wins, 5 losses" in sentence
     assert "about 0.2 wins" in sentence
     assert chance_sentence(rows[:2]) is None
 
