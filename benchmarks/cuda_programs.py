@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 
 ARCHITECTURES = (80, 86, 89, 90, 120)
 

@@ -38,7 +38,8 @@ from rnnprop_cli.data.datasets import Dataset  # noqa: E402
 from rnnprop_cli.execute.device import Engine, KernelName  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
-from rnnprop_cli.kernels.base import Hidden, Kernel, Network  # noqa: E402
+from rnnprop_cli.kernels.base import Kernel  # noqa: E402
+from rnnprop_cli.kernels.network import Hidden, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402

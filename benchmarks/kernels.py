@@ -19,7 +19,8 @@ import torch
 from measuring import MATRIX_SIZE, Timings, add_isa, floor_flops, use_isa
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Hidden, Kernel, Network
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.kernels.select import select_kernel
 

@@ -20,7 +20,7 @@ from rnnprop_cli.data.datasets import Dataset, load_dataset
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import PeakMemory
 from rnnprop_cli.execute.openmp import bound_spin
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.plan.size import IMAGE_SHAPES
 
 MATRIX_SIZE = 1536

@@ -30,7 +30,7 @@ from measuring import (
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import FusedPasses
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
 from rnnprop_cli.optimizees.base import Optimizee

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from rnnprop_cli.errors import CheckpointError
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.optimizers.build import build_learned_rule
 from rnnprop_cli.spec.optimizers import DMSpec, LearnedArchitecture, RNNpropSpec
 

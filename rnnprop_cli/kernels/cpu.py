@@ -8,9 +8,10 @@ Results do not depend on the number of threads.
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Hidden, Network
 from rnnprop_cli.kernels.cpu_library import check, load_library, pointers, sizes
 from rnnprop_cli.kernels.cpu_passes import CpuPasses
+from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 

@@ -6,8 +6,8 @@ from functools import cache
 from torch import Tensor
 
 from rnnprop_cli.errors import DeviceError, RunError
-from rnnprop_cli.kernels.base import Network
 from rnnprop_cli.kernels.cpu_interface import INT32
+from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.obtain import LoadedKernel, obtain_kernel
 
 

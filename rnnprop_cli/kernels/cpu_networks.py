@@ -9,9 +9,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import ConvNet, Recurrence
 from rnnprop_cli.kernels.cpu_interface import INT32, INT64
 from rnnprop_cli.kernels.cpu_library import check, load_library, pointers
+from rnnprop_cli.kernels.passes import ConvNet, Recurrence
 
 CONV_LETTERS: Final = "cpf"  # in the order of ConvKind in cpu_conv_plan.h
 # Channels lie in blocks of this size; only the last layer may be of another width.

@@ -8,11 +8,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden, Network, Perceptron, RelativeInputs, TensorStep
 from rnnprop_cli.kernels.cpu_interface import INT64, RelativeStep
 from rnnprop_cli.kernels.cpu_library import check, pointers, sizes
 from rnnprop_cli.kernels.cpu_networks import NetworkPasses
 from rnnprop_cli.kernels.cpu_tensors import packed, step_tensors
+from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.passes import Perceptron, RelativeInputs, TensorStep
 
 # Codes of cpu_rules.h and cpu_mlp.h, in their order.
 RULES: Final = (

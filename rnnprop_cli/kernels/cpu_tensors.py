@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import MisfitError, Network, TensorStep
 from rnnprop_cli.kernels.cpu_library import check, sizes
+from rnnprop_cli.kernels.network import Network
+from rnnprop_cli.kernels.passes import MisfitError, TensorStep
 
 # `Format` of cpu_numbers.h.
 FORMATS: Final[dict[torch.dtype, int]] = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}

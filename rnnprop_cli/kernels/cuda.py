@@ -14,9 +14,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Hidden, Network
 from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
 from rnnprop_cli.kernels.cuda_passes import CudaPasses
+from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 OUTER_TILE: Final = 32  # rows and columns of a weight gradient that a program sums

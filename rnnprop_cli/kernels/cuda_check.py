@@ -9,7 +9,9 @@ from typing import Final
 import torch
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Hidden, Kernel, Network, RelativeInputs
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.passes import RelativeInputs
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 COORDINATES: Final = 70  # two blocks and a part of one

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Final
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 
 # Compiled for sm_80 to sm_120 these tiles spill next to nothing and take 4 KB of shared memory whatever the network's
 # width (`benchmarks/cuda_programs.py` tells). Not yet timed on a device.

@@ -6,16 +6,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import (
-    ConvNet,
-    Hidden,
-    Network,
-    Perceptron,
-    Recurrence,
-    RelativeInputs,
-    TensorStep,
-)
 from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.passes import ConvNet, Perceptron, Recurrence, RelativeInputs, TensorStep
 
 RULE_BLOCK: Final = 1024  # coordinates of a program of a classical rule
 RULES: Final = {

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
-from rnnprop_cli.kernels.base import FusedPasses, Hidden, LSTMWeights, Network, NetworkWeights
+from rnnprop_cli.kernels.network import Hidden, LSTMWeights, Network, NetworkWeights
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.written_out import step_in_place, window_gradient
 
 # What a window keeps is about 1 KB a coordinate and step in float32: blocks bound the memory. Every operation on a

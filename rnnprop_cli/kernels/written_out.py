@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
-from rnnprop_cli.kernels.base import Hidden, LSTMWeights, Network
+from rnnprop_cli.kernels.network import Hidden, LSTMWeights, Network
 
 
 class _Kept(NamedTuple):

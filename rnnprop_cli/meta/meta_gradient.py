@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden
+from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.kernels.reference import network_step
 from rnnprop_cli.meta.meta_loss import meta_loss, step_gradients
 from rnnprop_cli.meta.truncation import Span

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden, Kernel
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.meta.meta_loss import MetaLoss
 from rnnprop_cli.meta.truncation import Span
 from rnnprop_cli.optimizees.base import Optimizee

@@ -6,7 +6,7 @@ import torch
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.data.minibatches import ImageMinibatches, SineMinibatches
-from rnnprop_cli.kernels.base import FusedPasses
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.conv import Conv
 from rnnprop_cli.optimizees.lstm import LSTM

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d
 
 from rnnprop_cli.data.minibatches import ImageMinibatches
-from rnnprop_cli.kernels.base import ConvNet, FusedPasses
+from rnnprop_cli.kernels.passes import ConvNet, FusedPasses
 from rnnprop_cli.numerics.layout import Layout
 from rnnprop_cli.optimizees.classification import Classifier
 from rnnprop_cli.spec.optimizees import ConvSpec

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.data.minibatches import SineMinibatches
-from rnnprop_cli.kernels.base import FusedPasses, Recurrence
+from rnnprop_cli.kernels.passes import FusedPasses, Recurrence
 from rnnprop_cli.numerics.layout import Layout
 from rnnprop_cli.optimizees.base import Layered, Tensors
 from rnnprop_cli.optimizees.classification import per_cell

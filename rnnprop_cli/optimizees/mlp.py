@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import elu
 
 from rnnprop_cli.data.minibatches import ImageMinibatches
-from rnnprop_cli.kernels.base import FusedPasses, Perceptron
+from rnnprop_cli.kernels.passes import FusedPasses, Perceptron
 from rnnprop_cli.numerics.layout import Layout
 from rnnprop_cli.optimizees.classification import Classifier, per_cell
 from rnnprop_cli.spec.optimizees import Activation, MLPSpec

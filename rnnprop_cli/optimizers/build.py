@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Kernel
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.numerics.layout import MatrixBlock
 from rnnprop_cli.optimizers.base import Optimizer
 from rnnprop_cli.optimizers.baselines import (

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses
+from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.optimizers.baselines import (
     SGD,
     Adadelta,

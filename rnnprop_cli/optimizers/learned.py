@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Hidden, Kernel, Network, TensorStep
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.passes import FusedPasses, TensorStep
 
 
 class LearnedState(NamedTuple):

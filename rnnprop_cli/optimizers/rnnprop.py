@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import FusedPasses, Network, RelativeInputs, TensorStep
+from rnnprop_cli.kernels.network import Network
+from rnnprop_cli.kernels.passes import FusedPasses, RelativeInputs, TensorStep
 from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import RNNpropSpec
 

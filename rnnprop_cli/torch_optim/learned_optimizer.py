@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.kernels.base import MisfitError, TensorStep
+from rnnprop_cli.kernels.passes import MisfitError, TensorStep
 from rnnprop_cli.kernels.select import KernelName
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
 from rnnprop_cli.torch_optim.arguments import check_elsewhere

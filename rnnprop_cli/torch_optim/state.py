@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.torch_optim.sharding import is_sharded, laid_out_as, local, redistributed
 
 STEP: Final = "step"  # [] float32 on the CPU

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.kernels.base import Hidden, Kernel, MisfitError, TensorStep
+from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.network import Hidden
+from rnnprop_cli.kernels.passes import MisfitError, TensorStep
 from rnnprop_cli.kernels.select import KernelName, select_kernel
 from rnnprop_cli.optimizers.build import build_learned_rule
 from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.base import Hidden, Network
 from rnnprop_cli.kernels.cpu_library import kernel_of_this_process
 from rnnprop_cli.kernels.kept import CACHE_DIR_VARIABLE
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 RNNPROP = Network()

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Hidden, Network
 from rnnprop_cli.kernels.cpu import CpuKernel
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 # What meta-training needs in float32; rounding alone leaves about 2e-7.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import ConvNet, Recurrence
 from rnnprop_cli.kernels.cpu import CpuKernel
+from rnnprop_cli.kernels.passes import ConvNet, Recurrence
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.optimizees.conv import Conv

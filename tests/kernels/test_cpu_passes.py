@@ -7,8 +7,8 @@ import torch
 
 from rnnprop_cli.data.datasets import Dataset
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Hidden
 from rnnprop_cli.kernels.cpu import CpuKernel
+from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.optimizees.base import Optimizee
 from rnnprop_cli.optimizees.build import build_optimizee

@@ -10,7 +10,6 @@ import torch
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels import cpu_self_check
-from rnnprop_cli.kernels.base import Hidden, Network
 from rnnprop_cli.kernels.cpu_library import load_library
 from rnnprop_cli.kernels.cpu_self_check import (
     ADAM_COEFFICIENTS,
@@ -29,6 +28,7 @@ from rnnprop_cli.kernels.cpu_self_check import (
     inputs,
     problem_of,
 )
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 NETWORK = Network(FEATURES, EMBEDDING, HIDDEN, LAYERS, bounded=True)

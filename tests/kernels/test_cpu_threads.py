@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.kernels.base import Network
 from rnnprop_cli.kernels.cpu import CpuKernel
+from rnnprop_cli.kernels.network import Network
 
 THREADS = 3
 

@@ -16,7 +16,7 @@ import torch
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels import cuda
-from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 needs_triton = pytest.mark.skipif(
@@ -37,7 +37,7 @@ CASES = {
 INTERPRET = """
 import sys, torch
 from rnnprop_cli.kernels import cuda, cuda_check
-from rnnprop_cli.kernels.base import Hidden
+from rnnprop_cli.kernels.network import Hidden
 kernel = cuda.CudaKernel()
 results = {}
 for name, window in torch.load(sys.argv[1], weights_only=False).items():
@@ -62,7 +62,7 @@ FAR = """
 import mmap, sys
 import numpy as np, torch
 from rnnprop_cli.kernels import cuda, cuda_kernels as programs
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 
 network, steps, near, far = Network(), 2, cuda.BLOCK, 60_000_000
 tiles = cuda.tiles(network)

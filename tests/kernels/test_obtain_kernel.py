@@ -223,7 +223,7 @@ def test_narrower_instruction_sets_agree_with_reference(tmp_path: Path, capabili
         pytest.skip("this processor has no AVX2")
     program = """
 import torch
-from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.cpu import CpuKernel
 from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.reference import ReferenceKernel

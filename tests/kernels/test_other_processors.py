@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rnnprop_cli.kernels import compiler
-from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 KERNELS = Path(compiler.__file__).parent

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rnnprop_cli.kernels.base import Hidden, Network
+from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.reference import (
     COORDINATES_PER_BLOCK,
     ReferenceKernel,

@@ -25,7 +25,7 @@ ROOT = Path(rnnprop_cli.__file__).parents[1]
 NUMBERS = """
 import json, torch
 import rnnprop_cli
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.cpu_library import loaded_kernel
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.kernels.select import select_kernel

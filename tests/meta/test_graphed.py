@@ -10,7 +10,7 @@ import torch
 
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining
-from rnnprop_cli.kernels.base import Network
+from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.graphed import CudaGraphs, RecordedWindows, record_nothing, tensors_of
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
