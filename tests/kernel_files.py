@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 import rnnprop_cli
 from rnnprop_cli.kernels.instructions import host_instructions
+from rnnprop_cli.kernels.kept import KeptKernel, read_kernels
 from rnnprop_cli.kernels.recipe import file_name, file_stem
 
+STRANGER = 12345  # a user who is not us
+NO_COMPILER = {"PATH": "", "CXX": ""}
 ROOT = Path(rnnprop_cli.__file__).parents[1]
 LOOK = """
 import json, sys
@@ -91,3 +94,9 @@ def copying_compiler(path: Path, library: Path, calls: Path | None = None, secon
     note = "" if calls is None else f"open({str(calls)!r}, 'a').write('x')\ntime.sleep({seconds})\n"
     copy = f"pathlib.Path(sys.argv[-1]).write_bytes(pathlib.Path({str(library)!r}).read_bytes())"
     return str(write_compiler(path, note + copy))
+
+
+def found_in(folder: Path) -> list[KeptKernel | str]:
+    """What the kept files of a folder are found to be."""
+    (stem,) = {path.name.rsplit("-", 1)[0] for path in folder.glob("*.so")}
+    return list(read_kernels(folder, stem, ours=True))

@@ -15,6 +15,12 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Where compiled kernels are kept."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return prepare(tmp_path / "work")
 
