@@ -148,7 +148,7 @@ def _show_plan(spec: "BenchSpec", engine: "Engine", only: str | None, as_json: b
         f"{sum(row.cells for row in rows):,} cells in {sum(row.batches for row in rows)} batches;"
         f" roughly {duration(sum(row.seconds for row in rows))} on {engine.device} with {engine.threads} threads,"
         f" at most {max(row.peak_mb for row in rows):,.0f} MB a batch."
-        " A search whose best rate lies at an edge adds cells.",
+        " A search adds cells where its best rate lies at an edge, or ties with more than two others.",
         soft_wrap=True,
     )
 

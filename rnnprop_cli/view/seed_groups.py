@@ -1,13 +1,13 @@
 """Runs that differ only in their seed, as one thing: one row of a table, one line of a plot."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from rnnprop_cli.records import ExperimentInfo, RunFacts, RunInfo, Status
+from rnnprop_cli.view.run_losses import losses_by_seed
 from rnnprop_cli.view.summary import REPORTED_PHASES, Problem, SummaryRow, summarize
 
 # What a group is said to be when its runs differ: the first of these that one of them is.
@@ -56,14 +56,7 @@ class SeedGroup:
     @property
     def final_losses(self) -> list[float]:
         """Of every run that gave a result, infinite where it diverged."""
-        losses = []
-        for run in self.runs:
-            loss = run.result.final_loss
-            if run.result.status == "done" and loss is not None and math.isfinite(loss):
-                losses.append(loss)
-            elif run.result.status in ("done", "diverged"):
-                losses.append(math.inf)
-        return losses
+        return list(losses_by_seed(self.runs).values())
 
     @cached_property
     def reason(self) -> str:
