@@ -104,7 +104,7 @@ class MatrixScreen(BaseScreen):
                 [
                     Part(" -20 ", ground=better), Part(" better  "), Part(" +20 ", ground=worse), Part(" worse  "),
                     Part("plain", self.look.palette.muted),
-                    Part(": not told apart (the 95 % interval holds 0)", self.look.palette.muted),
+                    Part(": undecided (the 95 % interval holds 0)", self.look.palette.muted),
                 ]
             ]
         )  # fmt: skip

@@ -67,12 +67,13 @@ def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> li
     text = f"{best.row.label}  lr {short_rate(best.facts.lr)}  {format_loss(best.row.final_loss_mean)}"
     lines = [_pair(f"{signs.best} baseline", text, muted)]
     if row.difference_percent is not None:
-        text = f"{row.difference_percent:+.1f} %"
+        # the word before the interval: a narrow pane cuts what stands last
+        found = verdict(row)
+        word = {"win": "better", "loss": "worse"}.get(found or "", "undecided")
+        color = {"win": look.good, "loss": look.warn}.get(found or "")
+        text = f"{row.difference_percent:+.1f} %, {word}"
         if row.difference_low is not None and row.difference_high is not None:
             text += f"  (95 %: {row.difference_low:+.1f} to {row.difference_high:+.1f})"
-        found = verdict(row)
-        color = {"win": look.good, "loss": look.warn}.get(found or "")
-        text += {"win": "  better", "loss": "  worse"}.get(found or "", "  not told apart")
         lines.append([Part(f" {'paired diff':<{_KEY_COLUMNS}}", muted), Part(text, color, bold=True)])
     if row.seeds_better is not None:
         lines.append(_pair("seeds better", f"{row.seeds_better} of {row.seeds_paired}", muted))
