@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from rnnprop_cli.kernels import compiler
+from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.recipe import FLAGS, INSTRUCTION_FLAGS
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 KERNELS = Path(compiler.__file__).parent
@@ -48,7 +50,7 @@ def problems(make) -> tuple[bytes, int]:
 
 def run_check(make, tmp_path: Path, compile_command: list[str], run_command: list[str], lanes: int) -> None:
     program = tmp_path / "check"
-    flags = [flag for flag in compiler.FLAGS if flag != "-shared"]
+    flags = [flag for flag in FLAGS if flag != "-shared"]
     subprocess.run(
         [*compile_command, *flags, "-I", str(KERNELS), str(CHECK), "-o", str(program)],
         check=True,
@@ -76,11 +78,10 @@ def test_aarch64_agrees_with_the_reference(make_kernel_problem, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64")
-@pytest.mark.parametrize(("capability", "lanes"), [("default", 4), ("AVX2", 8), ("AVX512", 16)])
-def test_levels_of_x86_agree_with_the_reference(make_kernel_problem, tmp_path, capability, lanes):
-    order = ("DEFAULT", "AVX2", "AVX512")
-    here = torch.backends.cpu.get_cpu_capability()
-    if capability.upper() in order and here in order and order.index(here) < order.index(capability.upper()):
-        pytest.skip(f"this processor has no {capability}")
-    command = [*compiler.find_compiler(), *compiler.CAPABILITY_FLAGS.get(capability, ())]
+@pytest.mark.parametrize(("instructions", "lanes"), [("x86-64", 4), ("avx2", 8), ("avx512", 16)])
+def test_levels_of_x86_agree_with_the_reference(make_kernel_problem, tmp_path, instructions, lanes):
+    widest_first = [*INSTRUCTION_FLAGS]
+    if widest_first.index(instructions) < widest_first.index(host_instructions()):
+        pytest.skip(f"this processor has no {instructions}")
+    command = [*compiler.find_compiler(), *INSTRUCTION_FLAGS[instructions]]
     run_check(make_kernel_problem, tmp_path, command, [], lanes)

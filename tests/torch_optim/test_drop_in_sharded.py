@@ -1,5 +1,7 @@
 """The learned optimizers on parameters that are spread over processes: two processes of gloo on the CPU."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,11 @@ def started(rank: int, count: int, file: str, work: Any, *args: Any) -> None:
         work(*args)
     finally:
         dist.destroy_process_group()
+    # PyTorch's own teardown of a process that had gloo aborts now and then, with torch.optim.Adam too (3 of 24 times).
+    # What is tested is over; an exception of the work never comes here.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def assert_same(found: dict[str, Any], wanted: dict[str, Tensor]) -> None:
