@@ -17,8 +17,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from rnnprop_cli import RNNprop
+from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.kernels.select import select_kernel
-from rnnprop_cli.optimizers.build import build_learned
 
 F32 = torch.float32
 
@@ -43,9 +44,8 @@ def fused(optimizer: RNNprop, n: int, device: torch.device) -> Callable[[], obje
     """The step of one flat vector."""
     kernel, _ = select_kernel("auto", device, F32)
     weights = optimizer.weights
-    learned = build_learned(
-        weights.architecture, weights.meta_params(F32, device), torch.tensor([0.1], device=device), kernel
-    )
+    given = Given(torch.tensor([0.1], device=device), 1)
+    learned = build_learned(weights.rule(), weights.meta_params(F32, device), given, kernel)
     params_CP, grads_CP = torch.randn(2, 1, n, device=device)
     state = learned.init(params_CP)
 

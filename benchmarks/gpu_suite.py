@@ -33,8 +33,14 @@ from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
+from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
+from rnnprop_cli.spec.optimizers import AdamSpec  # noqa: E402
 
-from rnnprop_cli.data.datasets import Dataset  # noqa: E402
+from rnnprop_cli.accelerate.optimizees import build_optimizee  # noqa: E402
+from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned  # noqa: E402
+from rnnprop_cli.accelerate.tabled import with_table  # noqa: E402
+from rnnprop_cli.components.datasets import Dataset  # noqa: E402
+from rnnprop_cli.components.optimizers.base import Given  # noqa: E402
 from rnnprop_cli.execute.device import Engine, KernelName  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
@@ -44,12 +50,6 @@ from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradi
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
-from rnnprop_cli.optimizees.build import build_optimizee  # noqa: E402
-from rnnprop_cli.optimizers.build import build_baseline, build_learned, build_learned_rule  # noqa: E402
-from rnnprop_cli.optimizers.learned import init_meta_params  # noqa: E402
-from rnnprop_cli.optimizers.tabled import with_table  # noqa: E402
-from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
-from rnnprop_cli.spec.optimizers import AdamSpec  # noqa: E402
 from rnnprop_cli.spec.train import CheckpointSpec, TrainSpec, TruncationSpec, ValidationSpec  # noqa: E402
 from rnnprop_cli.store.checkpoints import save_checkpoint  # noqa: E402
 
@@ -127,10 +127,10 @@ class Suite:
                 params_CP = optimizee.init_params().repeat_interleave(2, dim=0)
                 rate_C = torch.tensor([1e-3, 1e-2] * 2, device=self.device)
                 if isinstance(spec, AdamSpec):
-                    optimizer = build_baseline(spec, rate_C, horizon, (), self.kernel.passes)
+                    optimizer = build_baseline(spec, Given(rate_C, horizon), self.kernel)
                 else:
-                    meta_params_Q = init_meta_params(build_learned_rule(spec).network, 0, F32, self.device)
-                    optimizer = build_learned(spec, meta_params_Q, rate_C, self.kernel)
+                    meta_params_Q = spec.build().start(0, F32, self.device)
+                    optimizer = build_learned(spec.build(), meta_params_Q, Given(rate_C, 100), self.kernel)
                 steps = Steps(optimizee, with_table(optimizer, self.kernel), params_CP, record)
                 losses_TC = torch.cat(list(steps.take(horizon)))
                 ends.append(losses_TC.double())
@@ -146,8 +146,8 @@ class Suite:
 
     def meta_work(self, kernel: Kernel, estimator: Estimator, tasks: int = 1) -> Callable[[], torch.Tensor]:
         """One meta-iteration of the base MLP after the other; returns its train loss."""
-        rule = build_learned_rule(self.spec.optimizer)
-        meta_params_Q = init_meta_params(rule.network, 0, F32, self.device)
+        rule = self.spec.optimizer.build()
+        meta_params_Q = rule.start(0, F32, self.device)
         optimizer = build_meta_optimizer(self.spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
         state = MetaState(meta_params_Q, optimizer)
         number = 0
@@ -200,7 +200,7 @@ class Suite:
 
         seconds = {name: clock.best(name) for name in clock.work}
         coordinates = draw(self.small, 0, device, None, 1, self.mlp).n_coordinates
-        network = build_learned_rule(self.spec.optimizer).network
+        network = self.spec.optimizer.build().network
         floor_s = floor_flops(network, coordinates, self.spec.truncation.horizon) / clock.flops
         one, eager = seconds["meta-iteration, cuda body recorded"], seconds["meta-iteration, eager"]
         return {
@@ -219,8 +219,10 @@ class Suite:
     def step_work(self) -> Callable[[], object]:
         """One step of RNNprop with the gradient given."""
         spec = self.spec.optimizer
-        meta_params_Q = init_meta_params(build_learned_rule(spec).network, 0, F32, self.device)
-        optimizer = build_learned(spec, meta_params_Q, torch.tensor([0.1], device=self.device), self.kernel)
+        meta_params_Q = spec.build().start(0, F32, self.device)
+        optimizer = build_learned(
+            spec.build(), meta_params_Q, Given(torch.tensor([0.1], device=self.device), 100), self.kernel
+        )
         params_CP = torch.zeros(1, 50 if self.dry_run else 15_910, device=self.device)
         grads_CP = torch.randn_like(params_CP)
         state = optimizer.init(params_CP)

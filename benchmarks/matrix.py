@@ -15,12 +15,18 @@ from typing import Any
 import torch
 from matrix_work import MINIBATCH, BatchedMatrix, LoopedCells, MakeOptimizer
 from measuring import Timings, add_isa, conditions, images, use_isa
+from rnnprop_cli.spec.optimizers import ClassicalSpec
 
-from rnnprop_cli.data.datasets import Dataset
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
+from rnnprop_cli.components.optimizees.conv import ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
+from rnnprop_cli.components.optimizers.adam import AdamSpec
+from rnnprop_cli.components.optimizers.momentum import MomentumSpec
+from rnnprop_cli.components.optimizers.rmsprop import RMSpropSpec
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.plan.cost import multiplications
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec, QuadraticSpec, dataset_of
-from rnnprop_cli.spec.optimizers import AdamSpec, ClassicalSpec, MomentumSpec, RMSpropSpec
 
 OPTIMIZERS: dict[str, tuple[ClassicalSpec, MakeOptimizer]] = {
     "adam": (AdamSpec(), lambda params, lr: torch.optim.Adam(params, lr)),
@@ -49,7 +55,7 @@ LOOP_STEPS = 10  # at least; a loop's single steps are short
 def floor_s(spec: OptimizeeSpec, flops: float) -> float:
     """Seconds that the products of a cell and step take at a rate."""
     examples = 1 if isinstance(spec, QuadraticSpec) else MINIBATCH
-    return 2 * 3 * examples * multiplications(spec) / flops
+    return 2 * 3 * examples * spec.multiplications / flops
 
 
 def measure(
@@ -59,7 +65,7 @@ def measure(
     optimizee, steps = KINDS[kind]
     steps = args.steps or steps
     spec, make = OPTIMIZERS[args.optimizer]
-    name = dataset_of(optimizee)
+    name = optimizee.dataset_name
     dataset = None if name is None else datasets.setdefault(name, images(name, args.synthetic))
     batched = BatchedMatrix(optimizee, spec, args.seeds, args.rates, steps, engine, dataset)
     loop_steps = args.steps or max(steps, LOOP_STEPS)

@@ -5,19 +5,22 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
+from rnnprop_cli.spec.optimizers import ClassicalSpec
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from rnnprop_cli.data.datasets import Dataset
-from rnnprop_cli.data.minibatches import ImageMinibatches, SineMinibatches
+from rnnprop_cli.components.datasets import Dataset, facts_of
+from rnnprop_cli.components.minibatches import ImageMinibatches, SineMinibatches
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
+from rnnprop_cli.components.optimizees.conv import ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
 from rnnprop_cli.execute import bench
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, run_batch
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.plan.cells import CellBatch, Problem, split
-from rnnprop_cli.plan.size import CLASSES, IMAGE_SHAPES, mlp_widths
 from rnnprop_cli.plan.tuning import grid_rate
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec, QuadraticSpec
-from rnnprop_cli.spec.optimizers import ClassicalSpec
 
 MakeOptimizer = Callable[[list[Tensor], float], torch.optim.Optimizer]
 MINIBATCH = 128
@@ -124,7 +127,7 @@ def cell_module(
 
 def mlp_layers(spec: MLPSpec) -> Iterator[nn.Module]:
     """Linear layers with activations between them."""
-    widths = mlp_widths(spec)
+    widths = spec.widths
     for fan_in, fan_out in pairwise(widths[:-1]):
         yield nn.Linear(fan_in, fan_out)
         yield ACTIVATIONS[spec.activation]()
@@ -133,7 +136,7 @@ def mlp_layers(spec: MLPSpec) -> Iterator[nn.Module]:
 
 def conv_layers(spec: ConvSpec) -> Iterator[nn.Module]:
     """The layout, letter by letter."""
-    channels, height, width = IMAGE_SHAPES[spec.dataset]
+    channels, height, width = facts_of(spec.dataset).shape
     yield nn.Unflatten(1, (channels, height, width))
     letters = spec.layout.split("-")
     filters, features = 16, 0
@@ -150,7 +153,7 @@ def conv_layers(spec: ConvSpec) -> Iterator[nn.Module]:
                 yield nn.Flatten()
                 features = channels * height * width
             last = position == len(letters) - 1
-            yield nn.Linear(features, CLASSES if last else filters)
+            yield nn.Linear(features, facts_of(spec.dataset).outputs if last else filters)
             if not last:
                 yield nn.ReLU()
             features = filters

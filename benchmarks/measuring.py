@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.components.datasets import Dataset, facts_of, load_dataset
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import PeakMemory
 from rnnprop_cli.execute.openmp import bound_spin
 from rnnprop_cli.kernels.network import Network
-from rnnprop_cli.plan.size import IMAGE_SHAPES
 
 MATRIX_SIZE = 1536
 
@@ -133,7 +132,7 @@ def images(name: str, synthetic: bool = False) -> Dataset:
             pass
     generator = torch.Generator().manual_seed(0)
     n_train, n_test = 20_000, 2_000
-    channels, height, width = IMAGE_SHAPES[name]
+    channels, height, width = facts_of(name).shape
     shape = (n_train + n_test, channels, height, width)
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     blank = torch.rand(height, width, generator=generator) < 1 / 3

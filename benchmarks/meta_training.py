@@ -28,19 +28,17 @@ from measuring import (
     use_isa,
 )
 
-from rnnprop_cli.data.datasets import Dataset
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.base import Optimizee
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import Quadratic
+from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizees.quadratic import Quadratic
-from rnnprop_cli.optimizees.transforms import Combined, RandomScaling
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import RNNpropSpec
 from rnnprop_cli.spec.train import ConvexSpec, TrainSpec
 
 F32 = torch.float32
@@ -69,8 +67,8 @@ def body_work(
 ) -> Callable[[], object]:
     """One meta-iteration by a body of ours; each call goes on from the last."""
     kernel, _ = select_kernel(name, device, F32)  # type: ignore[arg-type]
-    rule = build_learned_rule(spec.optimizer)
-    meta_params_Q = init_meta_params(rule.network, 0, F32, device)
+    rule = spec.optimizer.build()
+    meta_params_Q = rule.start(0, F32, device)
     optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
     state = MetaState(meta_params_Q, optimizer)
     number = 0
@@ -154,7 +152,7 @@ def main() -> None:
 
     bodies = [name for name in timings.work if name != "matrix product"]
     coordinates = draw(dataset, 0, device, None).n_coordinates
-    floor_s = floor_flops(build_learned_rule(SPEC.optimizer).network, coordinates, 100) / timings.flops
+    floor_s = floor_flops(SPEC.optimizer.build().network, coordinates, 100) / timings.flops
     options = [
         *(["--synthetic"] if args.synthetic else []),
         "--device",

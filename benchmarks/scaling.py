@@ -12,12 +12,10 @@ from collections.abc import Callable
 import torch
 from measuring import Timings, add_isa, conditions, fresh_peak_bytes, print_peak, use_isa
 
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.quadratic import Quadratic
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
-from rnnprop_cli.optimizees.quadratic import Quadratic
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
-from rnnprop_cli.spec.optimizers import RNNpropSpec
 from rnnprop_cli.spec.train import TrainSpec, TruncationSpec
 
 F32 = torch.float32
@@ -34,9 +32,9 @@ def iteration(
     kernel, _ = select_kernel(kernel_name, device, F32)  # type: ignore[arg-type]
     truncation = TruncationSpec(horizon=horizon, unroll=20)
     spec = TrainSpec(name="scaling", optimizer=RNNpropSpec(), truncation=truncation, meta_batch=tasks)
-    rule = build_learned_rule(spec.optimizer)
+    rule = spec.optimizer.build()
     optimizee = Quadratic(coordinates, list(range(tasks)), F32, device)
-    meta_params_Q = init_meta_params(rule.network, 0, F32, device)
+    meta_params_Q = rule.start(0, F32, device)
     optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
     return lambda: meta_iteration(spec, MetaState(meta_params_Q, optimizer), optimizee, rule, kernel)
 

@@ -14,13 +14,13 @@ import tempfile
 from math import log2
 from pathlib import Path
 
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.adam import AdamSpec
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.plan.tuning import grid_rate
 from rnnprop_cli.records import RunInfo
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import AdamSpec
 from rnnprop_cli.statistics import paired_difference
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.view.run_losses import losses_by_seed

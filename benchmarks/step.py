@@ -14,14 +14,14 @@ import torch
 from measuring import EagerFeatures, EagerNetwork, Timings, add_isa, conditions, floor_flops, mnist, use_isa
 from torch.nn.functional import cross_entropy
 
-from rnnprop_cli.data.datasets import Dataset
-from rnnprop_cli.data.minibatches import ImageMinibatches
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.minibatches import ImageMinibatches
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.kernels.select import select_kernel
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizers.build import build_learned, build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import RNNpropSpec
 
 F32 = torch.float32
 STEPS = 100  # after which a trajectory starts anew
@@ -32,8 +32,10 @@ def ours(kernel_name: str, dataset: Dataset, device: torch.device) -> Callable[[
     kernel, _ = select_kernel(kernel_name, device, F32)  # type: ignore[arg-type]
     optimizee = build_optimizee(MLPSpec(), dataset, [0], 128, F32, device, kernel.passes)
     spec = RNNpropSpec()
-    meta_params_Q = init_meta_params(build_learned_rule(spec).network, 0, F32, device)
-    optimizer = build_learned(spec, meta_params_Q, torch.tensor([0.1], device=device), kernel)
+    meta_params_Q = spec.build().start(0, F32, device)
+    optimizer = build_learned(
+        spec.build(), meta_params_Q, Given(torch.tensor([0.1], device=device), 100), kernel
+    )
     params_CP = optimizee.init_params()
     state = optimizer.init(params_CP)
     step = 0
@@ -124,7 +126,7 @@ def main() -> None:
 
     names = [name for name in timings.work if name != "matrix product"]
     coordinates = 15_910
-    network = build_learned_rule(RNNpropSpec()).network
+    network = RNNpropSpec().build().network
     floor_s = floor_flops(network, coordinates, 1) / 3 / timings.flops  # forward only
     result = {
         **conditions(device),

@@ -9,7 +9,7 @@ import torch
 from compare import Minibatch
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import load_dataset
+from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.data.files import find
 
 HELDOUT_SIZE = 1000  # images at a time

@@ -37,12 +37,13 @@ def list_(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
 
 def datasets_here(data_dir: Path | None) -> list[dict[str, Any]]:
     """name, status (bundled, found, absent) and where, of every dataset."""
-    from rnnprop_cli.data.files import DATASETS, find
+    from rnnprop_cli.components.datasets import sources
+    from rnnprop_cli.data.files import find
 
     rows: list[dict[str, Any]] = []
-    for name in DATASETS:
-        found = None if name == "digits" else find(name, data_dir)
-        if name == "digits":
+    for name, source in sources().items():
+        found = None if source.files is None else find(source.files, data_dir)
+        if source.files is None:
             rows.append({"name": name, "status": "bundled", "where": "scikit-learn"})
         elif found is None:
             rows.append({"name": name, "status": "absent", "where": None})
@@ -58,17 +59,15 @@ def fetch(
     data_dir: DataDirOption = None,
 ) -> None:
     """Download datasets, check their SHA-256 and put them in the data folder or the cache. Overwrites nothing."""
+    from rnnprop_cli.components.datasets import source_of
     from rnnprop_cli.data.fetch import fetch as fetch_one
-    from rnnprop_cli.data.files import check_name
 
     quiet = settings(ctx).quiet
-    for name in names:
-        check_name(name)
-    for name in names:
+    for name, source in [(name, source_of(name)) for name in names]:
         if not quiet:
             stderr().print(f"{name} ...")
         with _bars(shown=not quiet and stderr().is_terminal) as bar:
-            folder = fetch_one(name, data_dir, bar=bar)
+            folder = None if source.files is None else fetch_one(source.files, data_dir, bar=bar)
         if not quiet:
             done = "is here already" if folder is None else f"fetched into {safe_text(str(folder))}"
             stderr().print(f"{name} {done}", soft_wrap=True)
@@ -77,11 +76,10 @@ def fetch(
 @app.command()
 def verify(ctx: typer.Context, names: NamesArgument = None, data_dir: DataDirOption = None) -> None:
     """Read datasets and check every byte. Without names, those that are here. Exits 4 if one is absent or damaged."""
-    from rnnprop_cli.data.datasets import load_dataset
-    from rnnprop_cli.data.files import check_name
+    from rnnprop_cli.components.datasets import load_dataset, source_of
 
     for name in names or []:
-        check_name(name)
+        source_of(name)
     wanted = names or [row["name"] for row in datasets_here(data_dir) if row["status"] != "absent"]
     wrong = 0
     for name in wanted:

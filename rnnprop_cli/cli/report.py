@@ -168,7 +168,6 @@ def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, 
 
     from rnnprop_cli.plan.lanes import lanes
     from rnnprop_cli.spec.bench import BenchSpec
-    from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
     from rnnprop_cli.spec.stored import upgraded_bench
 
     try:
@@ -179,7 +178,7 @@ def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, 
     measured = {(row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.seeds}
     wanted = {
         (
-            (dataset_of(o), lane.problem.horizon, o.label, depth_of(o), activation_of(o)),
+            (o.dataset_name, lane.problem.horizon, o.label, o.n_layers, o.nonlinearity),
             lane.optimizer.name,
         )
         for lane in lanes(spec)

@@ -43,7 +43,7 @@ def show(
         "source": weights.source,
         "sha256": weights.sha256,
         "optimizer": weights.architecture.model_dump(mode="json"),
-        "meta_params": weights.network.n_meta_params,
+        "meta_params": weights.rule().n_meta_params,
         "tensors": {key: list(value.shape) for key, value in weights.tensors.items()},
         "made": {key: value for key, value in weights.made.items() if key != "curve"},
     }

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.data.files import (
-    ALL_FILES,
-    CIFAR10_TEST,
-    CIFAR10_TRAIN,
-    MNIST_SHA256,
     SUMS,
-    check_name,
+    Archive,
+    Files,
+    Mirrors,
     find,
     read,
     read_checked,
@@ -29,13 +27,6 @@ from rnnprop_cli.data.files import (
 )
 from rnnprop_cli.errors import DataError
 
-MNIST_MIRRORS: Final = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
-CIFAR10_MIRRORS: Final = ("https://www.cs.toronto.edu/~kriz/",)
-CIFAR10_ARCHIVE: Final = "cifar-10-binary.tar.gz"
-CIFAR10_ARCHIVE_SHA256: Final = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 TIMEOUT_S: Final = (5, 30)  # to connect, and between two pieces
 
 PIECE_BYTES: Final = 1 << 16
@@ -45,41 +36,34 @@ Bar = Callable[[str], object]  # file name → what pooch takes for tqdm: total,
 
 
 def fetch(
-    name: str,
+    files: Files,
     data_dir: Path | None,
     *,
     bar: Bar | None = None,
     download: Download | None = None,
-    mnist_sha256: Mapping[str, str] = MNIST_SHA256,
-    archive_sha256: str = CIFAR10_ARCHIVE_SHA256,
 ) -> Path | None:
     """Download a dataset that is not here yet.
 
     Args:
-        name: one of `files.DATASETS`.
+        files: those of the dataset.
         data_dir: where to put it; None takes RNNPROP_DATA_DIR, else the cache.
         bar: makes a progress bar for a file name.
         download: how to get a URL; None takes pooch.
-        mnist_sha256: what the decompressed MNIST files must be.
-        archive_sha256: what the CIFAR-10 archive must be.
 
     Returns:
         Its folder, or None where there was nothing to do.
 
     Raises:
-        UsageError: there is no such dataset.
         DataError: no mirror answers, the bytes are wrong, or files are in the way.
     """
-    check_name(name)
-    if name == "digits":
-        return None
-    found = find(name, data_dir)
-    if found is not None and len(found.files) == len(ALL_FILES[name]):
-        read_checked(found, mnist_sha256 if name == "mnist" else {})
+    name = files.dataset
+    found = find(files, data_dir)
+    if found is not None and len(found.paths) == len(files.names):
+        read_checked(found, files.sha256)
         return None
     if found is not None and found.folder == search_folders(data_dir)[0] / name:
         raise DataError(
-            f"{found.folder} holds a part of {name} ({', '.join(found.files)}), which is left as it is:\n"
+            f"{found.folder} holds a part of {name} ({', '.join(found.paths)}), which is left as it is:\n"
             "move it away, or name another folder with --data-dir"
         )
     get = download or _pooch(bar)
@@ -89,11 +73,11 @@ def fetch(
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=f".fetch-{name}-") as temporary:
             staging = Path(temporary)
-            if name == "mnist":
-                _check_room(folder, mnist_sha256)  # before anything is downloaded in vain
-                digests = _stage_mnist(staging, get, mnist_sha256)
+            _check_room(folder, files.sha256)  # before anything is downloaded in vain
+            if isinstance(files.mirrors, Mirrors):
+                digests = _stage_files(staging, get, files.mirrors, files.sha256)
             else:
-                digests = _stage_cifar10(staging, get, archive_sha256)
+                digests = _stage_archive(staging, get, files.mirrors, files.names)
             (staging / SUMS).write_text(sums(digests), encoding="ascii")
             _move(staging, folder, digests)
     except OSError as error:
@@ -101,10 +85,12 @@ def fetch(
     return folder
 
 
-def _stage_mnist(staging: Path, get: Download, expected: Mapping[str, str]) -> dict[str, str]:
+def _stage_files(
+    staging: Path, get: Download, mirrors: Mirrors, expected: Mapping[str, str]
+) -> dict[str, str]:
     for file, digest in expected.items():
         archive = staging / f"{file}.gz"
-        _from_mirrors(MNIST_MIRRORS, archive, get)
+        _from_mirrors(mirrors.urls, archive, get)
         if hashlib.sha256(read(archive)).hexdigest() != digest:
             raise DataError(
                 f"what the mirrors gave as {archive.name} has another SHA-256 than {digest}: refused"
@@ -112,20 +98,20 @@ def _stage_mnist(staging: Path, get: Download, expected: Mapping[str, str]) -> d
     return dict(expected)
 
 
-def _stage_cifar10(staging: Path, get: Download, expected: str) -> dict[str, str]:
-    archive = staging / CIFAR10_ARCHIVE
-    _from_mirrors(CIFAR10_MIRRORS, archive, get)
+def _stage_archive(staging: Path, get: Download, source: Archive, names: tuple[str, ...]) -> dict[str, str]:
+    archive = staging / source.name
+    _from_mirrors(source.urls, archive, get)
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected:
+    if digest != source.sha256:
         raise DataError(
-            f"what the mirror gave as {archive.name} has another SHA-256 than {expected}: refused"
+            f"what the mirror gave as {archive.name} has another SHA-256 than {source.sha256}: refused"
         )
     digests: dict[str, str] = {}
     with tarfile.open(archive) as members:
-        for file_name in (*CIFAR10_TRAIN, CIFAR10_TEST):
+        for file_name in names:
             # Read by name and written by us: nothing that an archive says decides where a file goes.
-            member = members.extractfile(f"cifar-10-batches-bin/{file_name}")
+            member = members.extractfile(f"{source.folder}/{file_name}")
             assert member is not None, f"{file_name} is a plain file in the archive of this hash"
             content = member.read()
             digests[file_name] = hashlib.sha256(content).hexdigest()

@@ -10,34 +10,58 @@ import hashlib
 import os
 import zlib
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import platformdirs
 
-from rnnprop_cli.errors import DataError, UsageError
+from rnnprop_cli.errors import DataError
 from rnnprop_cli.files.reading import open_regular, read_regular
 
-DATASETS: Final = ("digits", "mnist", "cifar10")
 VARIABLE: Final = "RNNPROP_DATA_DIR"
 SUMS: Final = "SHA256SUMS"
 _MAX_SUMS_BYTES: Final = 100_000
 MAX_FILE_BYTES: Final = 1 << 30  # after decompression; the largest real one has 47 MB
 
-MNIST_SHA256: Final[Mapping[str, str]] = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
-CIFAR10_TEST: Final = "test_batch.bin"
 
-ALL_FILES: Final[Mapping[str, tuple[str, ...]]] = {
-    "mnist": tuple(MNIST_SHA256),
-    "cifar10": (*CIFAR10_TRAIN, CIFAR10_TEST),
-}
+@dataclass(frozen=True)
+class Mirrors:
+    """Every file by itself, compressed with gzip, under one of these addresses."""
+
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """All files in one archive, under one of these addresses."""
+
+    urls: tuple[str, ...]
+    name: str
+    sha256: str
+    folder: str  # where the files lie in it
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a dataset, by the names that they have when they are decompressed."""
+
+    dataset: str
+    mirrors: Mirrors | Archive
+    needed: tuple[str, ...] = ()  # all of them
+    any_of: tuple[str, ...] = ()  # at least one of them, if there are any
+    others: tuple[str, ...] = ()
+    sha256: Mapping[str, str] = field(default_factory=dict)  # what a file must be, where that is known
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.needed + self.any_of + self.others
+
+    def suffice(self, files: Container[str]) -> bool:
+        """Whether these files are enough to work with."""
+        some = any(file in files for file in self.any_of) if self.any_of else True
+        return some and all(file in files for file in self.needed)
 
 
 @dataclass(frozen=True)
@@ -46,13 +70,7 @@ class Found:
 
     name: str
     folder: Path
-    files: Mapping[str, Path]  # by the name of the decompressed file
-
-
-def check_name(name: str) -> None:
-    """Raises UsageError for a name that is no dataset's."""
-    if name not in DATASETS:
-        raise UsageError(f"there is no dataset '{name}': choose from {', '.join(DATASETS)}")
+    paths: Mapping[str, Path]  # by the name of the decompressed file
 
 
 def search_folders(data_dir: Path | None) -> list[Path]:
@@ -62,31 +80,25 @@ def search_folders(data_dir: Path | None) -> list[Path]:
     return [cache] if asked is None else [asked, cache]
 
 
-def find(name: str, data_dir: Path | None) -> Found | None:
-    """The first folder that holds the dataset's files; reads none of them. Not for `digits`, which has no files."""
+def find(files: Files, data_dir: Path | None) -> Found | None:
+    """The first folder that holds the dataset's files; reads none of them."""
     for folder in search_folders(data_dir):
-        paths = {file: _path(folder / name, file) for file in ALL_FILES[name]}
+        paths = {file: _path(folder / files.dataset, file) for file in files.names}
         present = {file: path for file, path in paths.items() if path is not None}
-        if _is_enough(name, present):
-            return Found(name, folder / name, present)
+        if files.suffice(present):
+            return Found(files.dataset, folder / files.dataset, present)
     return None
 
 
-def _is_enough(name: str, files: Container[str]) -> bool:
-    """MNIST needs all its files; of CIFAR-10 any batch to train on will do."""
-    if name == "mnist":
-        return all(file in files for file in ALL_FILES[name])
-    return any(file in files for file in CIFAR10_TRAIN)
-
-
-def require(name: str, data_dir: Path | None) -> Found:
+def require(files: Files, data_dir: Path | None) -> Found:
     """As `find`. Raises DataError with what is missing, where it was looked for and what to do."""
-    found = find(name, data_dir)
+    found = find(files, data_dir)
     if found is not None:
         return found
+    name = files.dataset
     lines = [f"dataset {name} is not here"]
     for folder in search_folders(data_dir):
-        missing = [file for file in ALL_FILES[name] if _path(folder / name, file) is None]
+        missing = [file for file in files.names if _path(folder / name, file) is None]
         lines.append(f"  looked in {folder / name}: there is no {', no '.join(missing)} (plain or .gz)")
     lines.append(f"fetch it with: rnnprop data fetch {name}")
     lines.append(f"or name the folder that has {name}/ in it: --data-dir DIR or {VARIABLE}")
@@ -121,12 +133,12 @@ def read_checked(found: Found, known: Mapping[str, str]) -> tuple[dict[str, byte
         DataError: a file cannot be read or has another hash. Nothing is changed.
     """
     expected = {**read_sums(found.folder), **known}
-    contents = {file: read(path) for file, path in found.files.items()}
+    contents = {file: read(path) for file, path in found.paths.items()}
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
     for file, digest in digests.items():
         if digest != expected.get(file, digest):
             raise DataError(
-                f"{found.files[file]} is damaged or another file: SHA-256 of its decompressed bytes is\n"
+                f"{found.paths[file]} is damaged or another file: SHA-256 of its decompressed bytes is\n"
                 f"  {digest}, expected\n  {expected[file]}\n"
                 f"move it away, then: rnnprop data fetch {found.name}"
             )

@@ -16,7 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned
+from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.optimizees.base import Heldout, Optimizee
+from rnnprop_cli.components.optimizers.base import BaselineSpec, Given, Optimizer
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.recorded_steps import Steps
@@ -24,15 +28,8 @@ from rnnprop_cli.execute.thinning import Thinner
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
-from rnnprop_cli.optimizees.base import Heldout, Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizers.base import Optimizer
-from rnnprop_cli.optimizers.build import build_baseline, build_learned
-from rnnprop_cli.optimizers.tabled import with_table
 from rnnprop_cli.plan.cells import CellBatch
 from rnnprop_cli.records import CellResult, CurveBlock
-from rnnprop_cli.spec.optimizees import dataset_of
-from rnnprop_cli.spec.optimizers import LearnedSpec
 
 STEPS_PER_CHUNK: Final = 1024  # losses wait on the device for at most this many steps ...
 SECONDS_PER_CHUNK: Final = 1.0  # ... and at most about this long, so that a viewer sees them move
@@ -85,7 +82,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
     kernel, _ = select_kernel(engine.kernel, device, dtype)
     optimizee = build_optimizee(
         batch.problem.optimizee,
-        _dataset(dataset_of(batch.problem.optimizee), engine.data_dir),
+        _dataset(batch.problem.optimizee.dataset_name, engine.data_dir),
         batch.seeds,
         batch.problem.minibatch,
         dtype,
@@ -126,18 +123,14 @@ def _build_optimizer(
     job: BatchJob, kernel: Kernel, optimizee: Optimizee, dtype: torch.dtype
 ) -> Optimizer[Any]:
     batch, weights, device = job.batch, job.weights, job.engine.torch_device
-    spec = batch.optimizer
-    if isinstance(spec, LearnedSpec):
-        assert weights is not None, "a learned optimizer comes with its weights"
-        own = weights.architecture.alpha
-        rates = [own if lr is None else lr for lr in batch.learning_rates] * len(batch.seeds)
-        alpha_C = torch.tensor(rates, dtype=dtype, device=device)
-        meta_params_Q = weights.meta_params(dtype, device)
-        learned = build_learned(weights.architecture, meta_params_Q, alpha_C, kernel)
-        return with_table(learned, kernel) if device.type == "cuda" else learned
-    lr_C = torch.tensor(list(batch.learning_rates) * len(batch.seeds), dtype=dtype, device=device)
-    baseline = build_baseline(spec, lr_C, batch.problem.horizon, optimizee.matrices, kernel.passes)
-    return with_table(baseline, kernel) if device.type == "cuda" else baseline
+    own = None if weights is None else weights.architecture.alpha
+    rates = [own if rate is None else rate for rate in batch.learning_rates] * len(batch.seeds)
+    rate_C = torch.tensor(rates, dtype=dtype, device=device)
+    given = Given(rate_C, batch.problem.horizon, optimizee.shapes, optimizee.matrices)
+    if weights is not None:
+        return build_learned(weights.rule(), weights.meta_params(dtype, device), given, kernel)
+    assert isinstance(batch.optimizer, BaselineSpec), "a learned optimizer comes with its weights"
+    return build_baseline(batch.optimizer, given, kernel)
 
 
 @lru_cache(maxsize=4)

@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 
 import torch
 
-from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.components.datasets import Dataset, facts_of, load_dataset
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.kernels.select import select_kernel
-from rnnprop_cli.optimizees.build import build_optimizee
 from rnnprop_cli.plan.cost import gradient_flops
-from rnnprop_cli.plan.size import CLASSES, IMAGE_SHAPES
-from rnnprop_cli.spec.optimizees import OptimizeeSpec, dataset_of
 
 SIZE: Final = 768
 SECONDS: Final = 0.2
@@ -49,7 +48,7 @@ def step_seconds(spec: OptimizeeSpec, minibatch: int, dtype: str, engine: Engine
     """Times the optimizee itself, on its data or on noise of the same shape where that is not here."""
     device = engine.torch_device
     kernel, _ = select_kernel(engine.kernel, device, DTYPES[dtype])
-    name = dataset_of(spec)
+    name = spec.dataset_name
     dataset = None if name is None else _images(name, engine.data_dir)
     seeds = range(SEEDS)
     optimizee = build_optimizee(spec, dataset, seeds, minibatch, DTYPES[dtype], device, kernel.passes)
@@ -85,7 +84,8 @@ def _images(name: str, data_dir: Path | None) -> Dataset:
         return load_dataset(name, data_dir)
     except DataError:
         generator = torch.Generator().manual_seed(0)
-        shape = (TRIAL_IMAGES, *IMAGE_SHAPES[name])
+        facts = facts_of(name)
+        shape = (TRIAL_IMAGES, *facts.shape)
         images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-        labels = torch.randint(0, CLASSES, (TRIAL_IMAGES,), generator=generator)
+        labels = torch.randint(0, facts.outputs, (TRIAL_IMAGES,), generator=generator)
         return Dataset(name, images, labels, None, None, scale=1 / 255)

@@ -13,10 +13,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from rnnprop_cli.accelerate.tabled import Table, Tabled
+from rnnprop_cli.components.optimizees.base import Optimizee, Tensors
+from rnnprop_cli.components.optimizers.base import Optimizer
 from rnnprop_cli.meta.graphed import TOLERANCE, CudaGraphs, Record, cloned, tensors_of
-from rnnprop_cli.optimizees.base import Optimizee, Tensors
-from rnnprop_cli.optimizers.base import Optimizer
-from rnnprop_cli.optimizers.tabled import Table, Tabled
 
 BLOCK: Final = 20  # steps of a recording
 MIN_BLOCKS: Final = 4  # fewer are not worth one

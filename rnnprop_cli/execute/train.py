@@ -16,24 +16,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.learned.network import NetworkRule
+from rnnprop_cli.components.optimizees.base import Optimizee
+from rnnprop_cli.components.optimizees.quadratic import Quadratic
+from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
+from rnnprop_cli.components.optimizers.base import Given, RuleState
 from rnnprop_cli.errors import CheckpointError, DeviceLostError
 from rnnprop_cli.execute.device import DTYPES, Engine, is_lost
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.graphed import RecordedWindows
-from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
+from rnnprop_cli.meta.meta_gradient import Estimator, estimator_for
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizees.quadratic import Quadratic
-from rnnprop_cli.optimizees.transforms import Combined, RandomScaling
-from rnnprop_cli.optimizers.baselines import RuleState
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import Learned, LearnedRule, init_meta_params
-from rnnprop_cli.plan.seeds import FIRST_VALIDATION_SEED, derive_seed
 from rnnprop_cli.records import MetaStepResult
-from rnnprop_cli.spec.optimizees import dataset_of
+from rnnprop_cli.seeds import FIRST_VALIDATION_SEED, derive_seed
 from rnnprop_cli.spec.train import TrainSpec
 
 MOVING_AVERAGE_DECAY: Final = 0.9  # section 5: of the train losses, one per meta-iteration
@@ -89,18 +88,19 @@ class MetaTraining:
         self.spec = spec
         self.device = engine.torch_device
         self.dtype = DTYPES[spec.dtype]
-        self.rule: LearnedRule = build_learned_rule(spec.optimizer)
+        self.rule = spec.optimizer.build()
         self.kernel: Kernel
         self.kernel, self.kernel_notice = select_kernel(engine.kernel, self.device, self.dtype)
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
-        self.estimator: Estimator = RecordedWindows() if self.device.type == "cuda" else known_output_gradient
-        name = dataset_of(spec.optimizee)
+        recorded = self.device.type == "cuda" and isinstance(self.rule, NetworkRule)
+        self.estimator: Estimator = RecordedWindows() if recorded else estimator_for(self.rule)
+        name = spec.optimizee.dataset_name
         self.dataset: Dataset | None = None if name is None else load_dataset(name, engine.data_dir)
         if snapshot is None:
             self.meta_iteration = 0
             self.average = MovingAverage()
             seed = derive_seed(spec.seed, "meta-params")
-            meta_params_Q = init_meta_params(self.rule.network, seed, self.dtype, self.device)
+            meta_params_Q = self.rule.start(seed, self.dtype, self.device)
             optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
             self.state = MetaState(meta_params_Q, optimizer)
         else:
@@ -166,7 +166,8 @@ class MetaTraining:
         seeds = [FIRST_VALIDATION_SEED + index for index in range(spec.validation.seeds)]
         optimizee = self._build(seeds)
         alpha_C = torch.full((len(seeds),), spec.optimizer.alpha, dtype=self.dtype, device=self.device)
-        optimizer = Learned(self.rule, self.state.meta_params_Q, alpha_C, self.kernel)
+        given = Given(alpha_C, spec.truncation.horizon, optimizee.shapes)
+        optimizer = build_learned(self.rule, self.state.meta_params_Q, given, self.kernel)
         params_CP = optimizee.init_params()
         state = optimizer.init(params_CP)
         for step in range(spec.truncation.horizon):
@@ -176,7 +177,7 @@ class MetaTraining:
 
     def snapshot(self, validation_loss: float | None = None) -> Snapshot:
         """All that is needed to go on from here."""
-        named = self.rule.network.named(self.state.meta_params_Q)
+        named = self.rule.named(self.state.meta_params_Q)
         m_1Q, v_1Q = self.state.optimizer.slots_CP
         tensors = {name: _numpy(value) for name, value in named.items()}
         tensors |= {"adam.m": _numpy(m_1Q[0]), "adam.v": _numpy(v_1Q[0])}
@@ -189,17 +190,14 @@ class MetaTraining:
             for name, value in snapshot.tensors.items()
             if name != "average"
         }
-        network = self.rule.network
-        expected = dict(network.named_shapes()) | {
-            "adam.m": (network.n_meta_params,),
-            "adam.v": (network.n_meta_params,),
-        }
+        size = (self.rule.n_meta_params,)
+        expected = dict(self.rule.named_shapes()) | {"adam.m": size, "adam.v": size}
         if {name: tuple(value.shape) for name, value in tensors.items()} != expected:
             raise CheckpointError("the checkpoint does not fit the optimizer of this spec")
         self.meta_iteration = snapshot.meta_iteration
         total, weight = snapshot.tensors["average"].tolist()
         self.average = MovingAverage(total, weight)
-        meta_params_Q = network.flatten(tensors)
+        meta_params_Q = self.rule.flatten(tensors)
         slots = (tensors["adam.m"][None].clone(), tensors["adam.v"][None].clone())
         count = snapshot.meta_iteration * self.spec.truncation.windows
         self.state = MetaState(meta_params_Q, RuleState(count, slots))

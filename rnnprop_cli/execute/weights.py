@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from rnnprop_cli.components.learned import AnyArchitecture
+from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec
 from rnnprop_cli.errors import CheckpointError
-from rnnprop_cli.kernels.network import Network
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.spec.optimizers import DMSpec, LearnedArchitecture, RNNpropSpec
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,14 @@ class Weights:
         CheckpointError: they do not fit it, or hold other than finite floating-point numbers.
     """
 
-    architecture: RNNpropSpec | DMSpec
-    tensors: dict[str, NDArray[Any]]  # named as `Network.named_shapes` names them
+    architecture: ArchitectureSpec
+    tensors: dict[str, NDArray[Any]]  # named as `Architecture.named_shapes` names them
     sha256: str  # of the file that they came from
     source: str  # where they came from, for the reader
     made: dict[str, Any] = field(default_factory=dict)  # how: recipe, seed, meta-iterations, versions, commit
 
     def __post_init__(self) -> None:
-        expected = dict(self.network.named_shapes())
+        expected = dict(self.rule().named_shapes())
         found = {name: np.shape(value) for name, value in self.tensors.items()}
         wrong = sorted(name for name in expected if found.get(name) != expected[name])
         if wrong:
@@ -46,24 +45,23 @@ class Weights:
                     f"{self.source}: {name} holds {what}, not finite floating-point numbers"
                 )
 
-    @property
-    def network(self) -> Network:
-        """The architecture of the network."""
-        return build_learned_rule(self.architecture).network
+    def rule(self) -> Architecture:
+        """The learned optimizer, but for these meta-params."""
+        return self.architecture.build()
 
     @property
     def tensors_sha256(self) -> str:
-        """Of the meta-params alone, as little-endian float32 in the order of `Network.named_shapes`: the same for a
-        checkpoint, which holds more, and for what was exported of it."""
+        """Of the meta-params alone, as little-endian float32 in the order of `named_shapes`: the same for a checkpoint,
+        which holds more, and for what was exported of it."""
         digest = hashlib.sha256()
-        for name, _ in self.network.named_shapes():
+        for name, _ in self.rule().named_shapes():
             digest.update(np.asarray(self.tensors[name], dtype="<f4").tobytes())
         return digest.hexdigest()
 
     def meta_params(self, dtype: torch.dtype, device: torch.device) -> Tensor:
         """[Q] the flat vector."""
         named = {name: torch.from_numpy(np.asarray(value)) for name, value in self.tensors.items()}
-        return self.network.flatten(named).to(device=device, dtype=dtype)
+        return self.rule().flatten(named).to(device=device, dtype=dtype)
 
 
 def weights_from(
@@ -76,16 +74,14 @@ def weights_from(
             not finite.
     """
     try:
-        architecture: RNNpropSpec | DMSpec = TypeAdapter(LearnedArchitecture).validate_python(
-            metadata["optimizer"]
-        )
+        architecture: ArchitectureSpec = TypeAdapter(AnyArchitecture).validate_python(metadata["optimizer"])
     except (KeyError, ValidationError) as error:
         raise CheckpointError(
             f"{source}: its metadata names no learned optimizer that this version knows"
         ) from error
     own = {key: value for key, value in metadata.items() if key not in ("optimizer", "made")}
     made = metadata.get("made", own)
-    names = [name for name, _ in build_learned_rule(architecture).network.named_shapes()]
+    names = [name for name, _ in architecture.build().named_shapes()]
     return Weights(
         architecture, {name: tensors[name] for name in names if name in tensors}, sha256, source, made
     )

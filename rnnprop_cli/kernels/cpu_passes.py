@@ -13,7 +13,7 @@ from rnnprop_cli.kernels.cpu_library import check, pointers, sizes
 from rnnprop_cli.kernels.cpu_networks import NetworkPasses
 from rnnprop_cli.kernels.cpu_tensors import packed, step_tensors
 from rnnprop_cli.kernels.network import Hidden, Network
-from rnnprop_cli.kernels.passes import Perceptron, RelativeInputs, TensorStep
+from rnnprop_cli.kernels.passes import ACTIVATIONS, Perceptron, RelativeInputs, TensorStep
 
 # Codes of cpu_rules.h and cpu_mlp.h, in their order.
 RULES: Final = (
@@ -27,7 +27,6 @@ RULES: Final = (
     "adam",
     "nadam",
 )
-ACTIVATIONS: Final = ("sigmoid", "relu", "elu", "tanh")
 MAX_COEFFICIENTS: Final = 8
 # Wider layers than this are better off with a library's matrix products.
 WIDEST_LAYER: Final = 64

@@ -7,11 +7,15 @@ Everything is feature-major (coordinates last), so that one row of a feature or 
 coordinates are the lanes of a SIMD register, the threads of a warp, and the columns of one large product.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from rnnprop_cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Hidden(NamedTuple):
@@ -119,3 +123,28 @@ class Network:
         return Hidden(
             torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
         )
+
+
+def lstm_cell(weights: LSTMWeights, input_DN: Tensor, h_HN: Tensor, c_HN: Tensor) -> tuple[Tensor, Tensor]:
+    """One LSTM layer for every coordinate: returns the new (h, c), each [H, N]."""
+    gates = weights.w_input @ input_DN + weights.w_hidden @ h_HN + weights.bias[:, None]
+    i, f, g, o = gates.chunk(4, dim=0)
+    c_new = torch.sigmoid(f) * c_HN + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c_new), c_new
+
+
+def network_step(
+    network: Network, weights: NetworkWeights, features_FN: Tensor, hidden: Hidden
+) -> tuple[Tensor, Hidden]:
+    """One step of the whole network (differentiable): output [N] and the new state."""
+    x = features_FN
+    if weights.w_embed is not None and weights.b_embed is not None:
+        x = torch.nn.functional.elu(weights.w_embed @ x + weights.b_embed[:, None])
+    h_layers, c_layers = [], []
+    for layer, lstm in enumerate(weights.layers):
+        x, c = lstm_cell(lstm, x, hidden.h_LHN[layer], hidden.c_LHN[layer])
+        h_layers.append(x)
+        c_layers.append(c)
+    x_out = weights.w_out @ x + weights.b_out
+    output = torch.tanh(x_out) if network.bounded else x_out
+    return output, Hidden(torch.stack(h_layers), torch.stack(c_layers))

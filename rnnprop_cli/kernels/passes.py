@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.network import Hidden, Network
 
+# Activation functions of perceptrons that bodies know; the compiled one counts them in this order.
+ACTIVATIONS: Final = ("sigmoid", "relu", "elu", "tanh")
 FILTER: Final = 3  # height and width of a convolution
 
 

@@ -1,7 +1,7 @@
 """The plain body: PyTorch operations on any device and in any dtype, and the definition of what is right.
 
-`network_step` is the network as the paper draws it, differentiable; `autograd_window_gradient` leaves its derivative to
-autograd. `ReferenceKernel` computes the same with the derivative written out (`written_out.py`), which spares most
+`network_step` (`network.py`) is the network as the paper draws it, differentiable; `autograd_window_gradient` leaves its
+derivative to autograd. `ReferenceKernel` computes the same with the derivative written out (`written_out.py`), which spares most
 of autograd's thousands of small operations; tests hold it to the autograd form.
 """
 
@@ -9,40 +9,14 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import elu
 
-from rnnprop_cli.kernels.network import Hidden, LSTMWeights, Network, NetworkWeights
+from rnnprop_cli.kernels.network import Hidden, Network, network_step
 from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.written_out import step_in_place, window_gradient
 
 # What a window keeps is about 1 KB a coordinate and step in float32: blocks bound the memory. Every operation on a
 # block is a rendezvous of all threads, so that small blocks cost more than the cache gives back.
 COORDINATES_PER_BLOCK: Final = 8192
-
-
-def lstm_cell(weights: LSTMWeights, input_DN: Tensor, h_HN: Tensor, c_HN: Tensor) -> tuple[Tensor, Tensor]:
-    """One LSTM layer for every coordinate: returns the new (h, c), each [H, N]."""
-    gates = weights.w_input @ input_DN + weights.w_hidden @ h_HN + weights.bias[:, None]
-    i, f, g, o = gates.chunk(4, dim=0)
-    c_new = torch.sigmoid(f) * c_HN + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c_new), c_new
-
-
-def network_step(
-    network: Network, weights: NetworkWeights, features_FN: Tensor, hidden: Hidden
-) -> tuple[Tensor, Hidden]:
-    """One step of the whole network (differentiable): output [N] and the new state."""
-    x = features_FN
-    if weights.w_embed is not None and weights.b_embed is not None:
-        x = elu(weights.w_embed @ x + weights.b_embed[:, None])
-    h_layers, c_layers = [], []
-    for layer, lstm in enumerate(weights.layers):
-        x, c = lstm_cell(lstm, x, hidden.h_LHN[layer], hidden.c_LHN[layer])
-        h_layers.append(x)
-        c_layers.append(c)
-    x_out = weights.w_out @ x + weights.b_out
-    output = torch.tanh(x_out) if network.bounded else x_out
-    return output, Hidden(torch.stack(h_layers), torch.stack(c_layers))
 
 
 def autograd_window_gradient(

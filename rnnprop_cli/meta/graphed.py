@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
+from rnnprop_cli.components.optimizees.base import Optimizee, Tensors
 from rnnprop_cli.meta.meta_gradient import WindowResult, known_output_gradient
 from rnnprop_cli.meta.truncation import Span
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
-from rnnprop_cli.optimizees.base import Optimizee, Tensors
 
 # Replay and plain run take the same operations; only atomic sums may come in another order.
 TOLERANCE: Final = 1e-4

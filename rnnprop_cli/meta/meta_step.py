@@ -8,13 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rnnprop_cli.components.learned.base import Architecture
+from rnnprop_cli.components.optimizees.base import Optimizee
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.base import Baseline, RuleState
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
 from rnnprop_cli.meta.truncation import spans
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizers.baselines import Adam, Baseline, RuleState
-from rnnprop_cli.optimizers.learned import LearnedRule, init_state
 from rnnprop_cli.spec.train import MetaOptimizerSpec, TrainSpec
 
 
@@ -35,7 +36,7 @@ def meta_iteration(
     spec: TrainSpec,
     state: MetaState,
     optimizee: Optimizee,
-    rule: LearnedRule,
+    rule: Architecture,
     kernel: Kernel,
     estimator: Estimator = known_output_gradient,
 ) -> tuple[MetaState, Tensor]:
@@ -54,9 +55,11 @@ def meta_iteration(
     """
     meta_optimizer = build_meta_optimizer(spec.meta_optimizer, state.meta_params_Q)
     meta_params_Q, optimizer_state = state
-    problem = InnerProblem(optimizee, rule, kernel, spec.meta_loss, spec.optimizer.alpha)
+    problem = InnerProblem(
+        optimizee, rule, kernel, spec.meta_loss, spec.optimizer.alpha, spec.truncation.horizon
+    )
     params_CP = optimizee.init_params()
-    trajectory = Trajectory(params_CP, init_state(rule, params_CP))
+    trajectory = Trajectory(params_CP, rule.init(params_CP, optimizee.shapes))
     end_losses = []
     for span in spans(spec.truncation):
         result = estimator(problem, meta_params_Q, trajectory, span)

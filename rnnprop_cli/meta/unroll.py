@@ -3,33 +3,36 @@
 Shape legend: C cells (tasks), P coordinates, N = C P, F features, T inner steps.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from rnnprop_cli.accelerate.learned import advance
+from rnnprop_cli.components.learned.base import Architecture
+from rnnprop_cli.components.learned.network import NetworkRule
+from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.meta.meta_loss import MetaLoss
 from rnnprop_cli.meta.truncation import Span
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance
 
 
 class InnerProblem(NamedTuple):
     """What a learned optimizer is trained on, and how: all of a window but the meta-params and where it starts."""
 
     optimizee: Optimizee
-    rule: LearnedRule
+    rule: Architecture
     kernel: Kernel
     kind: MetaLoss
     alpha: float  # step bound (RNNprop) or output factor (DMoptimizer)
+    horizon: int | None = None  # of the whole trajectory
 
 
 class Trajectory(NamedTuple):
     """Where an inner trajectory stands between two windows."""
 
     params_CP: Tensor  # [C, P]
-    state: LearnedState
+    state: Any  # of the learned optimizer
 
 
 class Window(NamedTuple):
@@ -50,7 +53,8 @@ def unroll(
 
     Memory: T (F + 1) N numbers and the hidden state at the start; nothing grows with the horizon.
     """
-    optimizee, rule, kernel, _, alpha = problem
+    optimizee, rule, kernel, _, alpha, _ = problem
+    assert isinstance(rule, NetworkRule), "other learned optimizers go step by step"
     params_CP, state = trajectory
     n_cells = len(params_CP)
     start = Hidden(state.hidden.h_LHN.clone(), state.hidden.c_LHN.clone())

@@ -3,14 +3,17 @@
 Shape legend: S seeds, C cells, P coordinates.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from math import prod, sqrt
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+from rnnprop_cli.lazy import torch
+from rnnprop_cli.seeds import derive_seed
 
-from rnnprop_cli.plan.seeds import derive_seed
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MatrixBlock(NamedTuple):

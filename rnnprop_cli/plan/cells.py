@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
+from rnnprop_cli.components.optimizers.base import OptimizerSpec
+from rnnprop_cli.fields import Sampling
 from rnnprop_cli.plan.identity import content_hash
 from rnnprop_cli.plan.size import bytes_per_cell
 from rnnprop_cli.records import Phase
-from rnnprop_cli.spec.base import Sampling
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.optimizees import OptimizeeSpec, dataset_of
-from rnnprop_cli.spec.optimizers import OptimizerSpec
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ def cell_config(cell: Cell, environment: dict[str, str | int]) -> dict[str, obje
         "optimizee": cell.problem.optimizee.model_dump(mode="json"),
         "horizon": cell.problem.horizon,
         "minibatch": cell.problem.minibatch,
-        "sampling": cell.problem.sampling if dataset_of(cell.problem.optimizee) else None,
+        "sampling": cell.problem.sampling if cell.problem.optimizee.dataset_name else None,
         "dtype": cell.problem.dtype,
         "optimizer": cell.optimizer.model_dump(mode="json", exclude={"lr", "label"}),
         "lr": cell.lr,

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from rnnprop_cli.components.optimizers.base import OptimizerSpec
 from rnnprop_cli.errors import SpecError, UsageError
 from rnnprop_cli.plan.cells import CellBatch, Problem, problems
-from rnnprop_cli.plan.seeds import fresh_seeds, tuning_seeds
 from rnnprop_cli.plan.tuning import LEAST_CONFIRMED, Round, Tried, best_k, first_round, grid_rate
 from rnnprop_cli.records import Phase
+from rnnprop_cli.seeds import fresh_seeds, tuning_seeds
 from rnnprop_cli.spec.bench import AnyOf, BenchSpec, LaneRule, TuningSpec
 from rnnprop_cli.spec.calibrated import CALIBRATED
-from rnnprop_cli.spec.optimizees import dataset_of, depth_of
-from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ class Lane:
     def label(self) -> str:
         """e.g. "mnist mlp sigmoid d1 x100/adam"; `--only` is matched against it."""
         optimizee = self.problem.optimizee
-        depth = depth_of(optimizee)
+        depth = optimizee.n_layers
         parts = [
-            dataset_of(optimizee) or "",
+            optimizee.dataset_name or "",
             optimizee.label,
             "" if depth is None else f"d{depth}",
             f"x{self.problem.horizon}",
@@ -39,12 +38,12 @@ class Lane:
     @property
     def tuned(self) -> bool:
         """Whether its learning rate is searched."""
-        return self.optimizer.lr == "tuned"
+        return bool(self.optimizer.lr == "tuned")
 
     @property
     def default_rate(self) -> float | None:
         """The library's own learning rate; None for the alpha that a learned optimizer was trained with."""
-        return None if isinstance(self.optimizer, LearnedSpec) else self.optimizer.default_lr
+        return self.optimizer.default_rate
 
     @property
     def untuned(self) -> bool:
@@ -123,7 +122,7 @@ def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, search: Tun
 
 def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:
     """Whether an optimizer is run at its default rate beside the one that the search finds."""
-    return spec.untuned and optimizer.lr == "tuned" and not isinstance(optimizer, LearnedSpec)
+    return spec.untuned and optimizer.lr == "tuned" and not optimizer.learned
 
 
 def matches(rule: LaneRule, lane: Lane) -> bool:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnprop_cli.data.datasets import load_dataset
-from rnnprop_cli.data.minibatches import check_epochs
+from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.minibatches import check_epochs
+from rnnprop_cli.components.optimizers.base import OptimizerSpec
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.plan.cells import Cell, cell_config
@@ -13,8 +15,6 @@ from rnnprop_cli.plan.identity import canonical_json
 from rnnprop_cli.plan.lanes import Lane
 from rnnprop_cli.records import LrSource, RunFacts
 from rnnprop_cli.runs.weights import find_weights
-from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
-from rnnprop_cli.spec.optimizers import LearnedSpec, OptimizerSpec
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class CellFacts:
             DataError: a dataset is absent or damaged.
             CheckpointError: weights are damaged.
         """
-        names = {name for lane in lanes if (name := dataset_of(lane.problem.optimizee))}
+        names = {name for lane in lanes if (name := lane.problem.optimizee.dataset_name)}
         datasets = {name: load_dataset(name, engine.data_dir) for name in sorted(names)}
         for lane in lanes:
-            if name := dataset_of(lane.problem.optimizee):
+            if name := lane.problem.optimizee.dataset_name:
                 check_epochs(datasets[name], lane.problem.minibatch, lane.problem.sampling)
         wanted = {lane.optimizer.weights for lane in lanes if isinstance(lane.optimizer, LearnedSpec)}
         return cls(
@@ -57,7 +57,7 @@ class CellFacts:
     def config(self, cell: Cell) -> dict[str, object]:
         """What the cell's content hash is taken over."""
         facts = dict(self.environment)
-        dataset = dataset_of(cell.problem.optimizee)
+        dataset = cell.problem.optimizee.dataset_name
         if dataset is not None:
             facts["dataset_sha256"] = self.datasets[dataset]
         weights = self.weights_of(cell.optimizer)
@@ -75,9 +75,9 @@ class CellFacts:
             optimizer=cell.optimizer.name,
             is_baseline=weights is None,
             optimizee=optimizee.label,
-            dataset=dataset_of(optimizee),
-            depth=depth_of(optimizee),
-            activation=activation_of(optimizee),
+            dataset=optimizee.dataset_name,
+            depth=optimizee.n_layers,
+            activation=optimizee.nonlinearity,
             horizon=cell.problem.horizon,
             lr=weights.architecture.alpha if cell.lr is None and weights is not None else cell.lr,
             lr_source=_lr_source(cell),

@@ -12,11 +12,11 @@ from typing import Final, cast
 
 from rnnprop_cli import __version__
 from rnnprop_cli.execute.device import DTYPES, Engine, KernelName, gpu_name
+from rnnprop_cli.fields import Spec
 from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import ExperimentFacts, Kind
-from rnnprop_cli.spec.base import Spec
 
 # Raised whenever a change of the code moves any number, so that old results are never mixed with new ones.
 NUMERICS_VERSION: Final = 3

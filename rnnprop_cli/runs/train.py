@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnprop_cli.data.datasets import load_dataset
-from rnnprop_cli.data.minibatches import check_epochs
+from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.minibatches import check_epochs
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
@@ -34,7 +34,6 @@ from rnnprop_cli.runs.snapshots import (
     held_folder,
 )
 from rnnprop_cli.runs.weights import choose_checkpoint
-from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
@@ -111,7 +110,7 @@ def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
         UsageError: it is smaller than a minibatch.
     """
     environment = identity_facts(engine, spec.dtype)
-    name = dataset_of(spec.optimizee)
+    name = spec.optimizee.dataset_name
     if name is not None:
         dataset = load_dataset(name, engine.data_dir)
         check_epochs(dataset, spec.minibatch, spec.sampling)
@@ -255,12 +254,12 @@ def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int
     return RunFacts(
         key=content_hash(config),
         phase="train",
-        optimizer=spec.optimizer.kind,
+        optimizer=spec.optimizer.name,
         is_baseline=False,
         optimizee=spec.optimizee.label,
-        dataset=dataset_of(spec.optimizee),
-        depth=depth_of(spec.optimizee),
-        activation=activation_of(spec.optimizee),
+        dataset=spec.optimizee.dataset_name,
+        depth=spec.optimizee.n_layers,
+        activation=spec.optimizee.nonlinearity,
         horizon=spec.truncation.horizon,
         lr=spec.optimizer.alpha,
         lr_source="own",

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rnnprop_cli.spec.base import Name, Off, PositiveInt, Sampling, Spec
-from rnnprop_cli.spec.optimizees import OptimizeeSpec
-from rnnprop_cli.spec.optimizers import OptimizerSpec
+from rnnprop_cli.components.optimizees import AnyOptimizee
+from rnnprop_cli.components.optimizers import AnyOptimizer
+from rnnprop_cli.fields import Name, Off, PositiveInt, Sampling, Spec
 
 DType = Literal["float32", "float64"]
 
@@ -99,8 +99,8 @@ class BenchSpec(Spec):
     curve_points: Annotated[int, Field(ge=16)] = (
         2048  # longer loss curves are thinned, min and max of each bin kept
     )
-    optimizees: Annotated[tuple[OptimizeeSpec, ...], Field(min_length=1, strict=False)]
-    optimizers: Annotated[tuple[OptimizerSpec, ...], Field(min_length=1, strict=False)]
+    optimizees: Annotated[tuple[AnyOptimizee, ...], Field(min_length=1, strict=False)]
+    optimizers: Annotated[tuple[AnyOptimizer, ...], Field(min_length=1, strict=False)]
     tuning: TuningSpec = TuningSpec()
     include: Annotated[
         tuple[LaneRule, ...], Field(strict=False)

@@ -8,7 +8,8 @@ An optimizer without tuning must beat these, not only library defaults (Kasimbeg
 
 from typing import Final
 
-from rnnprop_cli.spec.optimizers import AdamWSpec, NAdamWSpec
+from rnnprop_cli.components.optimizers.adam import AdamWSpec
+from rnnprop_cli.components.optimizers.nadam import NAdamWSpec
 
 CALIBRATED: Final = (
     AdamWSpec(lr=0.0625, schedule="linear-warmup-cosine", weight_decay=0.001, label="adamw calibrated"),

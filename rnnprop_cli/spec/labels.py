@@ -3,11 +3,11 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, TypeVar
 
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
+from rnnprop_cli.components.optimizers.base import OptimizerSpec
 from rnnprop_cli.spec.axes import Origin
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.locate import Path
-from rnnprop_cli.spec.optimizees import activation_of, dataset_of, depth_of
-from rnnprop_cli.spec.optimizers import BaselineSpec, LearnedSpec
 
 _LABEL_CHARACTERS: Final = 60
 # Settings that an optimizer's own name already shows.
@@ -42,10 +42,10 @@ def with_axis_labels(spec: BenchSpec, origins: Sequence[Origin]) -> tuple[BenchS
 def repeated(spec: BenchSpec) -> list[tuple[Path, str]]:
     """A problem for each row or column that stands in the benchmark twice."""
 
-    def optimizee(one: Any) -> Hashable:
-        return one.label, dataset_of(one), depth_of(one), activation_of(one)
+    def optimizee(one: OptimizeeSpec) -> Hashable:
+        return one.label, one.dataset_name, one.n_layers, one.nonlinearity
 
-    def optimizer(one: BaselineSpec | LearnedSpec) -> Hashable:
+    def optimizer(one: OptimizerSpec) -> Hashable:
         return one.name
 
     return [

@@ -19,16 +19,16 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.errors import SpecError, suggested
+from rnnprop_cli.fields import Spec
 from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.spec.axes import expand
-from rnnprop_cli.spec.base import Spec
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.epochs import too_small_datasets
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
-from rnnprop_cli.spec.optimizees import OptimizeeSpec
 from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.spec.wording import (

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from rnnprop_cli.fields import Spec
 from rnnprop_cli.spec.axes import SECTIONS
-from rnnprop_cli.spec.base import Spec
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.train import TrainSpec
 

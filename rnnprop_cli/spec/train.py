@@ -4,10 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnprop_cli.spec.base import Decay, Name, Off, PositiveFloat, PositiveInt, Sampling, Spec
+from rnnprop_cli.components.learned import AnyArchitecture
+from rnnprop_cli.components.optimizees import AnyOptimizee
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.fields import Decay, Name, Off, PositiveFloat, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.bench import DType
-from rnnprop_cli.spec.optimizees import MLPSpec, OptimizeeSpec
-from rnnprop_cli.spec.optimizers import LearnedArchitecture
 
 
 class TruncationSpec(Spec):
@@ -74,8 +75,8 @@ class TrainSpec(Spec):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     meta_iterations: PositiveInt = 15_000
-    optimizer: LearnedArchitecture
-    optimizee: OptimizeeSpec = MLPSpec()
+    optimizer: AnyArchitecture
+    optimizee: AnyOptimizee = MLPSpec()
     minibatch: PositiveInt = 128
     sampling: Sampling = "epochs"  # of minibatches from a dataset
     dtype: DType = "float32"

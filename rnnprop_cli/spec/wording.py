@@ -9,9 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from rnnprop_cli.spec.base import NAME_PATTERN
+from rnnprop_cli.components.optimizees.conv import LAYOUT_PATTERN
+from rnnprop_cli.fields import NAME_PATTERN
 from rnnprop_cli.spec.locate import Path
-from rnnprop_cli.spec.optimizees import LAYOUT_PATTERN
 
 # Tables that are chosen by `kind`: the element of pydantic's location that is the kind and not a key.
 _KIND_AT: Final = {"optimizees": 2, "optimizers": 2, "optimizer": 1, "optimizee": 1}

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 from torch import Tensor
 
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
+from rnnprop_cli.components.learned.base import ArchitectureSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 
 # Accepted and without effect: how a step is computed is chosen by `kernel`.
 WITHOUT_EFFECT: Final = ("foreach", "fused")
@@ -30,7 +31,7 @@ OF_THE_WEIGHTS: Final = ("betas", "eps")  # trained with them, they would mean n
 
 
 def check_elsewhere(
-    name: str, given: dict[str, Any], known: tuple[str, ...], architecture: RNNpropSpec | DMSpec
+    name: str, given: dict[str, Any], known: tuple[str, ...], architecture: ArchitectureSpec
 ) -> None:
     """Whether arguments that other optimizers have mean what they say here.
 
@@ -65,7 +66,7 @@ def check_elsewhere(
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}{hint}")
 
 
-def _of_the_weights(key: str, architecture: RNNpropSpec | DMSpec) -> Any:
+def _of_the_weights(key: str, architecture: ArchitectureSpec) -> Any:
     if not isinstance(architecture, RNNpropSpec):
         return None
     return (architecture.beta1, architecture.beta2) if key == "betas" else architecture.eps

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from rnnprop_cli.optimizers.rnnprop import Moments
+from rnnprop_cli.components.learned.rnnprop import Moments
 from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
 
 

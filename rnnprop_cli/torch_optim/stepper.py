@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
+from rnnprop_cli.accelerate.learned import advance, fused_steps
+from rnnprop_cli.components.learned.network import LearnedState, NetworkRule
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.kernels.passes import MisfitError, TensorStep
 from rnnprop_cli.kernels.select import KernelName, select_kernel
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import LearnedRule, LearnedState, advance
 from rnnprop_cli.torch_optim.state import compute_dtype
 
 # So many coordinates are gathered at a time: the memory that a step takes besides the state, against the cost of
@@ -57,7 +57,9 @@ class Stepper:
     """
 
     def __init__(self, weights: Weights, kernel_name: KernelName, features: Features) -> None:
-        self.rule: LearnedRule = build_learned_rule(weights.architecture)
+        rule = weights.rule()
+        assert isinstance(rule, NetworkRule), "the classes of this package are networks"
+        self.rule = rule
         self._weights = weights
         self._kernel_name = kernel_name
         self._features = features
@@ -81,14 +83,14 @@ class Stepper:
         fused, plain = [], []
         for place, together in alike.items():
             engine = self._engine(*place)
-            passes = engine.kernel.passes
-            if self.rule.fuses_tensors and passes is not None and passes.steps_tensors:
-                fused.append((passes, engine.meta_params_Q, together))
+            take = fused_steps(self.rule, engine.kernel.passes)
+            if take is not None:
+                fused.append((take, engine.meta_params_Q, together))
             else:
                 _check(together, self.rule.network.layers * self.rule.network.hidden)
                 plain.append((engine, together))
-        for passes, meta_params_Q, together in fused:  # at most one
-            self.rule.fused_steps(passes, meta_params_Q, together)
+        for take, meta_params_Q, together in fused:  # at most one
+            take(meta_params_Q, together)
         for engine, together in plain:
             self._piecewise(engine, together)
 

@@ -3,24 +3,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from rnnprop_cli.cli.app import app
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import weights_from
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
 from rnnprop_cli.runs.weights import find_weights
-from rnnprop_cli.spec.optimizers import RNNpropSpec
 from rnnprop_cli.store.checkpoints import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     spec = RNNpropSpec()
-    network = build_learned_rule(spec).network
-    flat = init_meta_params(network, 0, torch.float32, torch.device("cpu"))
-    tensors = {name: value.numpy() for name, value in network.named(flat).items()} | {"adam.m": np.zeros(3)}
+    start = spec.build().init_meta_params(0)
+    tensors = {name: value.numpy() for name, value in start.items()} | {"adam.m": np.zeros(3)}
     metadata = {"optimizer": spec.model_dump(mode="json"), "meta_iteration": 7}
     return save_checkpoint(tmp_path, "mine", tensors, metadata).path
 

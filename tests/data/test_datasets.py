@@ -2,15 +2,22 @@
 
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from fake_datasets import N_TRAIN, cifar10_bytes, digests, mnist_bytes, write_cifar10, write_mnist
 
-from rnnprop_cli.data.datasets import load_dataset
+from rnnprop_cli.components.datasets import load_dataset, mnist
 from rnnprop_cli.data.files import SUMS, sums
 from rnnprop_cli.errors import DataError, UsageError
+
+
+def mnist_of(known: dict[str, str]) -> mnist.Mnist:
+    """MNIST whose files have these hashes."""
+    return mnist.Mnist(replace(mnist.FILES, sha256=known))
+
 
 REAL_DATA = os.environ.get("RNNPROP_DATA_DIR")  # read before the fixture hides it
 
@@ -30,14 +37,14 @@ def test_digits_come_with_a_fixed_split() -> None:
 def test_mnist_is_the_last_images_of_the_training_file(compressed: bool, tmp_path: Path) -> None:
     files = mnist_bytes()
     write_mnist(tmp_path, files, compressed=compressed)
-    mnist = load_dataset("mnist", tmp_path, digests(files))
-    assert mnist.train_images.shape == (N_TRAIN - 5000, 1, 2, 2)
+    loaded = mnist_of(digests(files)).load(tmp_path)
+    assert loaded.train_images.shape == (N_TRAIN - 5000, 1, 2, 2)
     pixels = files["train-images-idx3-ubyte"][16 + 5000 * 4 :]
-    assert bytes(mnist.train_images.flatten().tolist()) == pixels
-    assert bytes(mnist.train_labels.tolist()) == files["train-labels-idx1-ubyte"][8 + 5000 :]
-    assert mnist.test_labels is not None
-    assert bytes(mnist.test_labels.tolist()) == files["t10k-labels-idx1-ubyte"][8:]
-    assert (mnist.scale, mnist.shift) == (1 / 255, 0.0)
+    assert bytes(loaded.train_images.flatten().tolist()) == pixels
+    assert bytes(loaded.train_labels.tolist()) == files["train-labels-idx1-ubyte"][8 + 5000 :]
+    assert loaded.test_labels is not None
+    assert bytes(loaded.test_labels.tolist()) == files["t10k-labels-idx1-ubyte"][8:]
+    assert (loaded.scale, loaded.shift) == (1 / 255, 0.0)
 
 
 def test_hash_is_of_the_decompressed_bytes(tmp_path: Path) -> None:
@@ -45,10 +52,7 @@ def test_hash_is_of_the_decompressed_bytes(tmp_path: Path) -> None:
     write_mnist(tmp_path / "a", files, compressed=True)
     write_mnist(tmp_path / "b", files, compressed=False)
     known = digests(files)
-    assert (
-        load_dataset("mnist", tmp_path / "a", known).sha256
-        == load_dataset("mnist", tmp_path / "b", known).sha256
-    )
+    assert mnist_of(known).load(tmp_path / "a").sha256 == mnist_of(known).load(tmp_path / "b").sha256
 
 
 def test_one_flipped_bit_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
@@ -60,7 +64,7 @@ def test_one_flipped_bit_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
     with pytest.raises(
         DataError, match=r"train-images-idx3-ubyte is damaged.*(?s:.)*rnnprop data fetch mnist"
     ):
-        load_dataset("mnist", tmp_path, known)
+        mnist_of(known).load(tmp_path)
     assert (folder / "train-images-idx3-ubyte").read_bytes() == damaged
 
 
@@ -164,7 +168,7 @@ def test_wrong_idx_files_are_refused(name: str, content: bytes, reason: str, tmp
     files = {**mnist_bytes(), name: content}
     write_mnist(tmp_path, files)
     with pytest.raises(DataError, match=reason):
-        load_dataset("mnist", tmp_path, digests(files))
+        mnist_of(digests(files)).load(tmp_path)
 
 
 def test_unknown_names_are_refused() -> None:

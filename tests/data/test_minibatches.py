@@ -7,15 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnprop_cli.data.datasets import Dataset
-from rnnprop_cli.data.minibatches import (
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.minibatches import (
     BLOCK_STEPS,
     ImageMinibatches,
     MinibatchSource,
     SineMinibatches,
 )
 from rnnprop_cli.errors import UsageError
-from rnnprop_cli.spec.base import Sampling
+from rnnprop_cli.fields import Sampling
 
 CPU = torch.device("cpu")
 N, SIZE = 50, 4
@@ -165,7 +165,7 @@ def test_images_stay_bytes() -> None:
     source = _images((1,))
     assert source._pixels_ND.dtype == torch.uint8
     assert source.at(0).inputs_SMD.dtype == torch.float32
-    assert (source.image_shape, source.n_inputs, source.n_classes, source.n_images) == ((3, 2, 2), 12, 10, N)
+    assert (source.shape, source.n_inputs, source.n_classes, source.n_images) == ((3, 2, 2), 12, 10, N)
 
 
 def test_noiseless_sines_follow_their_own_recurrence() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.kernels.cpu import CpuKernel
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 from rnnprop_cli.spec.train import CheckpointSpec, ConvexSpec, TrainSpec, TruncationSpec, ValidationSpec
 
 META_ITERATIONS = 50

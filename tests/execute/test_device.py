@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.errors import DeviceError, DeviceLostError
 from rnnprop_cli.execute import device, local, train
 from rnnprop_cli.execute.bench import BatchJob
@@ -10,8 +13,6 @@ from rnnprop_cli.execute.device import Engine, find_engine, is_lost, slot_device
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.plan.cells import CellBatch, Problem
 from rnnprop_cli.runs import environment
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import RNNpropSpec, SGDSpec
 from rnnprop_cli.spec.train import TrainSpec
 
 CUDA = torch.device("cuda")

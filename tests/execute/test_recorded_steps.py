@@ -8,20 +8,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import load_dataset
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.accelerate.tabled import Table, Tabled, TabledBaseline, with_table
+from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.base import Optimizee, OptimizeeSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.base import Baseline, Given, Rule, RuleState
+from rnnprop_cli.components.optimizers.muon import Muon
+from rnnprop_cli.components.optimizers.nadam import NAdam
+from rnnprop_cli.components.optimizers.schedules import build_schedule
+from rnnprop_cli.components.optimizers.sgd import SGD
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.graphed import record_nothing
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizers.baselines import SGD, Adam, Baseline, NAdam, Rule, RuleState
-from rnnprop_cli.optimizers.build import build_learned, build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
-from rnnprop_cli.optimizers.muon import Muon
-from rnnprop_cli.optimizers.schedules import build_schedule
-from rnnprop_cli.optimizers.tabled import Table, Tabled, TabledBaseline, with_table
-from rnnprop_cli.spec.optimizees import LSTMSpec, MLPSpec, OptimizeeSpec, QuadraticSpec
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 
 CPU = torch.device("cpu")
 HORIZON = 5 * BLOCK + 7
@@ -88,12 +93,12 @@ def test_recorded_blocks_are_the_plain_steps(name: str, rule: Rule) -> None:
 
 @pytest.mark.parametrize("spec", [RNNpropSpec(), DMSpec(hidden=5)], ids=["rnnprop", "dm"])
 def test_learned_optimizers_are_recorded_too(spec: RNNpropSpec | DMSpec) -> None:
-    rule = build_learned_rule(spec)
-    meta_params_Q = init_meta_params(rule.network, 1, torch.float64, CPU)
+    rule = spec.build()
+    meta_params_Q = rule.start(1, torch.float64, CPU)
     rate_C = torch.tensor([0.1, 0.01, 0.1, 0.01], dtype=torch.float64)
 
     def learned() -> Any:
-        return build_learned(spec, meta_params_Q, rate_C, ReferenceKernel())
+        return build_learned(spec.build(), meta_params_Q, Given(rate_C, 100), ReferenceKernel())
 
     plain, recorded = (
         run("mlp", learned(), None),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnprop_cli.plan.seeds import fresh_seeds, tuning_seeds
+from rnnprop_cli.seeds import fresh_seeds, tuning_seeds
 
 VARIABLE = "RNNPROP_TEST_FAULTS"  # names, separated by spaces; obeyed by workers
 
@@ -61,7 +61,7 @@ def other_data() -> None:
 
 def slow() -> None:
     """Every inner step takes 5 ms: time to interfere."""
-    from rnnprop_cli.data.minibatches import ImageMinibatches
+    from rnnprop_cli.components.minibatches import ImageMinibatches
 
     real = ImageMinibatches.at
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from fault_tools import BENCH, BENCH_COMMAND, Nursery, committed, prepare, table
 
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.execute import dispatch
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, run_batch
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.dispatch import is_out_of_memory, run_job
 from rnnprop_cli.plan.cells import CellBatch, Problem
 from rnnprop_cli.records import CellResult
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import SGDSpec
 from rnnprop_cli.store.reader import Reader
 
 

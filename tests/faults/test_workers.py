@@ -25,6 +25,8 @@ from fault_tools import (
 )
 from faults import VARIABLE
 
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.errors import RunError
 from rnnprop_cli.execute import local, worker
 from rnnprop_cli.execute.bench import BatchDone, BatchJob
@@ -32,9 +34,7 @@ from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.dispatch import Dispatched, alone, halves
 from rnnprop_cli.execute.local import LocalSlots
 from rnnprop_cli.plan.cells import CellBatch, Problem
-from rnnprop_cli.plan.seeds import tuning_seeds
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import SGDSpec
+from rnnprop_cli.seeds import tuning_seeds
 from rnnprop_cli.store.reader import Reader
 
 SLOTS = (*BENCH_COMMAND, "--slots", "2")

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.optimizees.base import Optimizee
+from rnnprop_cli.components.optimizees.conv import Conv, ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.cpu import CpuKernel
 from rnnprop_cli.kernels.passes import ConvNet, Recurrence
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizees.conv import Conv
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec
 
 CPU, F32, F64 = torch.device("cpu"), torch.float32, torch.float64
 SEEDS = (1, 2)

@@ -5,17 +5,18 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rnnprop_cli.data.datasets import Dataset
+from rnnprop_cli.accelerate.learned import advance
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.network import LearnedState
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.base import Optimizee
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.cpu import CpuKernel
 from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.kernels.reference import ReferenceKernel
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import LearnedState, advance, init_meta_params, init_state
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 
 CPU, F32, F64 = torch.device("cpu"), torch.float32, torch.float64
 SEEDS = (1, 2)
@@ -119,15 +120,15 @@ def test_a_learned_step_in_one_pass_is_the_plain_step(
     kernel: CpuKernel, spec: RNNpropSpec | DMSpec, relative_error: object
 ) -> None:
     """47 coordinates in each of three cells: registers straddle cells, and the last one is not full."""
-    rule = build_learned_rule(spec)
+    rule = spec.build()
     rate_C = rule.sign * torch.tensor([0.1, 0.2, 0.3])
     trajectories = []
     for body, dtype in ((ReferenceKernel(), F64), (kernel, F32)):
-        meta_params_Q = init_meta_params(rule.network, 0, F64, CPU).to(dtype)
+        meta_params_Q = rule.start(0, F64, CPU).to(dtype)
         generator = torch.Generator().manual_seed(1)
         params_CP = torch.zeros(3, 47, dtype=dtype)
         features_TFN = torch.empty(12, 2, 3 * 47, dtype=dtype)
-        state = init_state(rule, params_CP)
+        state = rule.init(params_CP)
         for features_FN in features_TFN:
             grads_CP = torch.randn(3, 47, generator=generator, dtype=F64).to(dtype)
             grads_CP[:, 5:30] = 0  # never seen a gradient
@@ -141,14 +142,14 @@ def test_a_learned_step_in_one_pass_is_the_plain_step(
 
 def test_coordinates_that_are_alike_are_computed_as_any_other(kernel: CpuKernel) -> None:
     """Whole registers of them are copies of one another: the same bits as without company of their kind."""
-    rule = build_learned_rule(RNNpropSpec())
-    meta_params_Q = init_meta_params(rule.network, 0, F32, CPU)
+    rule = RNNpropSpec().build()
+    meta_params_Q = rule.start(0, F32, CPU)
     grads_CP = torch.randn(1, 640, generator=torch.Generator().manual_seed(1))
     grads_CP[:, 64:512] = 0
     results = []
     for order in (torch.arange(640), torch.randperm(640, generator=torch.Generator().manual_seed(2))):
         params_CP = torch.zeros(1, 640)
-        state: LearnedState = init_state(rule, params_CP)
+        state: LearnedState = rule.init(params_CP)
         for step in range(4):
             grads = grads_CP[:, order] * (1 if step != 2 else -0.3)
             if step == 3:
@@ -173,8 +174,8 @@ def test_wrong_tensors_are_refused(kernel: CpuKernel) -> None:
 
 def test_step_of_alike_coordinates_leaves_their_state_apart(kernel: CpuKernel) -> None:
     """Equal features with unequal states are not taken for equal."""
-    rule = build_learned_rule(RNNpropSpec())
-    network, meta_params_Q = rule.network, init_meta_params(rule.network, 0, F32, CPU)
+    rule = RNNpropSpec().build()
+    network, meta_params_Q = rule.network, rule.start(0, F32, CPU)
     hidden = Hidden(torch.zeros(2, 20, 64), torch.zeros(2, 20, 64))
     hidden.c_LHN[1, 7, 40] = 0.5
     output_N, _ = kernel.step(network, meta_params_Q, torch.zeros(2, 64), hidden)

@@ -8,6 +8,12 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.network import NetworkRule
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.base import Base, OptimizeeSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.kernels.network import Network
@@ -15,9 +21,6 @@ from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.graphed import CudaGraphs, RecordedWindows, record_nothing, tensors_of
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
-from rnnprop_cli.optimizees.base import Base
-from rnnprop_cli.spec.optimizees import LSTMSpec, MLPSpec, OptimizeeSpec
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 from rnnprop_cli.spec.train import ConvexSpec, MetaOptimizerSpec, TrainSpec, TruncationSpec
 
 MLP = MLPSpec(dataset="digits", hidden=3)
@@ -164,13 +167,13 @@ class Slow(NamedTuple):
     counters: tuple[int, torch.Tensor]
 
 
-class Outside:
+class Outside(NetworkRule):
     """A learned rule from outside: a gradient and its slow average."""
 
     network = Network(features=2, embedding=0, hidden=3, layers=1, bounded=True)
     sign = -1.0
 
-    def init(self, params_CP: torch.Tensor) -> Slow:
+    def accumulators(self, params_CP: torch.Tensor) -> Slow:
         return Slow(torch.zeros_like(params_CP), (0, torch.ones(1)))
 
     def features(self, grads_CP: torch.Tensor, state: Slow, *, donate: bool) -> tuple[torch.Tensor, Slow]:
@@ -178,9 +181,6 @@ class Outside:
         decay = decay * 0.9
         average_CP = decay * state.average_CP + grads_CP
         return torch.stack([grads_CP, average_CP]).flatten(1), Slow(average_CP, (steps + 1, decay))
-
-    def fused_step(self, *arguments: object) -> None:
-        return None
 
 
 def outside(estimator: Estimator, bowls: list[Bowl]) -> tuple[list[float], torch.Tensor]:
@@ -193,7 +193,7 @@ def outside(estimator: Estimator, bowls: list[Bowl]) -> tuple[list[float], torch
         truncation=TruncationSpec(horizon=6, unroll=3),
     )
     rule, kernel = Outside(), ReferenceKernel()
-    meta_params_Q = 0.3 * torch.randn(rule.network.n_meta_params, generator=torch.Generator().manual_seed(1))
+    meta_params_Q = 0.3 * torch.randn(rule.n_meta_params, generator=torch.Generator().manual_seed(1))
     optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
     state, losses = MetaState(meta_params_Q, optimizer), []
     for bowl in bowls:

@@ -4,17 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.base import Optimizee
+from rnnprop_cli.components.optimizees.quadratic import Quadratic
+from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.meta_gradient import known_output_gradient, plain_autograd
 from rnnprop_cli.meta.meta_loss import meta_loss, step_gradients
 from rnnprop_cli.meta.truncation import Span, spans
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.quadratic import Quadratic
-from rnnprop_cli.optimizees.transforms import Combined, RandomScaling
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params, init_state
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 from rnnprop_cli.spec.train import TruncationSpec
 
 F64 = torch.float64
@@ -31,14 +30,14 @@ def curved(seeds: tuple[int, ...] = (1, 2)) -> Optimizee:
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("kind", ["last", "mean"])
 def test_known_output_gradient_equals_plain_autograd_over_two_windows(name: str, kind: str) -> None:
-    rule = build_learned_rule(SPECS[name])
-    meta_params_Q = init_meta_params(rule.network, 3, F64, CPU)
+    rule = SPECS[name].build()
+    meta_params_Q = rule.start(3, F64, CPU)
     optimizee = curved()
     problem = InnerProblem(optimizee, rule, KERNEL, kind, 0.1)  # type: ignore[arg-type]
     results = []
     for estimator in (known_output_gradient, plain_autograd):
         params_CP = optimizee.init_params()
-        trajectory = Trajectory(params_CP, init_state(rule, params_CP))
+        trajectory = Trajectory(params_CP, rule.init(params_CP))
         for span in (Span(0, 7), Span(7, 7)):
             result = estimator(problem, meta_params_Q, trajectory, span)
             trajectory = result.trajectory
@@ -53,11 +52,11 @@ def test_known_output_gradient_equals_plain_autograd_over_two_windows(name: str,
 
 @pytest.mark.parametrize("name", SPECS)
 def test_meta_gradients_reach_every_meta_parameter(name: str) -> None:
-    rule = build_learned_rule(SPECS[name])
-    meta_params_Q = init_meta_params(rule.network, 3, F64, CPU)
+    rule = SPECS[name].build()
+    meta_params_Q = rule.start(3, F64, CPU)
     optimizee = curved()
     params_CP = optimizee.init_params()
-    trajectory = Trajectory(params_CP, init_state(rule, params_CP))
+    trajectory = Trajectory(params_CP, rule.init(params_CP))
     problem = InnerProblem(optimizee, rule, KERNEL, "last", 0.1)
     result = known_output_gradient(problem, meta_params_Q, trajectory, Span(0, 6))
     for part, grad in rule.network.named(result.meta_grad_Q).items():
@@ -68,8 +67,8 @@ def test_meta_gradients_reach_every_meta_parameter(name: str) -> None:
 @pytest.mark.parametrize("kind", ["last", "mean"])
 def test_gradcheck_of_a_window_on_a_quadratic_with_frozen_gradients(name: str, kind: str) -> None:
     """The network's inputs are frozen at their values, as the stop-gradient has it."""
-    rule = build_learned_rule(SPECS[name])
-    meta_params_Q = init_meta_params(rule.network, 3, F64, CPU)
+    rule = SPECS[name].build()
+    meta_params_Q = rule.start(3, F64, CPU)
     target = torch.tensor([[0.4, -0.3, 0.9]], dtype=F64)
     features = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(2), dtype=F64)
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset
-from rnnprop_cli.optimizees.base import Optimizee
-from rnnprop_cli.optimizees.build import build_optimizee
-from rnnprop_cli.optimizees.quadratic import Quadratic
-from rnnprop_cli.optimizees.transforms import Combined, RandomScaling
-from rnnprop_cli.plan.size import n_coordinates
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec, QuadraticSpec
+from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.components.datasets import Dataset
+from rnnprop_cli.components.optimizees.base import Optimizee, OptimizeeSpec
+from rnnprop_cli.components.optimizees.conv import ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import Quadratic, QuadraticSpec
+from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 
 F64 = torch.float64
 CPU = torch.device("cpu")
@@ -75,7 +76,7 @@ def cells(optimizee: Optimizee, per_seed: int, spread: float = 0.05) -> Tensor:
 def test_coordinates_are_as_many_as_planned(name: str) -> None:
     spec, dataset = SPECS[name]
     if isinstance(spec, MLPSpec | ConvSpec) and dataset is not None:
-        assert build(name).n_coordinates == n_coordinates(spec)
+        assert build(name).n_coordinates == spec.n_coordinates
     assert build(name).init_params().shape == (2, build(name).n_coordinates)
 
 

@@ -6,17 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnprop_cli.optimizers.baselines import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Baseline,
-    Momentum,
-    NAdam,
-    RMSprop,
-    Rule,
-)
+from rnnprop_cli.components.optimizers.adadelta import Adadelta
+from rnnprop_cli.components.optimizers.adagrad import Adagrad
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.base import Baseline, Rule
+from rnnprop_cli.components.optimizers.momentum import Momentum
+from rnnprop_cli.components.optimizers.nadam import NAdam
+from rnnprop_cli.components.optimizers.rmsprop import RMSprop
+from rnnprop_cli.components.optimizers.sgd import SGD
 
 STEPS = 40
 # float64 rounding over 40 steps of numbers of order 1

@@ -3,22 +3,19 @@
 import pytest
 import torch
 
+from rnnprop_cli.accelerate.baselines import FusedBaseline
+from rnnprop_cli.components.optimizers.adadelta import Adadelta
+from rnnprop_cli.components.optimizers.adagrad import Adagrad
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.base import Baseline, Rule
+from rnnprop_cli.components.optimizers.lion import Lion
+from rnnprop_cli.components.optimizers.momentum import Momentum
+from rnnprop_cli.components.optimizers.nadam import NAdam
+from rnnprop_cli.components.optimizers.rmsprop import RMSprop
+from rnnprop_cli.components.optimizers.schedules import build_schedule
+from rnnprop_cli.components.optimizers.sgd import SGD
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.cpu import CpuKernel
-from rnnprop_cli.optimizers.baselines import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Baseline,
-    Momentum,
-    NAdam,
-    RMSprop,
-    Rule,
-)
-from rnnprop_cli.optimizers.fused import FusedBaseline, fused_form
-from rnnprop_cli.optimizers.lion import Lion
-from rnnprop_cli.optimizers.schedules import build_schedule
 
 RULES: dict[str, Rule] = {
     "sgd": SGD(),
@@ -82,7 +79,7 @@ def test_a_rule_without_fused_form_takes_its_plain_step(kernel: CpuKernel) -> No
         for value in (1.0, -2.0):
             state = optimizer.advance(torch.full((2, 5), value), state, params_CP)
         results.append(params_CP)
-    assert fused_form(Lion(), state) is None
+    assert Lion().fused_form(state) is None
     assert torch.equal(*results)
 
 

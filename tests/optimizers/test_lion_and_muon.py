@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.base import Baseline
+from rnnprop_cli.components.optimizers.lion import Lion
+from rnnprop_cli.components.optimizers.muon import Muon, orthogonal
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
-from rnnprop_cli.optimizers.baselines import Adam, Baseline
-from rnnprop_cli.optimizers.lion import Lion
-from rnnprop_cli.optimizers.muon import Muon, orthogonal
 
 F64 = torch.float64
 

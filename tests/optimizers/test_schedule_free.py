@@ -5,7 +5,7 @@ import schedulefree
 import torch
 from torch import Tensor
 
-from rnnprop_cli.optimizers.schedule_free import ScheduleFreeAdamW
+from rnnprop_cli.components.optimizers.schedule_free import ScheduleFreeAdamW
 
 RATES = [0.003, 0.03, 0.3]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from rnnprop_cli.optimizers.schedules import build_schedule
+from rnnprop_cli.components.optimizers.schedules import build_schedule
 
 
 def test_constant_stays_at_one() -> None:

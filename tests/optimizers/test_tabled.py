@@ -10,11 +10,17 @@ import torch
 
 PROGRAM = """
 import sys, torch
-from rnnprop_cli.optimizers.baselines import *
-from rnnprop_cli.optimizers.baselines import Baseline
-from rnnprop_cli.optimizers.schedules import build_schedule
+from rnnprop_cli.components.optimizers.adadelta import Adadelta
+from rnnprop_cli.components.optimizers.adagrad import Adagrad
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.momentum import Momentum
+from rnnprop_cli.components.optimizers.nadam import NAdam
+from rnnprop_cli.components.optimizers.rmsprop import RMSprop
+from rnnprop_cli.components.optimizers.sgd import SGD
+from rnnprop_cli.components.optimizers.base import Baseline
+from rnnprop_cli.components.optimizers.schedules import build_schedule
 from rnnprop_cli.kernels.cuda_passes import CudaPasses
-from rnnprop_cli.optimizers.tabled import TabledBaseline
+from rnnprop_cli.accelerate.tabled import TabledBaseline
 
 rules = {
     "sgd": SGD(), "momentum": Momentum(), "nesterov": Momentum(0.8, 0.1, True), "adagrad": Adagrad(),
@@ -46,10 +52,11 @@ RNNPROP = """
 import sys, torch
 from rnnprop_cli.kernels.cuda import CudaKernel
 from rnnprop_cli.kernels.reference import ReferenceKernel
-from rnnprop_cli.optimizers.build import build_learned, build_learned_rule
-from rnnprop_cli.optimizers.learned import advance, init_meta_params
-from rnnprop_cli.optimizers.tabled import with_table
-from rnnprop_cli.spec.optimizers import RNNpropSpec
+from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.components.optimizers.base import Given
+from rnnprop_cli.accelerate.learned import advance
+from rnnprop_cli.accelerate.tabled import with_table
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 
 C, P, T = 2, 21, 3  # a block of coordinates and a part of one, of two cells
 start = torch.randn(C, P, generator=torch.Generator().manual_seed(0))
@@ -58,11 +65,11 @@ grads[:, :, :3] = 0
 alpha_C = torch.tensor([0.1, 0.02])
 results = {}
 for name, spec in {"narrow": RNNpropSpec(), "wide": RNNpropSpec(embedding=5, hidden=33, layers=1)}.items():
-    network = build_learned_rule(spec).network
-    q = init_meta_params(network, 1, torch.float64, torch.device("cpu"))
-    exact = build_learned(spec, q, alpha_C.double(), ReferenceKernel())
+    rule = spec.build()
+    q = rule.start(1, torch.float64, torch.device("cpu"))
+    exact = build_learned(spec.build(), q, Given(alpha_C.double(), 100), ReferenceKernel())
     kernel = CudaKernel()
-    fused = build_learned(spec, q.float(), alpha_C, kernel)
+    fused = build_learned(spec.build(), q.float(), Given(alpha_C, 100), kernel)
     tabled = with_table(fused, kernel)
     found, by_table, truth = start.clone(), start.clone(), start.double()
     state, table_state, exact_state = fused.init(found), tabled.init(by_table), exact.init(truth)

@@ -3,14 +3,18 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnprop_cli.components.optimizees.conv import ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.adam import AdamSpec
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
+from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.plan.cells import Cell, CellBatch, Problem, cell_config, cell_key, problems, split
 from rnnprop_cli.plan.lanes import Lane, lanes
-from rnnprop_cli.plan.seeds import derive_seed, fresh_seeds, tuning_seeds
-from rnnprop_cli.plan.size import bytes_per_cell, n_coordinates
+from rnnprop_cli.plan.size import bytes_per_cell
 from rnnprop_cli.plan.tuning import grid_rate
+from rnnprop_cli.seeds import derive_seed, fresh_seeds, tuning_seeds
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec
-from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
 
 ENVIRONMENT: dict[str, str | int] = {"device": "cpu", "threads": 2}
 PROBLEM = Problem(MLPSpec(), 100, 128, "float32")
@@ -140,11 +144,11 @@ def test_only_chooses_lanes_by_a_glob_over_their_labels() -> None:
 
 
 def test_coordinates_are_those_of_the_papers_optimizees() -> None:
-    assert n_coordinates(MLPSpec()) == 784 * 20 + 20 + 20 * 10 + 10
-    assert n_coordinates(MLPSpec(depth=3)) == 15_910 + 2 * (20 * 20 + 20)
-    assert n_coordinates(ConvSpec()) == (9 * 16 + 16) + (16 * 9 * 16 + 16) + 14 * 14 * 16 * 10 + 10
-    assert n_coordinates(LSTMSpec()) == 80 * 21 + 80 + 21
-    assert n_coordinates(LSTMSpec(layers=2)) == 80 * 21 + 80 + 80 * 40 + 80 + 21
+    assert MLPSpec().n_coordinates == 784 * 20 + 20 + 20 * 10 + 10
+    assert MLPSpec(depth=3).n_coordinates == 15_910 + 2 * (20 * 20 + 20)
+    assert ConvSpec().n_coordinates == (9 * 16 + 16) + (16 * 9 * 16 + 16) + 14 * 14 * 16 * 10 + 10
+    assert LSTMSpec().n_coordinates == 80 * 21 + 80 + 21
+    assert LSTMSpec(layers=2).n_coordinates == 80 * 21 + 80 + 80 * 40 + 80 + 21
 
 
 def test_seeds_differ_between_axes_and_not_between_calls() -> None:

@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from rnnprop_cli.components.optimizees.base import OptimizeeSpec
+from rnnprop_cli.components.optimizees.conv import ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.adam import AdamSpec
 from rnnprop_cli.execute import bench
 from rnnprop_cli.execute.bench import BatchJob, run_batch
 from rnnprop_cli.execute.calibrate import StepSeconds, product_rate, step_seconds
@@ -15,8 +20,6 @@ from rnnprop_cli.plan.cost import evaluations, gradient_flops, optimizer_flops
 from rnnprop_cli.runs import estimate
 from rnnprop_cli.runs.estimate import estimate_bench
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, OptimizeeSpec
-from rnnprop_cli.spec.optimizers import AdamSpec
 
 ENGINE = Engine("cpu", 1, Path("nowhere"))
 

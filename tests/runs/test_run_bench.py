@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
+from rnnprop_cli.components.optimizers.adam import AdamSpec
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
+from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute import bench as bench_module
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.plan.seeds import fresh_seeds
 from rnnprop_cli.records import LOSS, RunInfo
 from rnnprop_cli.runs.bench import BenchOutcome, run_bench
 from rnnprop_cli.runs.observer import BatchFinished, BatchStep, Event
+from rnnprop_cli.seeds import fresh_seeds
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
-from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
-from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.view.summary import summarize
 

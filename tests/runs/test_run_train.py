@@ -12,19 +12,21 @@ import numpy as np
 import pytest
 from train_samples import ENGINE, SPEC, Stopped, fingerprint, run
 
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MovingAverage
-from rnnprop_cli.plan.seeds import fresh_seeds
 from rnnprop_cli.records import RATE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.runs.observer import Event, MetaStepDone
 from rnnprop_cli.runs.snapshots import checkpoint_files
 from rnnprop_cli.runs.train import find_resumable, run_train
 from rnnprop_cli.runs.weights import find_weights
+from rnnprop_cli.seeds import fresh_seeds
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
-from rnnprop_cli.spec.optimizers import DMSpec, LearnedSpec
 from rnnprop_cli.spec.train import CheckpointSpec, ConvexSpec, TruncationSpec
 from rnnprop_cli.store.reader import Reader
 

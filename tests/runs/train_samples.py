@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.snapshots import latest_snapshot
 from rnnprop_cli.runs.train import TrainOutcome, run_train
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import RNNpropSpec
 from rnnprop_cli.spec.train import CheckpointSpec, ConvexSpec, TrainSpec, TruncationSpec, ValidationSpec
 from rnnprop_cli.store.reader import Reader
 

@@ -3,12 +3,12 @@
 import tomllib
 from pathlib import Path
 
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizers.adam import AdamSpec, AdamWSpec
 from rnnprop_cli.plan.lanes import lanes, optimizers_of
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.calibrated import CALIBRATED
 from rnnprop_cli.spec.load import load_bench
-from rnnprop_cli.spec.optimizees import MLPSpec
-from rnnprop_cli.spec.optimizers import AdamSpec, AdamWSpec
 
 SPECS = Path(__file__).parents[2] / "bench_specs"
 

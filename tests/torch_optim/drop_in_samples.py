@@ -8,18 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from rnnprop_cli import DMOptimizer, RNNprop
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
 
 CPU = torch.device("cpu")
 
 
 def make_weights(architecture: RNNpropSpec | DMSpec, seed: int = 0) -> Weights:
-    network = build_learned_rule(architecture).network
-    named = network.named(init_meta_params(network, seed, torch.float32, CPU))
+    rule = architecture.build()
+    named = rule.named(rule.start(seed, torch.float32, CPU))
     return Weights(
         architecture, {name: value.numpy() for name, value in named.items()}, f"{seed:064x}", "a test"
     )

@@ -8,8 +8,9 @@ from drop_in_samples import CPU, SHAPES, Make, both, params_of, rnnprop, run, se
 from torch import nn
 
 from rnnprop_cli import RNNprop
+from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.kernels.reference import ReferenceKernel
-from rnnprop_cli.optimizers.build import build_learned
 
 
 @both
@@ -18,9 +19,9 @@ def test_the_steps_are_those_of_the_benchmark(make: Make) -> None:
     optimizer = make(params)
     weights = optimizer.weights
     plain = build_learned(
-        weights.architecture,
+        weights.rule(),
         weights.meta_params(torch.float64, CPU),
-        torch.tensor([0.1], dtype=torch.float64),
+        Given(torch.tensor([0.1], dtype=torch.float64), 20),
         ReferenceKernel(),
     )
     params_CP = values(params)[None].clone()

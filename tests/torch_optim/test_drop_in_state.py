@@ -21,7 +21,7 @@ from drop_in_samples import (
 from torch import nn
 
 from rnnprop_cli import RNNprop
-from rnnprop_cli.spec.optimizers import RNNpropSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
 
 

@@ -17,11 +17,10 @@ from typer.testing import CliRunner
 
 from rnnprop_cli import DMOptimizer, RNNprop
 from rnnprop_cli.cli.app import app
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.optimizers.build import build_learned_rule
-from rnnprop_cli.optimizers.learned import init_meta_params
 from rnnprop_cli.runs.weights import find_weights, shipped_folder, shipped_names
-from rnnprop_cli.spec.optimizers import DMSpec, RNNpropSpec
 from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -71,12 +70,12 @@ def weights_called(name: str) -> Weights:
     if name not in RANDOM:
         return find_weights(name, None)
     spec = RNNpropSpec() if name == "random rnnprop" else DMSpec()
-    network = build_learned_rule(spec).network
-    return weights_of(spec, init_meta_params(network, 3, torch.float32, torch.device("cpu")))
+    rule = spec.build()
+    return weights_of(spec, rule.start(3, torch.float32, torch.device("cpu")))
 
 
 def weights_of(spec: RNNpropSpec | DMSpec, meta_params_Q: Tensor) -> Weights:
-    named = build_learned_rule(spec).network.named(meta_params_Q)
+    named = spec.build().rule.named(meta_params_Q)
     return Weights(spec, {name: value.numpy() for name, value in named.items()}, "0" * 64, "a test")
 
 
@@ -127,7 +126,7 @@ def test_the_numbers_to_test_against_are_those_of_the_package_and_of_the_program
     tmp_path: Path, optimizer_name: str
 ) -> None:
     spec = ARCHITECTURES[optimizer_name]
-    k = torch.arange(build_learned_rule(spec).network.n_meta_params, dtype=torch.float64)
+    k = torch.arange(spec.build().rule.n_meta_params, dtype=torch.float64)
     weights = weights_of(spec, 0.3 * torch.sin(k + 1))
     np.savez(tmp_path / "weights.npz", **weights.tensors)
     param = nn.Parameter(torch.zeros(3, dtype=torch.float64))
@@ -148,10 +147,10 @@ def test_the_numbers_to_test_against_are_those_of_the_package_and_of_the_program
 
 @pytest.mark.parametrize("optimizer_name", ARCHITECTURES)
 def test_the_tables_name_every_tensor_with_its_shape_in_order(optimizer_name: str) -> None:
-    network = build_learned_rule(ARCHITECTURES[optimizer_name]).network
+    rule = ARCHITECTURES[optimizer_name].build()
     told = [(name, tuple(json.loads(shape))) for name, shape, _ in table(section(f"{optimizer_name}: "))]
-    assert told == network.named_shapes()
-    assert f"### {optimizer_name}: {network.n_meta_params:,} numbers" in DOCUMENT
+    assert told == rule.named_shapes()
+    assert f"### {optimizer_name}: {rule.n_meta_params:,} numbers" in DOCUMENT
 
 
 @pytest.mark.parametrize("name", shipped_names())

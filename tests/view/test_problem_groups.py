@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 from bench_samples import runs_of
 
-from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, QuadraticSpec
+from rnnprop_cli.components.optimizees.conv import ConvSpec
+from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
 from rnnprop_cli.view.problem_groups import group_of, group_order
 
 

@@ -1,0 +1,36 @@
+"""From settings to an optimizer that runs as fast as it can here: the one place where that is chosen."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnprop_cli.accelerate.baselines import FusedBaseline
+from rnnprop_cli.accelerate.learned import NetworkOptimizer
+from rnnprop_cli.accelerate.tabled import with_table
+from rnnprop_cli.components.learned.base import Architecture, SteppedOptimizer
+from rnnprop_cli.components.learned.network import NetworkRule
+from rnnprop_cli.components.optimizers.base import Baseline, BaselineSpec, Given, Optimizer
+from rnnprop_cli.kernels.base import Kernel
+
+
+def build_baseline(spec: BaselineSpec, given: Given, kernel: Kernel) -> Optimizer[Any]:
+    """A classical optimizer with one learning rate per cell and its schedule over the horizon."""
+    plain = spec.build(given)
+    if kernel.passes is None or not isinstance(plain, Baseline):
+        return plain
+    return _on_device(FusedBaseline(plain, kernel.passes), kernel, given.lr_C.device)
+
+
+def build_learned(
+    architecture: Architecture, meta_params_Q: Tensor, given: Given, kernel: Kernel
+) -> Optimizer[Any]:
+    """A learned optimizer with given meta-params and one alpha per cell."""
+    if not isinstance(architecture, NetworkRule):
+        return SteppedOptimizer(architecture, meta_params_Q, given.lr_C, given.shapes, given.horizon)
+    network = NetworkOptimizer(architecture, meta_params_Q, given.lr_C, kernel)
+    return _on_device(network, kernel, given.lr_C.device)
+
+
+def _on_device(optimizer: Optimizer[Any], kernel: Kernel, device: torch.device) -> Optimizer[Any]:
+    return with_table(optimizer, kernel) if device.type == "cuda" else optimizer
