@@ -27,6 +27,10 @@ class SpecError(UsageError):
         self.problems = problems
 
 
+class CodeError(UsageError, RuntimeError):
+    """Code from outside fails (exit 2; the cells that it fails in are recorded as failed)."""
+
+
 class DeviceError(UsageError):
     """The device that was asked for is not there (exit 2)."""
 

@@ -9,6 +9,7 @@ import typer
 from rnnprop_cli.cli.console import EXIT_FAILED, settings, stderr, stdout, this_command
 from rnnprop_cli.cli.options import (
     AUTO_DEVICE,
+    AllowCodeOption,
     DataDirOption,
     DeviceOption,
     JsonOption,
@@ -47,6 +48,7 @@ def bench(
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
     tf32: Tf32Option = False,
+    allow_code: AllowCodeOption = False,
     slots: Annotated[
         int,
         typer.Option(
@@ -90,7 +92,7 @@ def bench(
         check_writable(shared.db)  # before torch, which takes seconds to load
     from rnnprop_cli.execute.device import find_engine
 
-    engine = find_engine(device, data_dir, kernel.value, threads, slots, tf32=tf32)
+    engine = find_engine(device, data_dir, kernel.value, threads, slots, tf32=tf32, allow_code=allow_code)
     if dry_run:
         _show_plan(asked, engine, only, as_json)
         return

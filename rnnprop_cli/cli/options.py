@@ -34,6 +34,14 @@ Tf32Option = Annotated[
         help="Let GPUs round float32 products to TF32; part of a run's identity.",
     ),
 ]
+AllowCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        envvar="RNNPROP_ALLOW_CODE",
+        help="Import the code that the spec names: it runs with your rights.",
+    ),
+]
 KernelOption = Annotated[
     Kernel,
     typer.Option(

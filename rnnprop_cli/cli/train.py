@@ -9,6 +9,7 @@ import typer
 from rnnprop_cli.cli.console import settings, stderr, stdout
 from rnnprop_cli.cli.options import (
     AUTO_DEVICE,
+    AllowCodeOption,
     DataDirOption,
     DeviceOption,
     JsonOption,
@@ -46,6 +47,7 @@ def train(
     kernel: KernelOption = Kernel.AUTO,
     threads: ThreadsOption = None,
     tf32: Tf32Option = False,
+    allow_code: AllowCodeOption = False,
     data_dir: DataDirOption = None,
     resume: Annotated[
         str | None,
@@ -121,7 +123,7 @@ def train(
     from rnnprop_cli.runs.lengthen import lengthen
     from rnnprop_cli.runs.train import run_train
 
-    engine = find_engine(device, data_dir, kernel.value, threads, tf32=tf32)
+    engine = find_engine(device, data_dir, kernel.value, threads, tf32=tf32, allow_code=allow_code)
     if resume is not None and not from_scratch:
         lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
     with progress_display(stderr(), shared.quiet) as display:
@@ -143,6 +145,7 @@ def train(
     }
     given["--device"] = None if device == AUTO_DEVICE else device
     same_engine = ["--tf32"] if tf32 else []
+    same_engine += ["--allow-code"] if allow_code else []
     same_engine += [str(word) for flag, value in given.items() if value is not None for word in (flag, value)]
     chosen = outcome.chosen
     if as_json:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import torch
 
+from rnnprop_cli.components import plugins
 from rnnprop_cli.errors import DeviceError
 
 KernelName = Literal["auto", "reference", "cpu", "cuda"]
@@ -27,6 +28,7 @@ class Engine:
     data_dir: Path | None
     kernel: KernelName = "auto"
     tf32: bool = False  # float32 means float32 unless somebody asks for less
+    allow_code: bool = False  # whether code that a spec names may be imported
 
     @property
     def torch_device(self) -> torch.device:
@@ -34,7 +36,9 @@ class Engine:
         return torch.device(self.device)
 
     def prepare(self) -> None:
-        """Gives this process what the engine says: threads, the precision of float32 products on a GPU, and which."""
+        """Gives this process what the engine says: threads, the precision of float32 products on a GPU, and which; and
+        whether it may import code from outside."""
+        plugins.allow_code(self.allow_code)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         torch.backends.cuda.matmul.allow_tf32 = self.tf32
@@ -51,6 +55,7 @@ def find_engine(
     slots: int = 1,
     *,
     tf32: bool = False,
+    allow_code: bool = False,
 ) -> Engine:
     """The engine that was asked for; this process is prepared for it.
 
@@ -61,6 +66,7 @@ def find_engine(
         threads: of every slot; None shares the cores out among the slots.
         slots: batches that will run side by side.
         tf32: whether float32 products on a GPU may be rounded to TF32.
+        allow_code: whether code that a spec names may be imported.
 
     Raises:
         DeviceError: CUDA was asked for and is not there; nothing ever falls back to the CPU in silence.
@@ -83,7 +89,7 @@ def find_engine(
         raise DeviceError("--tf32 is a precision of GPUs, and this would run on the CPU; leave it out")
     if threads is None:
         threads = max(1, torch.get_num_threads() // slots)
-    engine = Engine(name, threads, data_dir, kernel, tf32)
+    engine = Engine(name, threads, data_dir, kernel, tf32, allow_code)
     engine.prepare()
     return engine
 

@@ -1,8 +1,8 @@
 """The plain body: PyTorch operations on any device and in any dtype, and the definition of what is right.
 
-`network_step` (`network.py`) is the network as the paper draws it, differentiable; `autograd_window_gradient` leaves its
-derivative to autograd. `ReferenceKernel` computes the same with the derivative written out (`written_out.py`), which spares most
-of autograd's thousands of small operations; tests hold it to the autograd form.
+`network_step` of `network.py` is the network as the paper draws it, differentiable; `autograd_window_gradient` leaves
+its derivative to autograd. `ReferenceKernel` computes the same with the derivative written out (`written_out.py`),
+which spares most of autograd's thousands of small operations; tests hold it to the autograd form.
 """
 
 from typing import Final

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
+from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.fields import Sampling
 from rnnprop_cli.plan.identity import content_hash
 from rnnprop_cli.plan.size import bytes_per_cell
@@ -80,12 +81,12 @@ def cell_config(cell: Cell, environment: dict[str, str | int]) -> dict[str, obje
         environment: facts of the machine and of the data, from the caller: plan never looks at either.
     """
     return {
-        "optimizee": cell.problem.optimizee.model_dump(mode="json"),
+        "optimizee": cell.problem.optimizee.model_dump(mode="json", context=IDENTITY),
         "horizon": cell.problem.horizon,
         "minibatch": cell.problem.minibatch,
         "sampling": cell.problem.sampling if cell.problem.optimizee.dataset_name else None,
         "dtype": cell.problem.dtype,
-        "optimizer": cell.optimizer.model_dump(mode="json", exclude={"lr", "label"}),
+        "optimizer": cell.optimizer.model_dump(mode="json", exclude={"lr", "label"}, context=IDENTITY),
         "lr": cell.lr,
         "seed": cell.seed,
         "phase": cell.phase,

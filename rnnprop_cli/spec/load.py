@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from pydantic import ValidationError
 
 from rnnprop_cli.components.optimizees.base import OptimizeeSpec
+from rnnprop_cli.components.plugins import FOLDER
 from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.fields import Spec
 from rnnprop_cli.files.reading import read_regular
@@ -56,6 +57,11 @@ class Source:
     text: str
     data: dict[str, Any]
     places: dict[Path, Place]
+
+    @property
+    def folder(self) -> FilePath:
+        """Where the files lie that it names."""
+        return FilePath(self.name).parent
 
     def offset(self, path: Path, *, at_key: bool = False) -> int:
         """Where the setting at `path` is written: its value, or its key."""
@@ -221,7 +227,7 @@ class _Mistake:
 
 def _bench(source: Source) -> BenchSpec:
     expanded = expand(source.data)
-    spec, mistakes = _validate(BenchSpec, expanded.data)
+    spec, mistakes = _validate(BenchSpec, expanded.data, source.folder)
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
@@ -248,7 +254,7 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
             data = apply_override(data, laid[-1])
         except SpecError as error:
             problems += error.problems
-    spec, mistakes = _validate(TrainSpec, data)
+    spec, mistakes = _validate(TrainSpec, data, source.folder)
     if spec is not None:
         mistakes = _minibatch([spec.optimizee], spec)
     in_file: list[_Mistake] = []
@@ -277,9 +283,11 @@ def _told(source: Source, mistakes: Sequence[_Mistake]) -> list[str]:
     return problems + ([f"and {more:,} more mistakes"] if more > 0 else [])
 
 
-def _validate(model: type[AnySpec], data: dict[str, Any]) -> tuple[AnySpec | None, list[_Mistake]]:
+def _validate(
+    model: type[AnySpec], data: dict[str, Any], folder: FilePath
+) -> tuple[AnySpec | None, list[_Mistake]]:
     try:
-        return model.model_validate(data), []
+        return model.model_validate(data, context={FOLDER: folder}), []
     except ValidationError as invalid:
         told: dict[tuple[Path, bool], list[str]] = {}
         for error in invalid.errors(include_url=False):
