@@ -97,6 +97,8 @@ def run_bench(
         known = parse_weights_events(reader.events(experiment_id))
         if wanted == "auto" and engine.kernel == "reference":
             observe(Notice(kernel_notice))
+        for notice in cell_facts.notices:
+            observe(Notice(notice))
         for name, found in cell_facts.weights.items():
             observe(Notice(f"weights {name}: {found.source}"))
             if found.tensors_sha256 not in known:

@@ -10,8 +10,9 @@ import numpy as np
 
 from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.components.minibatches import check_epochs
+from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
-from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
@@ -111,10 +112,13 @@ def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
     """
     environment = identity_facts(engine, spec.dtype)
     name = spec.optimizee.dataset_name
+    dataset = None
     if name is not None:
         dataset = load_dataset(name, engine.data_dir)
         check_epochs(dataset, spec.minibatch, spec.sampling)
         environment["dataset_sha256"] = dataset.sha256
+    device, dtype = engine.torch_device, DTYPES[spec.dtype]
+    spec.optimizee.rehearse(Given(dataset, (0, 1), spec.minibatch, dtype, device, spec.sampling))
     return environment
 
 

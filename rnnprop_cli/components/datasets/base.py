@@ -85,6 +85,17 @@ def bytes_of(content: bytes) -> Tensor:
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
+def stand_in(name: str, facts: DatasetFacts, examples: int) -> Dataset:
+    """Noise of the shape of a dataset, for those who only want to know what it costs."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (examples, *facts.shape), generator=generator, dtype=torch.uint8)
+    if facts.classes is None:
+        labels = torch.randn(examples, generator=generator)
+    else:
+        labels = torch.randint(0, facts.classes, (examples,), generator=generator)
+    return Dataset(name, images, labels, None, None, scale=1 / 255, classes=facts.classes)
+
+
 def too_small(dataset: str, examples: int) -> str:
     """What is wrong with a minibatch, to stand after the name of the setting."""
     return (
