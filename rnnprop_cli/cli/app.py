@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB, __version__
-from rnnprop_cli.cli import data, db, runs, spec, weights
+from rnnprop_cli.cli import data, db, plugin, runs, spec, weights
 from rnnprop_cli.cli.bench import bench
 from rnnprop_cli.cli.console import Color, ReportingGroup, Settings, use_color
 from rnnprop_cli.cli.doctor import doctor
@@ -39,6 +39,7 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[..., None] | typer.Typer], ...]] 
     ("tui", LOOK, tui),
     ("runs", LOOK, runs.app),
     ("spec", PREPARE, spec.app),
+    ("plugin", PREPARE, plugin.app),
     ("data", PREPARE, data.app),
     ("weights", PREPARE, weights.app),
     ("db", PREPARE, db.app),

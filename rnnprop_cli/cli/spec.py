@@ -1,6 +1,7 @@
 """`rnnprop spec`: check, describe and start spec files."""
 
 import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,17 @@ class Kind(StrEnum):
 
     BENCH = "bench"
     TRAIN = "train"
+
+
+class StarterKind(StrEnum):
+    """What can be started with."""
+
+    BENCH = "bench"
+    TRAIN = "train"
+    OPTIMIZEE = "optimizee"
+    OPTIMIZER = "optimizer"
+    ARCHITECTURE = "architecture"
+    DATASET = "dataset"
 
 
 @app.command()
@@ -60,22 +72,30 @@ def schema(kind: Annotated[Kind, typer.Argument(help="Which kind of spec.")] = K
 @app.command()
 def init(
     ctx: typer.Context,
-    kind: Annotated[Kind, typer.Argument(help="Which kind of spec.")] = Kind.BENCH,
+    kind: Annotated[
+        StarterKind, typer.Argument(help="A kind of spec, or of code to use in one.")
+    ] = StarterKind.BENCH,
     file: Annotated[Path | None, typer.Argument(help="Where to write it; stdout if absent.")] = None,
 ) -> None:
-    """Write a commented spec to start from. A file that exists is never overwritten."""
+    """Write a commented file to start from: a spec, or code of your own to use in one. Never overwrites a file."""
     from rnnprop_cli.files.writing import write_whole
-    from rnnprop_cli.spec.starters import STARTERS
+    from rnnprop_cli.spec.starters import starter
 
     if file is None:
-        typer.echo(STARTERS[kind.value], nl=False)
+        typer.echo(starter(kind.value), nl=False)
         return
-    write_whole(file, STARTERS[kind.value], database=settings(ctx).db)
+    write_whole(file, starter(kind.value), database=settings(ctx).db)
     if not settings(ctx).quiet:
-        stderr().print(
-            f"wrote {safe_text(str(file))}; check it with: {safe_text(suggested('spec', 'check', file))}",
-            soft_wrap=True,
-        )
+        checked = {
+            StarterKind.BENCH: suggested("spec", "check", file),
+            StarterKind.TRAIN: suggested("spec", "check", file),
+            StarterKind.OPTIMIZEE: suggested("plugin", "check", f"{file}:Rings"),
+            StarterKind.OPTIMIZER: suggested("plugin", "check", f"{file}:SignMomentum"),
+            StarterKind.ARCHITECTURE: suggested("plugin", "check", f"{file}:MLPOptimizer"),
+            StarterKind.DATASET: f"python {shlex.quote(str(file))}",
+        }[kind]
+        word = "run" if kind is StarterKind.DATASET else "check"
+        stderr().print(f"wrote {safe_text(str(file))}; {word} it with: {safe_text(checked)}", soft_wrap=True)
 
 
 def _summary(spec: "BenchSpec | TrainSpec") -> str:

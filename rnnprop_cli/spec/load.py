@@ -25,6 +25,7 @@ from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.fields import Spec
 from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.spec.axes import expand
+from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.epochs import too_small_datasets
@@ -226,7 +227,7 @@ class _Mistake:
 
 
 def _bench(source: Source) -> BenchSpec:
-    expanded = expand(source.data)
+    expanded = expand(with_entry_points(source.data))
     spec, mistakes = _validate(BenchSpec, expanded.data, source.folder)
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
@@ -245,7 +246,7 @@ def _minibatch(optimizees: Iterable[OptimizeeSpec], spec: BenchSpec | TrainSpec)
 
 
 def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
-    data = source.data
+    data = with_entry_points(source.data)
     laid: list[Override] = []
     problems: list[str] = []
     for typed in overrides:
