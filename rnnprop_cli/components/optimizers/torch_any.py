@@ -200,6 +200,8 @@ class TorchOptimizer:
 def _made(spec: TorchSpec, params: list[Tensor], rate: float) -> Any:
     """The optimizer, in training mode."""
     cls = spec.source.load()
+    if isinstance(cls, type) and not issubclass(cls, torch.optim.Optimizer):
+        raise CodeError(f"{spec.source.source}: is not a torch.optim.Optimizer")
     arguments = dict(spec.settings)
     if _rate_parameter(spec.source) is not inspect.Parameter.empty:
         arguments["lr"] = rate
@@ -209,7 +211,7 @@ def _made(spec: TorchSpec, params: list[Tensor], rate: float) -> Any:
         optimizer = cls(params, **arguments)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise CodeError(
-            f"{spec.source.source}: gives a {type(optimizer).__name__}, not a torch.optim.Optimizer"
+            f"{spec.source.source}: gives a {type(optimizer).__name__}, which is not a torch.optim.Optimizer"
         )
     if hasattr(optimizer, "train"):
         optimizer.train()
