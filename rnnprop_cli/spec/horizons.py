@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from math import exp, log
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from rnnprop_cli.fields import PositiveInt, Spec
 
@@ -14,7 +14,9 @@ MOST: Final = 1000  # horizons in a list
 class LogUniform(Spec):
     """A range whose factors are all alike: as many trajectories between 20 and 40 steps as between 40 and 80."""
 
-    log_uniform: Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)]  # the shortest and the longest
+    log_uniform: Annotated[
+        tuple[PositiveInt, PositiveInt], Field(strict=False)
+    ]  # the shortest and the longest
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -24,8 +26,21 @@ class LogUniform(Spec):
         return self
 
 
-Horizons = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST, strict=False)]
-Horizon = PositiveInt | Horizons | LogUniform
+def _form(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return LIST
+    return RANGE if isinstance(value, dict | LogUniform) else NUMBER
+
+
+# What a horizon is written as; no keys of a spec, but parts of the places that pydantic tells.
+NUMBER, LIST, RANGE = FORMS = ("<number>", "<list>", "<range>")
+
+Horizon = Annotated[
+    Annotated[PositiveInt, Tag(NUMBER)]
+    | Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST, strict=False), Tag(LIST)]
+    | Annotated[LogUniform, Tag(RANGE)],
+    Discriminator(_form),
+]
 
 
 def misfit(horizon: Horizon, unroll: int) -> str | None:
