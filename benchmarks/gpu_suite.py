@@ -47,6 +47,7 @@ from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
 from rnnprop_cli.kernels.base import Kernel  # noqa: E402
 from rnnprop_cli.kernels.network import Hidden, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
+from rnnprop_cli.meta.draws import draw as schedule  # noqa: E402
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
@@ -156,7 +157,9 @@ class Suite:
             nonlocal state, number
             optimizee = draw(self.small, number, self.device, None, tasks, self.mlp)
             number += 1
-            state, loss = meta_iteration(self.spec, state, optimizee, rule, kernel, estimator)
+            state, loss = meta_iteration(
+                self.spec, state, optimizee, rule, kernel, schedule(self.spec, 0), estimator
+            )
             return loss
 
         return work
@@ -201,7 +204,7 @@ class Suite:
         seconds = {name: clock.best(name) for name in clock.work}
         coordinates = draw(self.small, 0, device, None, 1, self.mlp).n_coordinates
         network = self.spec.optimizer.build().network
-        floor_s = floor_flops(network, coordinates, self.spec.truncation.horizon) / clock.flops
+        floor_s = floor_flops(network, coordinates, schedule(self.spec, 0).horizon) / clock.flops
         one, eager = seconds["meta-iteration, cuda body recorded"], seconds["meta-iteration, eager"]
         return {
             "rounds": rounds,

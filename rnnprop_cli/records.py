@@ -27,6 +27,11 @@ VALIDATION_LOSS = "validation_loss"
 RATE = "meta_iterations_per_s"
 
 
+def task_validation(number: int, label: str) -> str:
+    """The metric of the validation loss of one of several tasks, numbered from 1."""
+    return f"{VALIDATION_LOSS} {number}: {label}"
+
+
 @dataclass(frozen=True)
 class ExperimentFacts:
     """What was asked, by whom and with what: written once when an experiment starts."""
@@ -111,6 +116,7 @@ class MetaStepResult:
     moving_average: float
     elapsed_s: float
     validation_loss: float | None = None
+    task_losses: tuple[float, ...] = ()  # of validation, task by task, where there are several
 
 
 @dataclass(frozen=True)

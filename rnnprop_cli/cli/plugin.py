@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rnnprop_cli.components.conformance import Check
+    from rnnprop_cli.components.learned.outside import OutsideSpec
     from rnnprop_cli.components.plugins import Code
 
 app = typer.Typer(help="Check and list code of your own.", no_args_is_help=True)
@@ -34,18 +35,22 @@ class Kind(StrEnum):
 @app.command()
 def check(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="my_net.py:TwoLayer or package.module:Name.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="my_net.py:TwoLayer or package.module:Name.")
+    ],
     kind: Annotated[
-        Kind | None, typer.Option("--kind", help="What it is to be used as; default: what its class looks like.")
+        Kind | None,
+        typer.Option("--kind", help="What it is to be used as; default: what its class looks like."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An argument of the class (TOML value).")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An argument of the class (TOML value)."),
     ] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="For a module that names none.")] = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a class and hold it to what a benchmark expects. It runs with your rights. Exits 1 if something is wrong."""
+    """Import a class, which runs with your rights, and hold it to what a benchmark expects. Exits 1 where it fails."""
     from rnnprop_cli.components.plugins import allow_code
 
     allow_code()  # whoever names it on the command line wants it to run
@@ -75,9 +80,7 @@ def list_(as_json: JsonOption = False) -> None:
     from rnnprop_cli.components.optimizers import OPTIMIZERS
     from rnnprop_cli.components.plugins import entry_point, entry_point_names
 
-    built_in = dict(
-        zip(GROUPS, map(list, (OPTIMIZEES, OPTIMIZERS, ARCHITECTURES, sources())), strict=True)
-    )
+    built_in = dict(zip(GROUPS, map(list, (OPTIMIZEES, OPTIMIZERS, ARCHITECTURES, sources())), strict=True))
     offered = {
         group: {name: entry_point(group, name) for name in entry_point_names(group)} for group in GROUPS
     }
@@ -133,7 +136,7 @@ def _checks(
 ) -> "Iterator[Check]":
     from pydantic import ValidationError
 
-    from rnnprop_cli.components.conformance import check_architecture, check_optimizee, check_optimizer
+    from rnnprop_cli.components.conformance import check_optimizee, check_optimizer
     from rnnprop_cli.components.datasets import load_dataset
     from rnnprop_cli.components.learned.outside import OutsideSpec
     from rnnprop_cli.components.optimizees.module import ModuleSpec
@@ -147,6 +150,19 @@ def _checks(
         elif kind is Kind.OPTIMIZER:
             yield from check_optimizer(TorchSpec.model_validate(named))
         else:
-            yield from check_architecture(OutsideSpec.model_validate(named))
+            yield _trainable(OutsideSpec.model_validate(named))
     except ValidationError as error:
         raise SpecError([each["msg"].removeprefix("Value error, ") for each in error.errors()]) from None
+
+
+def _trainable(spec: "OutsideSpec") -> "Check":
+    from rnnprop_cli.components.conformance import Check
+    from rnnprop_cli.errors import CodeError
+    from rnnprop_cli.meta.soundness import check_architecture
+
+    what = "its steps are finite, differentiable in the meta-params, alike every time, and cells do not touch"
+    try:
+        check_architecture(spec.build(), spec.source.source, spec.alpha)
+    except CodeError as error:
+        return Check(what, str(error))
+    return Check(what, None)

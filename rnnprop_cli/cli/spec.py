@@ -108,7 +108,7 @@ def _summary(spec: "BenchSpec | TrainSpec") -> str:
             f"{_count(spec.seeds, 'seed')}"
         )
     return (
-        f"train '{spec.name}': {spec.optimizer.kind} on {spec.optimizee.label}, "
+        f"train '{spec.name}': {spec.optimizer.name} on {spec.trained_on}, "
         f"{_count(spec.meta_iterations, 'meta-iteration')}"
     )
 

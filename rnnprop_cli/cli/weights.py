@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from rnnprop_cli.cli.console import settings, stderr, stdout
-from rnnprop_cli.cli.options import JsonOption
+from rnnprop_cli.cli.options import AllowCodeOption, JsonOption
+from rnnprop_cli.components import plugins
 from rnnprop_cli.view.safe_text import safe_text
 
 app = typer.Typer(no_args_is_help=True, help="List, show and export the weights of learned optimizers.")
@@ -33,11 +34,14 @@ def list_weights(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Shipped name, meta-training or file.")]
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Shipped name, meta-training or file.")],
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Architecture, tensors and how the weights were made, as JSON; their curve is in the file beside the tensors."""
     from rnnprop_cli.runs.weights import find_weights
 
+    plugins.allow_code(allow_code)
     weights = find_weights(name, settings(ctx).db)
     facts = {
         "source": weights.source,
@@ -57,9 +61,11 @@ def export(
         str, typer.Argument(help="Shipped name, meta-training (NAME@N for a checkpoint) or file.")
     ],
     target: Annotated[Path, typer.Argument(help="A new .safetensors or .npz file.")],
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Write weights to a file of their own, with all that is known of their making."""
     from rnnprop_cli.runs.weights import export_weights
 
+    plugins.allow_code(allow_code)
     path = export_weights(name, settings(ctx).db, target)
     stderr().print(f"wrote {path}", soft_wrap=True)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from rnnprop_cli.components.datasets.base import Dataset
-from rnnprop_cli.components.learned.base import ArchitectureSpec, Context
 from rnnprop_cli.components.optimizees.base import Given, Optimizee, OptimizeeSpec
 from rnnprop_cli.components.optimizers.base import BaselineSpec
 from rnnprop_cli.components.optimizers.base import Given as OptimizerGiven
@@ -170,17 +169,6 @@ def _heldout(optimizee: Optimizee) -> str | None:
     return None
 
 
-def check_architecture(spec: ArchitectureSpec) -> Iterator[Check]:
-    """Whether a learned optimizer can be meta-trained and used, in float64 on the CPU."""
-    checks: dict[str, Callable[[], str | None]] = {
-        "meta-params have the shapes that it names": lambda: _meta_params(spec),
-        "its steps are finite, and those of the params": lambda: _learned_steps(spec),
-        "its steps are differentiable in the meta-params": lambda: _differentiable(spec),
-        "the same gradients give the same steps, whatever was run before": lambda: _same_learned_steps(spec),
-    }
-    yield from _run(checks)
-
-
 _SHAPES: Final = ((6, 4), (4,), (4, 3))
 _N: Final = 40
 
@@ -214,7 +202,9 @@ def _descends(spec: BaselineSpec) -> str | None:
         walked = _walk(spec, rate)
         if bool((walked[-1].square().mean(1) < 0.9 * walked[0].square().mean(1)).all()):
             return None
-    return f"after {STEPS} steps it is no lower than at the start, at none of {len(_rates(spec))} learning rates"
+    return (
+        f"after {STEPS} steps it is no lower than at the start, at none of {len(_rates(spec))} learning rates"
+    )
 
 
 def _same_steps(spec: BaselineSpec) -> str | None:
@@ -225,55 +215,3 @@ def _same_steps(spec: BaselineSpec) -> str | None:
 def _cells_alone(spec: BaselineSpec) -> str | None:
     both, alone = _walk(spec, _rates(spec)[0]), _walk(spec, _rates(spec)[0], cells=1)
     return _far(alone[:, 0], both[:, 0], SLOPES_AGREE)
-
-
-def _learned_walk(spec: ArchitectureSpec, meta_params_Q: torch.Tensor) -> torch.Tensor:
-    """[C, P] the params after some steps down a bowl, differentiable in the meta-params."""
-    architecture = spec.build()
-    generator = torch.Generator().manual_seed(0)
-    params_CP = torch.randn(2, _N, generator=generator, dtype=torch.float64)
-    rate_C = torch.full((2,), spec.alpha, dtype=torch.float64)
-    state = architecture.init(params_CP, _SHAPES)
-    named = architecture.named(meta_params_Q)
-    for t in range(1, STEPS + 1):
-        loss_C = params_CP.detach().square().mean(1)
-        context = Context(t, STEPS, _SHAPES, rate_C, loss_C)
-        grads_CP = 2 * params_CP.detach() / _N
-        updates_CP, state = architecture.step(named, state, grads_CP, params_CP, context)
-        if updates_CP.shape != params_CP.shape:
-            raise ValueError(f"updates are {tuple(updates_CP.shape)}, the params {tuple(params_CP.shape)}")
-        params_CP = params_CP + updates_CP
-    return params_CP
-
-
-def _start(spec: ArchitectureSpec) -> torch.Tensor:
-    return spec.build().start(1, torch.float64, torch.device("cpu"))
-
-
-def _meta_params(spec: ArchitectureSpec) -> str | None:
-    architecture = spec.build()
-    found = {name: tuple(value.shape) for name, value in architecture.init_meta_params(1).items()}
-    named = {name: tuple(shape) for name, shape in architecture.named_shapes()}
-    if found != named:
-        return f"they are {found}, named are {named}"
-    return None if torch.equal(_start(spec), _start(spec)) else "they are others the second time"
-
-
-def _learned_steps(spec: ArchitectureSpec) -> str | None:
-    return None if bool(_learned_walk(spec, _start(spec)).isfinite().all()) else "they are not"
-
-
-def _differentiable(spec: ArchitectureSpec) -> str | None:
-    leaf_Q = _start(spec).requires_grad_()
-    walked_CP = _learned_walk(spec, leaf_Q)
-    if not walked_CP.requires_grad:
-        return "nothing of the steps depends on the meta-params in a way that autograd can follow"
-    (grad_Q,) = torch.autograd.grad(walked_CP.sum(), leaf_Q, allow_unused=True)
-    if grad_Q is None or not bool(grad_Q.isfinite().all()):
-        return "the gradient is not finite"
-    return None if bool(grad_Q.any()) else "the gradient is zero"
-
-
-def _same_learned_steps(spec: ArchitectureSpec) -> str | None:
-    first, again = (_learned_walk(spec, _start(spec)) for _ in "12")
-    return None if torch.equal(first, again) else "they do not"

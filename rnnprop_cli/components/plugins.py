@@ -52,6 +52,17 @@ def allow_code(allowed: bool = True) -> None:
     _allowed = allowed
 
 
+@contextmanager
+def code_allowed(allowed: bool) -> Iterator[None]:
+    """Within, code may be imported if it might be before, or if `allowed`."""
+    before = _allowed
+    allow_code(before or allowed)
+    try:
+        yield
+    finally:
+        allow_code(before)
+
+
 class Code(Spec):
     """A class or function that is not ours."""
 
@@ -88,7 +99,12 @@ class Code(Spec):
         if not trusted and not _allowed:
             raise UsageError(
                 f"{self.source} is code, which runs with your rights. Read it, then add --allow-code "
-                f"(or set {VARIABLE}=1)."
+                f"(in Python allow_code=True), or set {VARIABLE}=1."
+            )
+        if self.text and hashlib.sha256(self.text.encode()).hexdigest() != self.sha256:
+            raise UsageError(
+                f"{self.source}: the code was changed after it was recorded: it is not what its SHA-256 says "
+                f"({self.sha256[:12] or 'it has none'})."
             )
         with told(self):
             module = _from_text(self) if self.text else self._installed()

@@ -21,6 +21,7 @@ from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned
 from rnnprop_cli.components.datasets import Dataset, load_dataset
 from rnnprop_cli.components.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.components.optimizers.base import BaselineSpec, Given, Optimizer
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.recorded_steps import Steps
@@ -128,7 +129,9 @@ def _build_optimizer(
     rate_C = torch.tensor(rates, dtype=dtype, device=device)
     given = Given(rate_C, batch.problem.horizon, optimizee.shapes, optimizee.matrices)
     if weights is not None:
-        return build_learned(weights.rule(), weights.meta_params(dtype, device), given, kernel)
+        assert isinstance(batch.optimizer, LearnedSpec), "only a learned optimizer comes with weights"
+        factor = batch.optimizer.factor(batch.problem.horizon)
+        return build_learned(weights.rule(), weights.meta_params(dtype, device), given, kernel, factor)
     assert isinstance(batch.optimizer, BaselineSpec), "a learned optimizer comes with its weights"
     return build_baseline(batch.optimizer, given, kernel)
 

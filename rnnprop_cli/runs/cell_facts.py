@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.minibatches import check_epochs
 from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
 from rnnprop_cli.components.optimizers.learned import LearnedSpec
+from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.plan.cells import Cell, cell_config
-from rnnprop_cli.plan.identity import canonical_json
+from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.plan.lanes import Lane
 from rnnprop_cli.records import LrSource, RunFacts
 from rnnprop_cli.runs.weights import find_weights
@@ -69,6 +71,11 @@ class CellFacts:
         weights = self.weights_of(cell.optimizer)
         if weights is not None:
             facts["weights_sha256"] = weights.tensors_sha256
+            if isinstance(
+                weights.architecture, OutsideSpec
+            ):  # the same numbers mean something else in other code
+                told = weights.architecture.model_dump(mode="json", exclude={"alpha"}, context=IDENTITY)
+                facts["architecture_sha256"] = content_hash(told)
         return cell_config(cell, facts)
 
     def run_facts(self, cell: Cell, key: str, config: dict[str, object]) -> RunFacts:

@@ -26,7 +26,7 @@ from rnnprop_cli.records import (
 from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes, recorded_spec
 from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder, is_kept, load_snapshot, save_snapshot
-from rnnprop_cli.runs.train import recipe_of, train_environment
+from rnnprop_cli.runs.train import check_learned, recipe_of, run_config, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
@@ -60,6 +60,7 @@ def lengthen(
     _check_recipes(shorter, longer)
     if longer == shorter:
         return
+    check_learned(longer)
     here = experiment_facts("train", shorter.name, shorter, "", train_environment(shorter, engine))
     with Writer.open(database) as writer, Reader.open(database) as reader:
         experiment = reader.experiment(experiment_id)
@@ -76,7 +77,7 @@ def lengthen(
         known = [each for each in reader.experiments("train") if each.facts.spec_sha256 == facts.spec_sha256]
         if any(reader.runs(each.id)[0].result.status != "queued" for each in known):
             return
-        config = {"spec": longer.model_dump(mode="json"), "environment": environment}
+        config = run_config(longer, environment)
         key = content_hash(config)
         longer_id = writer.begin_experiment(facts)
         # Queued until everything is taken over: a process that is killed on the way leaves one that is begun again.
@@ -125,14 +126,17 @@ def _take_over(
             writer.append_curves(
                 longer.id, [CurveBlock(key, metric, int(steps[0]), values.astype(np.float32))]
             )
-    steps, values = reader.curve(run.id, VALIDATION_LOSS)
-    validations = [
-        CurveBlock(key, VALIDATION_LOSS, int(step), values[index : index + 1].astype(np.float32))
-        for index, step in enumerate(steps)
-        if step % spec.validation.every == 0
-        or is_kept(spec, int(step))  # not the extra one at the shorter's end
-    ]
-    writer.append_curves(longer.id, validations)
+    for metric in reader.metrics(run.id):
+        if not metric.startswith(VALIDATION_LOSS):
+            continue
+        steps, values = reader.curve(run.id, metric)
+        validations = [
+            CurveBlock(key, metric, int(step), values[index : index + 1].astype(np.float32))
+            for index, step in enumerate(steps)
+            if step % spec.validation.every == 0
+            or is_kept(spec, int(step))  # not the extra one at the shorter's end
+        ]
+        writer.append_curves(longer.id, validations)
     root = database.expanduser().resolve().parent
     folder = checkpoint_folder(database, longer)
     with held_folder(folder):

@@ -12,23 +12,22 @@ import errno
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.components.plugins import FOLDER
 from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.fields import Spec
 from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.spec.axes import expand
-from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.epochs import too_small_datasets
+from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
 from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
@@ -232,7 +231,8 @@ def _bench(source: Source) -> BenchSpec:
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
-        mistakes += _minibatch(spec.optimizees, spec)
+        texts = too_small_datasets(spec.optimizees, spec.minibatch, spec.sampling)
+        mistakes += [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
     written = [_Mistake(path, message) for path, message in expanded.problems]
     written += [_Mistake(expanded.written(m.path), m.message, m.at_key) for m in mistakes]
     if spec is None or written:
@@ -240,9 +240,12 @@ def _bench(source: Source) -> BenchSpec:
     return spec
 
 
-def _minibatch(optimizees: Iterable[OptimizeeSpec], spec: BenchSpec | TrainSpec) -> list[_Mistake]:
-    texts = too_small_datasets(optimizees, spec.minibatch, spec.sampling)
-    return [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
+def _minibatches(spec: TrainSpec) -> Iterator[_Mistake]:
+    for index, task in enumerate(spec.tasks):
+        own = spec.optimizees[index].minibatch if spec.optimizees else None
+        path: Path = ("minibatch",) if own is None else ("optimizees", index, "minibatch")
+        for text in too_small_datasets([task.optimizee], task.minibatch, spec.sampling):
+            yield _Mistake(path, f"{task.minibatch:,} {text}")
 
 
 def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
@@ -257,7 +260,7 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
             problems += error.problems
     spec, mistakes = _validate(TrainSpec, data, source.folder)
     if spec is not None:
-        mistakes = _minibatch([spec.optimizee], spec)
+        mistakes = list(_minibatches(spec))
     in_file: list[_Mistake] = []
     for mistake in mistakes:
         # Of several overrides of one setting the last one holds.
@@ -302,7 +305,10 @@ def _validate(
 def _existing(data: Any, path: Path, *, missing: bool) -> Path:
     """`path` without the names that pydantic appends for each member of a union of values."""
     for depth, part in enumerate(path):
-        inside = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+        if isinstance(data, dict):
+            inside = part in data
+        else:
+            inside = isinstance(data, list) and isinstance(part, int) and part < len(data)
         if not inside:
             return path[: depth + 1] if missing else path[:depth]
         data = data[part]

@@ -33,8 +33,8 @@ OWN_ARGUMENTS: Final = (
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
 
-class LearnedOptimizer(SavedState):
-    """A learned optimizer with trained weights, as `torch.optim.Optimizer`.
+class CoordinatewiseOptimizer(SavedState):
+    """A coordinatewise network with trained weights, as `torch.optim.Optimizer`.
 
     Args:
         params: parameters, or dicts that define param groups with their own `lr`, `weight_decay` and `maximize`.

@@ -219,6 +219,21 @@ def test_unknown_weights_are_refused_before_anything_runs_with_the_command_that_
     assert not (tmp_path / "a.db").exists()
 
 
+def test_a_learned_optimizer_runs_under_a_schedule(tmp_path: Path) -> None:
+    """A cosine starts at 1: the first step is the plain one, the later ones are shorter."""
+    schedules: tuple[Any, ...] = ("constant", "cosine")
+    rows = tuple(LearnedSpec(weights="quick", schedule=schedule) for schedule in schedules)
+    run(tmp_path / "a.db", SPEC.model_copy(update={"optimizers": rows, "seeds": 2}))
+    runs = {(each.facts.optimizer, each.facts.seed): each for each in stored(tmp_path / "a.db")}
+    with Reader.open(tmp_path / "a.db") as reader:
+        losses = {key: reader.curve(each.id, "loss")[1] for key, each in runs.items()}
+    assert {name for name, _ in runs} == {"quick", "quick cosine"}
+    for (name, seed), values in losses.items():
+        if name == "quick":
+            assert (values[:2] == losses["quick cosine", seed][:2]).all()
+            assert (values[2:] != losses["quick cosine", seed][2:]).all()
+
+
 def test_a_learned_optimizer_gets_the_same_search_when_it_is_asked_for(tmp_path: Path) -> None:
     learned = (LearnedSpec(weights="quick"), LearnedSpec(weights="quick", lr="tuned"))
     spec = SPEC.model_copy(update={"optimizers": (*SPEC.optimizers, *learned), "seeds": 2})
