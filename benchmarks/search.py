@@ -23,7 +23,7 @@ from rnnprop_cli.spec.optimizees import MLPSpec
 from rnnprop_cli.spec.optimizers import AdamSpec
 from rnnprop_cli.statistics import paired_difference
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.run_losses import losses_by_seed
+from rnnprop_cli.view.table.run_losses import losses_by_seed
 
 
 def runs_of(spec: BenchSpec, database: Path, engine: Engine) -> list[RunInfo]:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.rows import Problem
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.summary import summarize
 
 SHOWN = 5
 MOST = 1.0  # regret on one problem

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rnnprop_cli.runs.report import read_report
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
-from rnnprop_cli.view.seed_groups import short_title
-from rnnprop_cli.view.verdicts import leads
+from rnnprop_cli.view.table.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.table.seed_groups import short_title
+from rnnprop_cli.view.table.verdicts import leads
 
 MARK = re.compile(r"(<!-- table ([\w.-]+)(?: / ([^:\n]+))?: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 BEST = "best tuned"  # a column of its own: the best of all tuned baselines, with its name

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rnnprop_cli.records import ExperimentInfo, RunInfo, Status
     from rnnprop_cli.store.reader import Curve
-    from rnnprop_cli.view.figures import Figure
-    from rnnprop_cli.view.rows import Summary
+    from rnnprop_cli.view.figures.figure import Figure
+    from rnnprop_cli.view.table.rows import Summary
 
 _FILE_WIDTH = 160  # columns of a table that goes to a file
 
@@ -52,8 +52,8 @@ def report(
     from rnnprop_cli.records import LOSS
     from rnnprop_cli.runs.report import read_report
     from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view.loss_figures import loss_figures
-    from rnnprop_cli.view.summary_figures import summary_figures
+    from rnnprop_cli.view.figures.loss_figures import loss_figures
+    from rnnprop_cli.view.figures.summary_figures import summary_figures
 
     if plots is not None:
         _require_matplotlib()
@@ -82,7 +82,7 @@ def report(
             write_whole(output, text, database=shared.db, replace=True)
     lines = [] if output is None else [f"wrote {output}"]
     if plots is not None:
-        from rnnprop_cli.view.plots.files import write_plots
+        from rnnprop_cli.view.figures.plots.files import write_plots
 
         written = write_plots(figures, plots, shared.db)
         lines.append(f"wrote {len(figures)} figures to {plots}, {len(written)} files")
@@ -119,16 +119,16 @@ def _as_text(
             print_tables(plain, summary)
             return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
         case ReportFormat.MARKDOWN:
-            from rnnprop_cli.view.markdown import to_markdown
+            from rnnprop_cli.view.formats.markdown import to_markdown
 
             return to_markdown(summary)
         case ReportFormat.HTML:
-            from rnnprop_cli.view.experiment_facts import experiment_facts
-            from rnnprop_cli.view.html_page import to_html
+            from rnnprop_cli.view.facts.experiment_facts import experiment_facts
+            from rnnprop_cli.view.formats.html_page import to_html
 
             return to_html(summary, experiment_facts(experiment, runs), experiment.facts.spec_toml, figures)
         case ReportFormat.CSV | ReportFormat.JSON:
-            from rnnprop_cli.view import export
+            from rnnprop_cli.view.formats import export
 
             return export.to_csv(summary) if output_format is ReportFormat.CSV else export.to_json(summary)
 

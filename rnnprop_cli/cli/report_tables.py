@@ -8,13 +8,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from rnnprop_cli.view.export import DISPENSABLE, LEGEND, WIDE_LEGEND, cells, used_columns
-from rnnprop_cli.view.problem_groups import IN_DISTRIBUTION
-from rnnprop_cli.view.profiles import FACTORS, profiles
-from rnnprop_cli.view.remarks import remarks
-from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.formats.export import DISPENSABLE, LEGEND, WIDE_LEGEND, cells, used_columns
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.verdicts import chance_sentence, leads
+from rnnprop_cli.view.table.problem_groups import IN_DISTRIBUTION
+from rnnprop_cli.view.table.profiles import FACTORS, profiles
+from rnnprop_cli.view.table.remarks import remarks
+from rnnprop_cli.view.table.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.table.verdicts import chance_sentence, leads
 
 _LEFT = ("optimizer", "failures")
 _GAP = 2  # blanks between two columns

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from rnnprop_cli.records import CheckpointInfo, ExperimentInfo, LrSource, RunInfo, Status
 from rnnprop_cli.store.reader import Curve
-from rnnprop_cli.view.export import format_loss, format_rate
+from rnnprop_cli.view.curves.sparkline import sparkline
+from rnnprop_cli.view.formats.export import format_loss, format_rate
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.sparkline import sparkline
 
 _LR_SOURCES: Final[dict[LrSource, str]] = {
     "tuned": "of the search",

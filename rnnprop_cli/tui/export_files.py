@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rnnprop_cli.errors import RunError, StoreError
 from rnnprop_cli.files.writing import write_whole
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.export import csv_line, to_csv
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.summary import Summary
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.formats.export import csv_line, to_csv
+from rnnprop_cli.view.table.rows import Summary
+from rnnprop_cli.view.table.seed_groups import SeedGroup, short_title
 
 
 def table_csv(name: str, groups: Iterable[SeedGroup]) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 from rnnprop_cli.records import LOSS, CheckpointInfo, ExperimentInfo, RunInfo, Status
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.tui.holder import Holder, find_holder
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.namesakes import tell_apart
-from rnnprop_cli.view.seed_groups import Grouping, SeedGroup
-from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
-from rnnprop_cli.view.training import planned_meta_iterations
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.facts.namesakes import tell_apart
+from rnnprop_cli.view.facts.training import planned_meta_iterations
+from rnnprop_cli.view.table.seed_groups import Grouping, SeedGroup
 
 DEFAULT_STYLE = LineStyle()
 _ENDED: tuple[Status, ...] = ("done", "diverged", "failed", "interrupted")

@@ -6,9 +6,9 @@ from rnnprop_cli.tui.reading import Bench, stalled
 from rnnprop_cli.tui.state import ViewState
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row
-from rnnprop_cli.view.export import format_loss
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.formats.export import format_loss
+from rnnprop_cli.view.table.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.table.verdicts import verdict
 
 _WIDE = 48  # columns from which the final loss has room
 _WIDER = 66

@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 from rnnprop_cli.records import ExperimentInfo, Kind
 from rnnprop_cli.tui.reading import Bench, Snapshot
-from rnnprop_cli.view.curves import BandKind
-from rnnprop_cli.view.filtering import Filter, Subject, parse_filter
-from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
-from rnnprop_cli.view.seed_lines import LineStyle
-from rnnprop_cli.view.summary import Problem
+from rnnprop_cli.view.curves.curve import BandKind
+from rnnprop_cli.view.curves.seed_lines import LineStyle
+from rnnprop_cli.view.table.filtering import Filter, Subject, parse_filter
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import SeedGroup, problem_order, short_title
 
 SortKey = Literal["problem", "name", "difference", "loss", "status", "newest"]
 SORTS: Final[tuple[SortKey, ...]] = ("problem", "name", "difference", "loss", "status", "newest")

@@ -10,7 +10,7 @@ from rnnprop_cli.tui.screens.ask import Ask, Choose
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, wrapped
 from rnnprop_cli.tui.widgets.table import Column, Row
-from rnnprop_cli.view.log_lines import LogLine
+from rnnprop_cli.view.facts.log_lines import LogLine
 from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
 from rnnprop_cli.spec.optimizees import MLPSpec, QuadraticSpec
 from rnnprop_cli.spec.optimizers import AdamSpec, LearnedSpec, SGDSpec
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.summary import summarize
 
 ENGINE = Engine("cpu", 1, None, "reference")
 SPEC = BenchSpec(

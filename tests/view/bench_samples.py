@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnprop_cli.records import CellResult, ExperimentFacts, ExperimentInfo, RunFacts, RunInfo
-from rnnprop_cli.view.targets import LoadCurves
+from rnnprop_cli.view.curves.targets import LoadCurves
 
 EXPERIMENT = ExperimentInfo(
     1, ExperimentFacts("bench", "demo", "", "{}", "0" * 64, None, "{}", "[]", "h"), "2026-01-01T00:00:00Z"

@@ -5,9 +5,9 @@ import pytest
 from bench_samples import EXPERIMENT, runs_of
 
 from rnnprop_cli.records import ExperimentInfo
-from rnnprop_cli.view.confirmed import confirmations, with_confirmations
-from rnnprop_cli.view.export import as_records, cells
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.formats.export import as_records, cells
+from rnnprop_cli.view.table.confirmed import confirmations, with_confirmations
+from rnnprop_cli.view.table.summary import summarize
 
 
 def experiment(number: int, seed: int, *, numerics: int = 3, **changes: object) -> ExperimentInfo:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
-from rnnprop_cli.view.export import (
+from rnnprop_cli.view.curves.sparkline import sparkline
+from rnnprop_cli.view.formats.curve_export import RunCurve, curves_csv, curves_json
+from rnnprop_cli.view.formats.export import (
     cells,
     format_failures,
     format_interval,
@@ -20,10 +21,9 @@ from rnnprop_cli.view.export import (
     to_csv,
     to_json,
 )
-from rnnprop_cli.view.markdown import to_markdown
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.sparkline import sparkline
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.formats.markdown import to_markdown
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.summary import summarize
 
 EVIL = "ev|il\x1b]52;c;\x07\u202e"
 NAN = math.nan

@@ -3,7 +3,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from rnnprop_cli.view.filtering import Subject, parse_filter
+from rnnprop_cli.view.table.filtering import Subject, parse_filter
 
 ADAM = Subject(
     "adam mnist mlp sigmoid d2 x100 done", {"optimizer": "adam", "depth": 2.0, "lr": 0.03125, "loss": None}

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import pytest
 from bench_samples import EXPERIMENT, runs_of, small_matrix
 
-from rnnprop_cli.view.experiment_facts import experiment_facts
-from rnnprop_cli.view.export import cells
-from rnnprop_cli.view.html_page import to_html
-from rnnprop_cli.view.loss_figures import loss_figures
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.summary_figures import summary_figures
+from rnnprop_cli.view.facts.experiment_facts import experiment_facts
+from rnnprop_cli.view.figures.loss_figures import loss_figures
+from rnnprop_cli.view.figures.summary_figures import summary_figures
+from rnnprop_cli.view.formats.export import cells
+from rnnprop_cli.view.formats.html_page import to_html
+from rnnprop_cli.view.table.summary import summarize
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
 EVIL = '<script>alert("x")</script>\x1b]52;'

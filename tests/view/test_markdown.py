@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.export import LEGEND, WIDE_LEGEND
-from rnnprop_cli.view.markdown import to_markdown
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.formats.export import LEGEND, WIDE_LEGEND
+from rnnprop_cli.view.formats.markdown import to_markdown
+from rnnprop_cli.view.table.summary import summarize
 
 PAPER = {"where": {}, "horizon": 100, "optimizer": "adam", "final_loss": 0.31, "source": "Table 2"}
 # ruff: noqa: E501 (lines of a table)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from bench_samples import EXPERIMENT, runs_of
 
 from rnnprop_cli.records import RunInfo
-from rnnprop_cli.view.namesakes import tell_apart
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.facts.namesakes import tell_apart
+from rnnprop_cli.view.table.summary import summarize
 
 
 def learned(sha256: str | None, losses: list[float]) -> list[RunInfo]:

@@ -7,9 +7,9 @@ import pytest
 from bench_samples import EXPERIMENT, runs_of
 
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.view.export import cells
-from rnnprop_cli.view.paper import paper_sentence
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.formats.export import cells
+from rnnprop_cli.view.table.paper import paper_sentence
+from rnnprop_cli.view.table.summary import summarize
 
 SPEC = BenchSpec.model_validate_json(
     json.dumps(

@@ -7,7 +7,7 @@ import pytest
 from bench_samples import runs_of
 
 from rnnprop_cli.spec.optimizees import ConvSpec, LSTMSpec, MLPSpec, QuadraticSpec
-from rnnprop_cli.view.problem_groups import group_of, group_order
+from rnnprop_cli.view.table.problem_groups import group_of, group_order
 
 
 def facts_of(optimizee, horizon=100):

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.remarks import edge_sentence
-from rnnprop_cli.view.rows import RatePoint, SummaryRow
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.remarks import edge_sentence
+from rnnprop_cli.view.table.rows import RatePoint, SummaryRow
+from rnnprop_cli.view.table.summary import summarize
 
 
 def searched(best: float, tried: list[float]) -> SummaryRow:

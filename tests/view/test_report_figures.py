@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of, small_matrix
 
-from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.figures import LOWEST, with_distinct_names
-from rnnprop_cli.view.loss_figures import MOST_POINTS, geometric_means, loss_figures
-from rnnprop_cli.view.styles import styles_of
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.summary_figures import summary_figures
+from rnnprop_cli.view.curves.curve import Curve
+from rnnprop_cli.view.figures.figure import LOWEST, with_distinct_names
+from rnnprop_cli.view.figures.loss_figures import MOST_POINTS, geometric_means, loss_figures
+from rnnprop_cli.view.figures.styles import styles_of
+from rnnprop_cli.view.figures.summary_figures import summary_figures
+from rnnprop_cli.view.table.summary import summarize
 
 
 @pytest.fixture

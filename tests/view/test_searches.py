@@ -6,9 +6,9 @@ import pytest
 from bench_samples import EXPERIMENT, runs_of
 
 from rnnprop_cli.records import RunInfo
-from rnnprop_cli.view.remarks import remarks
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.remarks import remarks
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.summary import summarize
 
 GRID, CONFIRMED = 3, 10
 NOISE = [0.001 * (-1) ** number for number in range(GRID + CONFIRMED)]

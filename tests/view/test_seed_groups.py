@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.log_lines import command_line, log_lines
-from rnnprop_cli.view.pivot import column_choices, compared_groups, pivot
-from rnnprop_cli.view.rate_curves import best_point, rate_curves
-from rnnprop_cli.view.seed_groups import Grouping, short_title
-from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.facts.log_lines import command_line, log_lines
+from rnnprop_cli.view.table.pivot import column_choices, compared_groups, pivot
+from rnnprop_cli.view.table.rate_curves import best_point, rate_curves
+from rnnprop_cli.view.table.seed_groups import Grouping, short_title
 
 
 def numbered(*lots):

@@ -8,7 +8,7 @@ from bench_samples import EXPERIMENT, runs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.summary import summarize
 
 NAN = math.nan
 

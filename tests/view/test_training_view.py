@@ -7,8 +7,8 @@ import pytest
 from bench_samples import EXPERIMENT
 
 from rnnprop_cli.records import CheckpointInfo
-from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.training import (
+from rnnprop_cli.view.curves.curve import Curve
+from rnnprop_cli.view.facts.training import (
     chosen_checkpoint,
     epoch_average,
     planned_meta_iterations,

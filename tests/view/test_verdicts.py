@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.verdicts import chance_sentence, leads, verdict
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.summary import summarize
+from rnnprop_cli.view.table.verdicts import chance_sentence, leads, verdict
 
 NAN = float("nan")
 BASE = [0.30, 0.32, 0.34, 0.31]

@@ -17,9 +17,9 @@ from rnnprop_cli.tui.state import MOST_LINES
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.values import value_lines
-from rnnprop_cli.view.rate_curves import RateCurve, best_point, rate_curves
-from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
-from rnnprop_cli.view.summary import Problem
+from rnnprop_cli.view.table.rate_curves import RateCurve, best_point, rate_curves
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import SeedGroup, problem_order, short_title
 
 Mode = Literal["both", "curves", "rates"]
 MODES: Final[tuple[Mode, ...]] = ("both", "curves", "rates")

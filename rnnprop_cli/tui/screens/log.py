@@ -11,9 +11,9 @@ from rnnprop_cli.tui.screens.base import BaseScreen, Keys
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
-from rnnprop_cli.view.filtering import Subject, parse_filter
-from rnnprop_cli.view.log_lines import LogLine, log_lines
+from rnnprop_cli.view.facts.log_lines import LogLine, log_lines
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.table.filtering import Subject, parse_filter
 
 _DATE_COLUMNS = 110  # from which the date is shown beside the time
 

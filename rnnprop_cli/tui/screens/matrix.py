@@ -15,10 +15,10 @@ from rnnprop_cli.tui.widgets.detail import detail_lines
 from rnnprop_cli.tui.widgets.heat import HeatRow, HeatTable
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Cell
-from rnnprop_cli.view.pivot import Pivot, column_choices, compared_groups, pivot
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_groups import SeedGroup
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.table.pivot import Pivot, column_choices, compared_groups, pivot
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
 
 
 class MatrixScreen(BaseScreen):

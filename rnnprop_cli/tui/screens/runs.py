@@ -20,7 +20,7 @@ from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Table
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.table.seed_groups import SeedGroup, short_title
 
 
 class RunsScreen(BaseScreen):

@@ -13,7 +13,7 @@ from rnnprop_cli.tui.screens.base import BaseScreen, Keys
 from rnnprop_cli.tui.themes import Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
-from rnnprop_cli.view.log_lines import command_line
+from rnnprop_cli.view.facts.log_lines import command_line
 from rnnprop_cli.view.safe_text import safe_text
 
 

@@ -28,10 +28,10 @@ from rnnprop_cli.tui.widgets.detail import duration
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
 from rnnprop_cli.tui.widgets.values import value_lines
-from rnnprop_cli.view.curves import smooth
+from rnnprop_cli.view.curves.curve import smooth
+from rnnprop_cli.view.curves.seed_lines import decay_over
+from rnnprop_cli.view.facts.training import chosen_checkpoint, recent_rate, selection_rule
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_lines import decay_over
-from rnnprop_cli.view.training import chosen_checkpoint, recent_rate, selection_rule
 
 
 class TrainScreen(BaseScreen):

@@ -7,10 +7,10 @@ from rnnprop_cli.tui.run_rows import progress, short_rate
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, wrapped
-from rnnprop_cli.view.export import format_loss, half
-from rnnprop_cli.view.seed_groups import SeedGroup
-from rnnprop_cli.view.summary import SummaryRow
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.formats.export import format_loss, half
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
 
 _KEY_COLUMNS = 14
 
