@@ -42,8 +42,8 @@ def main() -> None:
     rules: dict[str, dict[Problem, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if "=" in row.optimizer:  # not the calibrated settings of an earlier time
-            lost = row.diverged or row.final_loss_mean is None
-            loss = math.inf if lost else float(row.final_loss_mean or math.inf)
+            lost = row.counts.diverged or row.final.mean.centre is None
+            loss = math.inf if lost else float(row.final.mean.centre or math.inf)
             rules[row.optimizer.split()[0]][row.problem][row.optimizer] = loss
     for rule, losses in rules.items():
         found = regrets(losses)

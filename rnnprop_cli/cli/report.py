@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnprop_cli.records import ExperimentInfo, RunInfo, Status
     from rnnprop_cli.store.reader import Curve
     from rnnprop_cli.view.figures.figure import Figure
-    from rnnprop_cli.view.table.rows import Summary
+    from rnnprop_cli.view.table.seed_groups import Summary
 
 _FILE_WIDTH = 160  # columns of a table that goes to a file
 
@@ -69,7 +69,7 @@ def report(
 
         figures: list[Figure] = []
         if plots is not None or output_format is ReportFormat.HTML:
-            figures = loss_figures(summary, runs, load_curves) + summary_figures(summary)
+            figures = loss_figures(summary, load_curves) + summary_figures(summary)
     if output is None and output_format is ReportFormat.TABLE:
         from rnnprop_cli.cli.report_tables import print_tables
 
@@ -128,9 +128,9 @@ def _as_text(
 
             return to_html(summary, experiment_facts(experiment, runs), experiment.facts.spec_toml, figures)
         case ReportFormat.CSV | ReportFormat.JSON:
-            from rnnprop_cli.view.formats import export
+            from rnnprop_cli.view.formats.records import to_csv, to_json
 
-            return export.to_csv(summary) if output_format is ReportFormat.CSV else export.to_json(summary)
+            return to_csv(summary) if output_format is ReportFormat.CSV else to_json(summary)
 
 
 def _what_is_missing(
@@ -172,11 +172,13 @@ def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, 
     from rnnprop_cli.spec.stored import upgraded_bench
 
     try:
-        stored = upgraded_bench(json.loads(experiment.facts.spec_json)["spec"])
+        stored = upgraded_bench(experiment.spec)
         spec = BenchSpec.model_validate_json(json.dumps(stored))
     except (ValidationError, ValueError, KeyError, TypeError):
         return 0, 0  # of an earlier version: what is recorded can still be shown
-    measured = {(row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.seeds}
+    measured = {
+        (row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.counts.seeds
+    }
     wanted = {
         (
             (dataset_of(o), lane.problem.horizon, o.label, depth_of(o), activation_of(o)),

@@ -8,7 +8,7 @@ from rnnprop_cli.store.reader import Curve, Reader
 from rnnprop_cli.view.facts.namesakes import tell_apart
 from rnnprop_cli.view.facts.weights_facts import weights_sentences
 from rnnprop_cli.view.table.confirmed import confirmations, with_confirmations
-from rnnprop_cli.view.table.rows import Summary
+from rnnprop_cli.view.table.seed_groups import Summary
 from rnnprop_cli.view.table.summary import summarize
 
 

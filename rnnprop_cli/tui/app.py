@@ -250,9 +250,7 @@ class RnnpropApp(App[None]):
                 raise RunError("there is nothing to export yet")
             elif what == "table":
                 listed = [group for _, groups in state.sections() for group in groups]
-                path = write_new(
-                    Path.cwd(), name, "csv", table_csv(state.bench.experiment.facts.name, listed)
-                )
+                path = write_new(Path.cwd(), name, "csv", table_csv(listed))
             else:
                 wanted = set(screen.wanted_groups()) if isinstance(screen, BaseScreen) else set()
                 drawn = [group for group in state.bench.groups if group.id in wanted]

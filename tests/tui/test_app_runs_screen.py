@@ -130,7 +130,7 @@ def test_sorting_pinning_and_searches(bench):
     async def script(app, pilot):
         await pilot.press("o", "o", "o")
         assert app.state.sort == "loss"
-        values = [app.state.bench.group(row.key).row.final_loss_mean for row in app.screen.table.rows]
+        values = [app.state.bench.group(row.key).row.final.mean.centre for row in app.screen.table.rows]
         assert values == sorted(values)
         await pilot.press("O")
         assert [row.key for row in app.screen.table.rows][-1] == app.state.bench.group(

@@ -18,7 +18,7 @@ from rnnprop_cli.view.table.summary import summarize
 def figures():
     runs, load = small_matrix()
     summary = summarize(EXPERIMENT, runs, load)
-    return {figure.name: figure for figure in loss_figures(summary, runs, load) + summary_figures(summary)}
+    return {figure.name: figure for figure in loss_figures(summary, load) + summary_figures(summary)}
 
 
 def lines_of(figure):
@@ -93,7 +93,7 @@ def test_a_long_curve_is_averaged_over_equal_stretches():
     values = np.tile([0.1, 10.0], horizon // 2)
     steps = np.arange(horizon)
     summary = summarize(EXPERIMENT, runs)
-    (figure,) = loss_figures(summary, runs, lambda ids: {0: (steps, values)})
+    (figure,) = loss_figures(summary, lambda ids: {0: (steps, values)})
     (one,) = figure.lines
     assert len(one.x) == MOST_POINTS
     assert one.middle == pytest.approx(np.ones(MOST_POINTS))
@@ -131,5 +131,5 @@ def test_names_of_files_never_collide(figures):
 def test_a_benchmark_without_results_has_no_figures():
     runs = runs_of("adam", ["queued"])
     summary = summarize(EXPERIMENT, runs)
-    assert loss_figures(summary, runs, lambda ids: {}) == []
+    assert loss_figures(summary, lambda ids: {}) == []
     assert summary_figures(summary) == []

@@ -19,7 +19,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 def figures():
     runs, load = small_matrix()
     summary = summarize(EXPERIMENT, runs, load)
-    by_kind = {figure.name.split("-")[0]: figure for figure in loss_figures(summary, runs, load)}
+    by_kind = {figure.name.split("-")[0]: figure for figure in loss_figures(summary, load)}
     by_kind |= {figure.name.split("-")[0]: figure for figure in summary_figures(summary)}
     return list(by_kind.values())
 

@@ -19,7 +19,7 @@ from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.table.rate_curves import RateCurve, best_point, rate_curves
 from rnnprop_cli.view.table.rows import Problem
-from rnnprop_cli.view.table.seed_groups import SeedGroup, problem_order, short_title
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 Mode = Literal["both", "curves", "rates"]
 MODES: Final[tuple[Mode, ...]] = ("both", "curves", "rates")
@@ -100,12 +100,12 @@ class CompareScreen(BaseScreen):
         pinned = tuple(group for group in state.bench.groups if group.id in state.pins)
         if pinned:
             panels.append(Panel("pinned", f"{len(pinned)} pinned", pinned))
-        for problem in sorted(listed, key=problem_order):
+        for problem in sorted(listed, key=lambda problem: problem.order):
             groups = tuple(by_problem[problem])
             if self._mode != "rates":
-                panels.append(Panel("curves", short_title(problem), groups))
+                panels.append(Panel("curves", problem.short_title, groups))
             if self._mode != "curves":
-                panels.append(Panel("rates", short_title(problem), groups))
+                panels.append(Panel("rates", problem.short_title, groups))
         return panels
 
     def _shape(self, panels: int) -> tuple[int, int]:

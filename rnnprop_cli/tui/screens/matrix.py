@@ -116,15 +116,17 @@ class MatrixScreen(BaseScreen):
         row, look = group.row, self.look
         if group.is_best:
             return Cell("best", look.palette.accent)
-        if group.statuses["running"] or not row.seeds:
+        if group.statuses["running"] or not row.counts.seeds:
             sign = self.signs.statuses[group.status]
             return Cell(sign, look.status_color(group.status))
-        if row.difference_percent is None:
-            return Cell("DIV" if row.diverged else "-", look.warn if row.diverged else look.palette.muted)
+        percent = None if row.comparison is None else row.comparison.percent.centre
+        if percent is None:
+            lost = row.counts.diverged > 0
+            return Cell("DIV" if lost else "-", look.warn if lost else look.palette.muted)
         sure = verdict(row) in ("win", "loss")
-        mark = "!" if row.diverged or row.failed else ""
-        text = short_percent(row.difference_percent) + mark
-        return Cell(text, look.palette.text, look.heat(row.difference_percent) if sure else None, bold=sure)
+        mark = "!" if row.counts.diverged or row.counts.failed else ""
+        text = short_percent(percent) + mark
+        return Cell(text, look.palette.text, look.heat(percent) if sure else None, bold=sure)
 
     def _chosen(self) -> SeedGroup | None:
         return None if self._shown is None else self._shown.cells.get(self.heat.cursor)

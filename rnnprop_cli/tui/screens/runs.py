@@ -20,7 +20,7 @@ from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Table
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.table.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 
 class RunsScreen(BaseScreen):
@@ -119,7 +119,7 @@ class RunsScreen(BaseScreen):
         plot = self.plot
         plot.palette_name = self.look.palette.name
         problem = cursor.problem if cursor else None
-        plot.plot_title = f"loss  {short_title(problem)}" if problem else "loss"
+        plot.plot_title = f"loss  {problem.short_title}" if problem else "loss"
         plot.notes = plot_notes(state, drawn)
         plot.show_bands = state.style.band is not None
         plot.x_max = float(problem.horizon) if problem else None

@@ -46,10 +46,7 @@ class SpecScreen(BaseScreen):
     def _text(self, experiment: ExperimentInfo) -> str:
         if not self._resolved:
             return experiment.facts.spec_toml
-        try:
-            return json.dumps(json.loads(experiment.facts.spec_json), indent=2, ensure_ascii=False)
-        except ValueError:
-            return experiment.facts.spec_json
+        return json.dumps(experiment.resolved, indent=2, ensure_ascii=False)
 
     def show_body(self) -> None:
         experiment = self.state.experiment
@@ -60,8 +57,8 @@ class SpecScreen(BaseScreen):
             "name": f"{facts.name} ({facts.kind}, id {experiment.id})",
             "created": f"{experiment.created_utc} on {facts.host}",
             "commit": facts.git_sha or "unknown",
-            "versions": _flat(facts.versions),
-            "command": command_line(facts.argv),
+            "versions": "  ".join(f"{key} {value}" for key, value in experiment.versions.items()),
+            "command": command_line(experiment.argv),
             "spec sha256": facts.spec_sha256,
         }
         self.query_one("#facts", Lines).show_lines(
@@ -79,17 +76,6 @@ class SpecScreen(BaseScreen):
 
     def copy_text(self) -> str:
         return "" if self.state.experiment is None else self._text(self.state.experiment)
-
-
-def _flat(text: str) -> str:
-    """JSON as one plain line."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, dict):
-        return "  ".join(f"{key} {item}" for key, item in value.items())
-    return text
 
 
 def _colored(line: str, look: Look) -> Line:

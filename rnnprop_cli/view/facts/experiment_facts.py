@@ -1,6 +1,5 @@
 """What somebody who wants to check a benchmark needs to know about it."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,8 +13,7 @@ _SHOWN: Final = ("device", "dtype", "threads")  # of the environment, elsewhere 
 def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dict[str, str]:
     """Facts by name, in the order in which they are read; what is not known is left out."""
     facts = experiment.facts
-    resolved = _json(facts.spec_json)
-    spec, environment = _mapping(resolved.get("spec")), _mapping(resolved.get("environment"))
+    spec, environment = experiment.spec, experiment.environment
     tuning = _mapping(spec.get("tuning"))
     found = {
         "benchmark": f"{facts.name} (id {experiment.id})",
@@ -31,7 +29,7 @@ def experiment_facts(experiment: ExperimentInfo, runs: Sequence[RunInfo]) -> dic
         else "",
         "device": ", ".join(sorted({f"{r.facts.device} · {r.facts.dtype} · {_threads(r)}" for r in runs})),
         "environment": ", ".join(f"{name} {environment[name]}" for name in environment if name not in _SHOWN),
-        "versions": ", ".join(f"{name} {value}" for name, value in _json(facts.versions).items()),
+        "versions": ", ".join(f"{name} {value}" for name, value in experiment.versions.items()),
         "commit": facts.git_sha or "",
         "spec sha256": facts.spec_sha256,
         "data": _hashes(runs, "dataset_sha256", lambda run: run.facts.dataset),
@@ -49,13 +47,6 @@ def _minibatches(spec: Mapping[str, Any]) -> str:
     found = upgraded_bench(spec)
     how = {"epochs": "epochs, without replacement", "replacement": "with replacement"}.get(found["sampling"])
     return f"{found['minibatch']} examples, drawn {how}" if how and "minibatch" in found else ""
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        return _mapping(json.loads(text))
-    except ValueError:
-        return {}
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -87,7 +78,7 @@ def _hashes(runs: Sequence[RunInfo], name: str, of_what: Any) -> str:
     for run in runs:
         if run.facts.phase != "final":
             continue
-        sha256 = _mapping(_json(run.facts.config_json).get("environment")).get(name)
+        sha256 = run.environment.get(name)
         if sha256:
             hashes[str(of_what(run)), str(sha256)] = None
     return ", ".join(f"{what} {sha256}" for what, sha256 in sorted(hashes))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rnnprop_cli.records import ExperimentInfo, Status
 from rnnprop_cli.view.facts.weights_facts import WEIGHTS_EVENT, parse_weights_events
 from rnnprop_cli.view.table.rows import Problem
-from rnnprop_cli.view.table.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 _BAD: tuple[Status, ...] = ("failed", "diverged", "interrupted")
 
@@ -31,7 +31,9 @@ def log_lines(
     facts = experiment.facts
     lines = [
         LogLine(
-            experiment.created_utc, "created", f"{facts.name}: {command_line(facts.argv)} on {facts.host}"
+            experiment.created_utc,
+            "created",
+            f"{facts.name}: {command_line(experiment.argv)} on {facts.host}",
         )
     ]
     for time_utc, kind, text in events:
@@ -45,10 +47,10 @@ def log_lines(
         if group.facts.phase == "tuning":
             searches.setdefault((group.problem, group.facts.optimizer), []).append(group)
         else:
-            label = f"{group.row.label} on {short_title(group.problem)}"
+            label = f"{group.row.label} on {group.problem.short_title}"
             lines += _group_lines(group, label, f"{len(group.runs)} seeds")
     for (problem, optimizer), members in searches.items():
-        label = f"{optimizer} on {short_title(problem)}, search"
+        label = f"{optimizer} on {problem.short_title}, search"
         started = max((_started(group) for group in members), default="")
         if started:
             lines.append(LogLine(started, "search", f"{label} over {_rounds(members)}"))
@@ -75,17 +77,14 @@ def _start(text: str) -> str:
     """What a continuation recorded about itself, in words."""
     try:
         facts = json.loads(text)
-        return f"{command_line(facts['argv'])} on {facts['host']}"
+        return f"{command_line(map(str, json.loads(facts['argv'])))} on {facts['host']}"
     except (ValueError, KeyError, TypeError):
         return text
 
 
-def command_line(argv: str) -> str:
+def command_line(argv: Iterable[str]) -> str:
     """A stored command line as one would type it."""
-    try:
-        words = [str(word) for word in json.loads(argv)]
-    except (ValueError, TypeError):
-        return argv
+    words = list(argv)
     if words and words[0].replace("\\", "/").rsplit("/", 1)[-1] in ("rnnprop", "__main__.py"):
         words = words[1:]
     return shlex.join(["rnnprop", *words])

@@ -1,8 +1,7 @@
 """What a meta-training's records say about it: how fast it goes, which checkpoint is its result."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -28,11 +27,9 @@ def recent_rate(curve: Curve | None) -> float | None:
 
 def selection_rule(experiment: ExperimentInfo) -> str:
     """By which of its losses a checkpoint is chosen: one of `RULES`."""
-    try:
-        rule = json.loads(experiment.facts.spec_json)["spec"]["checkpoint"]["select"]
-    except (ValueError, KeyError, TypeError):
-        return "moving_average"
-    return rule if rule in RULES else "moving_average"
+    checkpoint = experiment.spec.get("checkpoint")
+    rule = checkpoint.get("select") if isinstance(checkpoint, Mapping) else None
+    return rule if isinstance(rule, str) and rule in RULES else "moving_average"
 
 
 def chosen_checkpoint(
@@ -88,7 +85,5 @@ def epoch_average(train_loss: Curve, meta_step: int) -> float | None:
 
 def planned_meta_iterations(experiment: ExperimentInfo) -> int | None:
     """How long a meta-training is to be; None if its stored spec does not say."""
-    try:
-        return int(json.loads(experiment.facts.spec_json)["spec"]["meta_iterations"])
-    except (ValueError, KeyError, TypeError):
-        return None
+    planned = experiment.spec.get("meta_iterations")
+    return planned if isinstance(planned, int) else None

@@ -94,10 +94,7 @@ def parse_weights_events(events: Iterable[tuple[str, str, str]]) -> dict[str, We
 
 def weights_sha256(run: RunInfo) -> str | None:
     """Of the weights that a run used; None for classical rules."""
-    try:
-        found = json.loads(run.facts.config_json)["environment"]["weights_sha256"]
-    except (ValueError, KeyError, TypeError):
-        return None
+    found = run.environment.get("weights_sha256")
     return found if isinstance(found, str) else None
 
 

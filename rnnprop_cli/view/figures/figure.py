@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from rnnprop_cli.view.curves.curve import FloatArray
 from rnnprop_cli.view.figures.styles import Style, styles_of
-from rnnprop_cli.view.table.rows import Problem, Summary
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import Summary
 
 Scale = Literal["linear", "log"]
 CHANCE: Final = (math.log(10), "chance")

@@ -1,13 +1,12 @@
 """Loss curves of every optimizer on one problem (the paper's Figures 2, 4, 5, 7, 8 and 9)."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 import numpy as np
 
-from rnnprop_cli.records import RunInfo
 from rnnprop_cli.view.curves.curve import Curve, FloatArray, quantiles
-from rnnprop_cli.view.curves.targets import LoadCurves
 from rnnprop_cli.view.figures.figure import (
     Figure,
     Line,
@@ -18,44 +17,34 @@ from rnnprop_cli.view.figures.figure import (
     y_range,
 )
 from rnnprop_cli.view.figures.styles import Style
-from rnnprop_cli.view.table.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import SeedGroup, Summary
+from rnnprop_cli.view.table.targets import LoadCurves
 
 MOST_POINTS: Final = 125  # of a line; a longer curve is averaged over stretches of equal length
 _CEILING: Final = 300.0
 _QUARTILES: Final = (0.25, 0.5, 0.75)
 
 
-def loss_figures(summary: Summary, runs: Sequence[RunInfo], load: LoadCurves) -> list[Figure]:
+def loss_figures(summary: Summary, load: LoadCurves) -> list[Figure]:
     """A figure for each problem; the curves of one problem are in memory at a time."""
-    return with_distinct_names(_loss_figures(summary, runs, load))
+    return with_distinct_names(_loss_figures(summary, load))
 
 
-def _loss_figures(summary: Summary, runs: Sequence[RunInfo], load: LoadCurves) -> Iterator[Figure]:
+def _loss_figures(summary: Summary, load: LoadCurves) -> Iterator[Figure]:
     styles = optimizer_styles(summary)
-    by_row: dict[tuple[object, ...], list[RunInfo]] = {}
-    for run in runs:
-        f = run.facts
-        if f.phase == "final" and run.result.status in ("done", "diverged"):
-            problem = Problem(f.dataset, f.horizon, f.optimizee, f.depth, f.activation)
-            by_row.setdefault((problem, f.optimizer, f.lr), []).append(run)
-    for problem, rows in summary.problems:
+    for problem, groups in groupby(summary.groups, lambda group: group.problem):
         width = -(-problem.horizon // MOST_POINTS)
-        lines = []
-        for row in sorted(rows, key=lambda row: (row.is_baseline, row.optimizer)):
-            if row.phase != "final":
-                continue
-            # pop: rows that differ in a setting alone are drawn once, together
-            members = by_row.pop((problem, row.optimizer, row.learning_rate), [])
-            if members:
-                drawn = _line(row, styles[row.optimizer], members, load, width)
-                lines += [drawn] if drawn is not None else []
-        if lines:
+        final = [group for group in groups if group.facts.phase == "final"]
+        ordered = sorted(final, key=lambda group: (not group.is_learned, group.facts.optimizer))
+        drawn = (_line(group, styles[group.facts.optimizer], load, width) for group in ordered)
+        if lines := [line for line in drawn if line is not None]:
             yield _figure(problem, lines, width)
 
 
-def _line(
-    row: SummaryRow, style: Style, runs: Sequence[RunInfo], load: LoadCurves, width: int
-) -> Line | None:
+def _line(group: SeedGroup, style: Style, load: LoadCurves, width: int) -> Line | None:
+    runs = [run for run in group.runs if run.result.status in ("done", "diverged")]
+    horizon = group.problem.horizon
     recorded = load([run.id for run in runs])
     averages = []
     for run in runs:
@@ -63,13 +52,13 @@ def _line(
         if len(steps):
             curve = Curve(steps.astype(np.float64), values)
             # A diverged run stops recording; without this it would drop out and leave the others looking better.
-            whole = curve.diverged_until(row.horizon - 1) if run.result.status == "diverged" else curve
-            averages.append(geometric_means(whole, row.horizon, width))
+            whole = curve.diverged_until(horizon - 1) if run.result.status == "diverged" else curve
+            averages.append(geometric_means(whole, horizon, width))
     if not averages:
         return None
     low, middle, high = quantiles(np.stack(averages), _QUARTILES)
-    x = np.minimum(np.arange(middle.size) * width + (width - 1) / 2, row.horizon - 1)
-    return line(row.optimizer, style, x, middle, low, high)
+    x = np.minimum(np.arange(middle.size) * width + (width - 1) / 2, horizon - 1)
+    return line(group.facts.optimizer, style, x, middle, low, high)
 
 
 def geometric_means(curve: Curve, horizon: int, width: int) -> FloatArray:

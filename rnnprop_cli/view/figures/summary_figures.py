@@ -8,6 +8,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,9 @@ from rnnprop_cli.view.figures.figure import (
 )
 from rnnprop_cli.view.figures.styles import Style
 from rnnprop_cli.view.table.profiles import ALL_PROBLEMS, profiles
-from rnnprop_cli.view.table.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.table.rate_curves import RateCurve, rate_curves
+from rnnprop_cli.view.table.rows import Problem, SummaryRow
+from rnnprop_cli.view.table.seed_groups import SeedGroup, Summary
 
 # The y axis ends at this multiple of the lowest value, and at chance where that is higher; what lies beyond is marked
 # at its top.
@@ -37,7 +40,10 @@ _WIDEST_FACTOR: Final = 4.0  # of the performance profiles
 def summary_figures(summary: Summary) -> list[Figure]:
     """All figures that the rows alone can tell."""
     styles = optimizer_styles(summary)
-    figures = [_rate_figure(problem, rows, styles) for problem, rows in summary.problems]
+    figures = [
+        _rate_figure(problem, list(groups), styles)
+        for problem, groups in groupby(summary.groups, lambda group: group.problem)
+    ]
     figures += _depth_figures(summary, styles)
     figures.append(_profile_figure(summary, styles))
     return with_distinct_names(figure for figure in figures if figure is not None)
@@ -49,22 +55,18 @@ def _or_nan(value: float | None) -> float:
 
 def _reported_mean(row: SummaryRow) -> float:
     """The mean of a row, infinite where a run diverged: a mean over the others would flatter."""
-    return math.inf if row.diverged else _or_nan(row.final_loss_mean)
+    return math.inf if row.counts.diverged else _or_nan(row.final.mean.centre)
 
 
-def _rate_figure(problem: Problem, rows: Sequence[SummaryRow], styles: dict[str, Style]) -> Figure | None:
-    searched = [row for row in rows if len(row.rates) > 1]
-    learned = [
-        row for row in rows if not row.is_baseline and row.phase == "final" and row.seeds and not row.rates
+def _rate_figure(problem: Problem, groups: Sequence[SeedGroup], styles: dict[str, Style]) -> Figure | None:
+    curves = [
+        one for one in rate_curves(groups) if one.group is not None and (one.is_level or len(one.curve) > 1)
     ]
-    if not searched:
+    rates = [rate for one in curves if not one.is_level for rate in one.curve.steps.tolist()]
+    if not rates:
         return None
-    rates = [point.learning_rate for row in searched for point in row.rates]
     limits = min(rates) / 2**0.5, max(rates) * 2**0.5
-    lines = [
-        _level(row, styles[row.optimizer], limits) for row in sorted(learned, key=lambda row: row.optimizer)
-    ]
-    lines += [_search(row, styles[row.optimizer]) for row in sorted(searched, key=lambda row: row.optimizer)]
+    lines = [_rate_line(one, styles[one.optimizer]) for one in curves]
     reference = CHANCE if problem.dataset else None
     return Figure(
         name=problem_slug("rates", problem),
@@ -92,26 +94,20 @@ def _shown(lines: Sequence[Line], reference: tuple[float, str] | None) -> float:
     return 3 * max((float(values.min()) for values in finite if values.size), default=0.0)
 
 
-def _search(row: SummaryRow, style: Style) -> Line:
-    rates = [point.learning_rate for point in row.rates]
-    means = [math.inf if point.diverged else _or_nan(point.final_loss_mean) for point in row.rates]
-    lowest = [_or_nan(point.final_loss_min) for point in row.rates]
-    highest = [_or_nan(point.final_loss_max) for point in row.rates]
-    return replace(line(row.optimizer, style, rates, means, lowest, highest), marked=True)
-
-
-def _level(row: SummaryRow, style: Style, limits: tuple[float, float]) -> Line:
-    middle, low, high = _reported_mean(row), _or_nan(row.final_loss_low), _or_nan(row.final_loss_high)
-    level = line(row.optimizer, style, limits, [middle, middle], [low, low], [high, high])
-    return replace(level, level=True)
+def _rate_line(one: RateCurve, style: Style) -> Line:
+    band = one.curve
+    drawn = line(one.optimizer, style, band.steps, band.middle, band.low, band.high)
+    return replace(drawn, level=one.is_level, marked=not one.is_level)
 
 
 def _depth_figures(summary: Summary, styles: dict[str, Style]) -> list[Figure]:
     families: dict[Problem, dict[str, dict[int, SummaryRow]]] = {}
     for row in summary.rows:
-        if row.phase == "final" and row.depth is not None and row.seeds:
+        if row.phase == "final" and row.problem.depth is not None and row.counts.seeds:
             family = families.setdefault(row.problem._replace(depth=None), {})
-            family.setdefault(row.optimizer, {}).setdefault(row.depth, row)  # the better one comes first
+            family.setdefault(row.optimizer, {}).setdefault(
+                row.problem.depth, row
+            )  # the better one comes first
     figures = []
     for shared, by_optimizer in families.items():
         depths = sorted({depth for rows in by_optimizer.values() for depth in rows})
@@ -154,8 +150,8 @@ def _line_over(depths: Sequence[int], rows: dict[int, SummaryRow], label: str, s
 
     middle, low, high = (
         values(_reported_mean),
-        values(lambda row: row.final_loss_low),
-        values(lambda row: row.final_loss_high),
+        values(lambda row: row.final.mean.low),
+        values(lambda row: row.final.mean.high),
     )
     return replace(line(label, style, depths, middle, low, high), marked=True)
 

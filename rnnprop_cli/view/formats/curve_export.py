@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnprop_cli.records import RunInfo
-from rnnprop_cli.view.formats.export import csv_line
+from rnnprop_cli.view.formats.records import csv_line
 
 _HEADER = ("run", "optimizer", "learning_rate", "seed", "metric", "step", "value")
 

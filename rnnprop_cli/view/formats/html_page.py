@@ -6,29 +6,39 @@ It shows the numbers of the terminal's table, from the same functions.
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
+from typing import NamedTuple
 
 from rnnprop_cli.view.figures.figure import Figure, optimizer_styles
 from rnnprop_cli.view.figures.svg import figure_svg, swatch_svg
-from rnnprop_cli.view.formats.export import (
-    LEGEND,
-    WIDE_LEGEND,
-    cells,
+from rnnprop_cli.view.formats.html_style import style_sheet
+from rnnprop_cli.view.numbers import format_difference, format_loss, format_mean, format_rate
+from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.table.columns import (
+    OPTIMIZER,
+    SEEDS,
+    Align,
     format_failures,
-    format_loss,
-    format_percent,
-    format_rate,
-    half,
+    legend,
     used_columns,
 )
-from rnnprop_cli.view.formats.html_style import style_sheet
-from rnnprop_cli.view.safe_text import safe_text
 from rnnprop_cli.view.table.profiles import FACTORS, profiles
 from rnnprop_cli.view.table.remarks import remarks
-from rnnprop_cli.view.table.rows import Problem, Summary, SummaryRow
+from rnnprop_cli.view.table.rows import UNKNOWN, Problem, SummaryRow
+from rnnprop_cli.view.table.seed_groups import Summary
 from rnnprop_cli.view.table.verdicts import chance_sentence, leads, verdict
 
-_OVERVIEW = ("problem", "group", "lowest mean", "best tuned baseline")
-_LEFT = ("optimizer", "failures", "problem", "group", "lowest mean", "best tuned baseline")
+
+class Head(NamedTuple):
+    """A heading, and how the cells below it look."""
+
+    text: str
+    align: Align = "right"
+    warns: bool = False  # whatever they say is bad news
+
+
+_OVERVIEW = tuple(Head(text, "left") for text in ("problem", "group", "lowest mean", "best tuned baseline"))
+_OPTIMIZER = Head(OPTIMIZER.heading, "left")
+_FAILURES = Head("failures", "left", warns=True)
 
 
 def to_html(summary: Summary, facts: Mapping[str, str], spec_toml: str, figures: Sequence[Figure]) -> str:
@@ -62,7 +72,7 @@ def to_html(summary: Summary, facts: Mapping[str, str], spec_toml: str, figures:
         about = [figure for figure in figures if figure.problem == problem]
         parts += _problem(number, problem, rows, about, colours)
     parts += [
-        f'<h2>How to read the tables</h2><p class="note">{_text(LEGEND)}</p><p class="note">{_text(WIDE_LEGEND)}</p>',
+        f'<h2>How to read the tables</h2><p class="note">{_text(legend(used_columns(summary.rows)))}</p>',
         f"<details><summary>Spec</summary><pre>{_text(spec_toml, keep_newlines=True)}</pre></details>"
         if spec_toml
         else "",
@@ -92,20 +102,19 @@ def _overview(summary: Summary) -> Iterator[str]:
         link = f'<a href="#p{number}">{_text(problem.title)}</a>'
         texts = [link, _text(rows[0].group), _text(best.label) if best else "-", _with_loss(baseline)]
         lines.append(([*texts, *differences], ""))
-    columns = [*_OVERVIEW, *map(_text, learned)]
-    yield _table(columns, lines, quoted=True, ours=len(_OVERVIEW))
+    yield _table([*_OVERVIEW, *map(Head, learned)], lines, quoted=True)
     if sentence := chance_sentence(summary.rows):
         yield f'<p class="note">{_text(sentence)}</p>'
 
 
 def _difference(row: SummaryRow) -> str:
     """In bold where it is a win."""
-    text = _text(format_percent(row.difference_percent, half(row.difference_low, row.difference_high)))
+    text = _text(format_difference(row.comparison.percent if row.comparison else UNKNOWN))
     return f"<strong>{text}</strong>" if verdict(row) == "win" else text
 
 
 def _with_loss(row: SummaryRow | None) -> str:
-    return "-" if row is None else f"{_text(row.optimizer)} {format_loss(row.final_loss_mean)}"
+    return "-" if row is None else f"{_text(row.optimizer)} {format_loss(row.final.mean.centre)}"
 
 
 def _profiles(summary: Summary) -> Iterator[str]:
@@ -119,7 +128,7 @@ def _profiles(summary: Summary) -> Iterator[str]:
             ([one.optimizer, *(f"{one.share_within(factor):.0%}" for factor in FACTORS)], "")
             for one in members
         ]
-        yield _table(["optimizer", *(f"{factor:g} ×" for factor in FACTORS)], lines)
+        yield _table([_OPTIMIZER, *(Head(f"{factor:g} ×") for factor in FACTORS)], lines)
 
 
 def _problem(
@@ -130,17 +139,13 @@ def _problem(
     colours: Mapping[str, str],
 ) -> Iterator[str]:
     yield f'<section id="p{number}">'
-    planned = {row.planned for row in rows}
+    planned = {row.counts.planned for row in rows}
     tags = [rows[0].group, *([f"{planned.pop()} seeds"] if len(planned) == 1 else [])]
     spans = " ".join(f'<span class="tag">{_text(tag)}</span>' for tag in tags)
     yield f"<h2>{_text(problem.title)} {spans}</h2>"
-    shown = [cells(row) for row in rows]
-    columns = used_columns(shown, ["seeds"] if len(tags) > 1 else [])
-    lines = [
-        ([values[name] for name in columns], _row_class(row, rows))
-        for row, values in zip(rows, shown, strict=True)
-    ]
-    yield _table(columns, lines)
+    columns = used_columns(rows, [SEEDS] if len(tags) > 1 else [])
+    lines = [([column.text(row) for column in columns], _row_class(row, rows)) for row in rows]
+    yield _table([Head(one.heading, one.align, one.warns) for one in columns], lines)
     for sentence in remarks(rows):
         yield f'<p class="note">{_text(sentence)}</p>'
     yield from _figures(figures, colours, titled=False)
@@ -156,17 +161,16 @@ def _search(rows: Sequence[SummaryRow]) -> Iterator[str]:
     """Every learning rate that was tried."""
     lines = []
     for row in sorted(rows, key=lambda row: row.optimizer):
-        for point in row.rates:
-            loss = format_loss(point.final_loss_mean, half(point.final_loss_low, point.final_loss_high))
-            failures = format_failures(point)
-            tie = " ≈ best" if len(row.tied_rates) > 1 and point.learning_rate in row.tied_rates else ""
+        for point in row.search.rates:
+            loss, failures, tied = format_mean(point.loss), format_failures(point.counts), row.search.tied
+            tie = " ≈ best" if len(tied) > 1 and point.learning_rate in tied else ""
             chosen = "best" if point.learning_rate == row.learning_rate else ""
-            texts = [row.optimizer, format_rate(point.learning_rate) + tie, loss, str(point.seeds), failures]
-            lines.append((texts, chosen))
+            rate, seeds = format_rate(point.learning_rate) + tie, str(point.counts.seeds)
+            lines.append(([row.optimizer, rate, loss, seeds, failures], chosen))
     if lines:
         told = "the chosen ones in bold, those marked ≈ cannot be told from them"
         yield f"<details><summary>Learning rates tried, on the tuning seeds; {told}</summary>"
-        yield _table(["optimizer", "lr", "final loss", "seeds", "failures"], lines)
+        yield _table([_OPTIMIZER, Head("lr"), Head("final loss"), Head("seeds"), _FAILURES], lines)
         yield "</details>"
 
 
@@ -187,25 +191,14 @@ def _figures(figures: Sequence[Figure], colours: Mapping[str, str], *, titled: b
     yield "</div>"
 
 
-def _table(
-    columns: Sequence[str],
-    lines: Sequence[tuple[Sequence[str], str]],
-    *,
-    quoted: bool = False,
-    ours: int | None = None,
-) -> str:
-    """A table; the lines have a class each, and their texts are HTML already if `quoted`. The first `ours` columns (all
-    if None) have headings of ours; the others are called as somebody called his optimizers."""
-    known = [name if ours is None or at < ours else "" for at, name in enumerate(columns)]
-    head = "".join(
-        f"<th{_cell_class(own, '')}>{name if quoted else _text(name)}</th>"
-        for own, name in zip(known, columns, strict=True)
-    )
+def _table(heads: Sequence[Head], lines: Sequence[tuple[Sequence[str], str]], *, quoted: bool = False) -> str:
+    """A table; the lines have a class each, and their texts are HTML already if `quoted`."""
+    head = "".join(f"<th{_cell_class(one, '')}>{_text(one.text)}</th>" for one in heads)
     body = []
     for texts, row_class in lines:
         cells_html = "".join(
-            f"<td{_cell_class(own, text)}>{text if quoted else _text(text)}</td>"
-            for own, text in zip(known, texts, strict=True)
+            f"<td{_cell_class(one, text)}>{text if quoted else _text(text)}</td>"
+            for one, text in zip(heads, texts, strict=True)
         )
         body.append(f'<tr class="{row_class}">{cells_html}</tr>' if row_class else f"<tr>{cells_html}</tr>")
     return (
@@ -215,11 +208,8 @@ def _table(
     )
 
 
-def _cell_class(column: str, text: str) -> str:
-    names = [
-        *(["left"] if column in _LEFT else []),
-        *(["bad"] if column == "failures" and text else []),
-    ]
+def _cell_class(head: Head, text: str) -> str:
+    names = [*(["left"] if head.align == "left" else []), *(["bad"] if head.warns and text else [])]
     return f' class="{" ".join(names)}"' if names else ""
 
 

@@ -3,26 +3,26 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from rnnprop_cli.view.formats.export import LEGEND, WIDE_LEGEND, cells, used_columns
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.table.columns import OPTIMIZER, Align, Column, legend, used_columns
 from rnnprop_cli.view.table.profiles import FACTORS, profiles
 from rnnprop_cli.view.table.remarks import remarks
-from rnnprop_cli.view.table.rows import Summary
+from rnnprop_cli.view.table.seed_groups import Summary
 from rnnprop_cli.view.table.verdicts import chance_sentence, leads
-
-_LEFT = ("optimizer", "failures")
 
 
 def to_markdown(summary: Summary) -> str:
     """A heading and a table for each problem, rows that win in bold; then the profiles over all problems."""
     lines = [f"# {_escape(safe_text(summary.bench))}", ""]
+    explained: set[Column] = set()
     for problem, rows in summary.problems:
-        shown = [cells(row) for row in rows]
-        columns = used_columns(shown)
+        columns = used_columns(rows)
+        explained |= {*columns}
         title = f"{problem.title} · {rows[0].group}"
-        lines += [f"## {_escape(safe_text(title))}", "", *_head(columns)]
-        for row, values in zip(rows, shown, strict=True):
-            texts = [_escape(values[name]) for name in columns]
+        heads = [(column.heading, column.align) for column in columns]
+        lines += [f"## {_escape(safe_text(title))}", "", *_head(heads)]
+        for row in rows:
+            texts = [_escape(column.text(row)) for column in columns]
             bold = leads(row, rows)
             lines.append(_line([f"**{text}**" if bold and text else text for text in texts]))
         sentences = remarks(rows)
@@ -33,7 +33,7 @@ def to_markdown(summary: Summary) -> str:
         lines += [f"- {_escape(safe_text(note))}", ""]
     if sentence := chance_sentence(summary.rows):
         lines += [_escape(sentence), ""]
-    lines += [_escape(f"{LEGEND} {WIDE_LEGEND}"), ""] if summary.rows else []
+    lines += [_escape(legend(explained)), ""] if summary.rows else []
     return "\n".join(lines)
 
 
@@ -42,17 +42,18 @@ def _profile_lines(summary: Summary) -> Iterator[str]:
         members = list(found)
         yield f"## Share of {len(members[0].ratios)} problems within a factor of the best · {_escape(group)}"
         yield ""
-        yield from _head(["optimizer", *(f"{factor:g}" for factor in FACTORS)])
+        heads: list[tuple[str, Align]] = [(f"{factor:g}", "right") for factor in FACTORS]
+        yield from _head([(OPTIMIZER.heading, OPTIMIZER.align), *heads])
         for one in members:
             shares = [f"{one.share_within(factor):.0%}" for factor in FACTORS]
             yield _line([_escape(safe_text(one.optimizer)), *shares])
         yield ""
 
 
-def _head(columns: Sequence[str]) -> list[str]:
+def _head(columns: Sequence[tuple[str, Align]]) -> list[str]:
     return [
-        _line([_escape(name) for name in columns]),
-        _line([":---" if name in _LEFT else "---:" for name in columns]),
+        _line([_escape(name) for name, _ in columns]),
+        _line([":---" if align == "left" else "---:" for _, align in columns]),
     ]
 
 

@@ -1,12 +1,12 @@
 """A benchmark that was run again from another root seed: other tuning seeds, other fresh seeds, the same question."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rnnprop_cli.records import ExperimentInfo
-from rnnprop_cli.view.table.rows import Confirmation, Summary, SummaryRow
+from rnnprop_cli.view.table.rows import Confirmation, SummaryRow
+from rnnprop_cli.view.table.seed_groups import Summary
 
 
 def confirmations(experiment: ExperimentInfo, others: Iterable[ExperimentInfo]) -> dict[int, ExperimentInfo]:
@@ -38,17 +38,13 @@ def with_confirmations(summary: Summary, again: Sequence[tuple[int, Summary]]) -
     found: dict[tuple[object, ...], list[Confirmation]] = {}
     for root, other in again:
         for row in other.rows:
-            one = Confirmation(
-                root,
-                row.seeds,
-                row.learning_rate,
-                row.final_loss_mean,
-                row.final_loss_low,
-                row.final_loss_high,
-            )
+            one = Confirmation(root, row.counts.seeds, row.learning_rate, row.final.mean)
             found.setdefault(_place(row), []).append(one)
-    rows = tuple(replace(row, confirmed=tuple(found.get(_place(row), ()))) for row in summary.rows)
-    return replace(summary, rows=rows)
+    groups = (
+        replace(group, row=replace(group.row, confirmed=tuple(found.get(_place(group.row), ()))))
+        for group in summary.groups
+    )
+    return replace(summary, groups=tuple(groups))
 
 
 def _place(row: SummaryRow) -> tuple[object, ...]:
@@ -57,9 +53,7 @@ def _place(row: SummaryRow) -> tuple[object, ...]:
 
 def _question(experiment: ExperimentInfo) -> tuple[Any, ...] | None:
     """Root seed, the rest of the spec, and the version of the numerics; None where that is not recorded."""
-    try:
-        resolved = json.loads(experiment.facts.spec_json)
-        spec = dict(resolved["spec"])
-        return spec.pop("seed"), spec, resolved["environment"]["numerics"]
-    except (ValueError, KeyError, TypeError):
+    spec, numerics = dict(experiment.spec), experiment.environment.get("numerics")
+    if "seed" not in spec or numerics is None:
         return None
+    return spec.pop("seed"), spec, numerics

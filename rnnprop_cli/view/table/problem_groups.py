@@ -3,13 +3,11 @@
 A mean over problems of different kinds would hide what was learned and what was not, so each kind is reported apart.
 """
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from rnnprop_cli.records import RunFacts
+from rnnprop_cli.records import RunInfo
 
 IN_DISTRIBUTION: Final = "in-distribution"
 
@@ -25,18 +23,9 @@ _ORDER: Final = (
 )
 
 
-@lru_cache(maxsize=1 << 16)
-def _config(config_json: str) -> Mapping[str, Any]:
-    try:
-        config = json.loads(config_json)
-    except ValueError:
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
-def optimizee_settings(facts: RunFacts) -> dict[str, Any]:
+def optimizee_settings(run: RunInfo) -> dict[str, Any]:
     """The settings of a run's optimizee; where its config does not hold them, those that its columns tell."""
-    settings = _config(facts.config_json).get("optimizee")
+    settings, facts = run.config.get("optimizee"), run.facts
     if isinstance(settings, dict):
         return settings
     known = {"dataset": facts.dataset, "depth": facts.depth, "activation": facts.activation}
@@ -44,13 +33,13 @@ def optimizee_settings(facts: RunFacts) -> dict[str, Any]:
     return {"kind": kind} | {name: value for name, value in known.items() if value is not None}
 
 
-def group_of(facts: RunFacts) -> str:
+def group_of(run: RunInfo) -> str:
     """What was changed from the base MLP (mnist, one hidden layer of 20 sigmoid units, 100 steps).
 
     Returns:
         "in-distribution", or the changes joined by " + ", such as "activation" or "dataset + horizon".
     """
-    settings = optimizee_settings(facts)
+    settings = optimizee_settings(run)
     if settings.get("kind") == "mlp":
         changed = [
             _NAMES.get(name, name) for name, value in _BASE.items() if settings.get(name, value) != value
@@ -59,7 +48,7 @@ def group_of(facts: RunFacts) -> str:
         # Activation and depth mean something else there; only a dataset can be told apart from the architecture.
         dataset = settings.get("dataset", _BASE["dataset"])
         changed = ["architecture"] + (["dataset"] if dataset != _BASE["dataset"] else [])
-    changed += ["horizon"] if facts.horizon != _BASE_HORIZON else []
+    changed += ["horizon"] if run.facts.horizon != _BASE_HORIZON else []
     return " + ".join(sorted(changed, key=_ORDER.index)) or IN_DISTRIBUTION
 
 

@@ -39,7 +39,7 @@ def profiles(rows: Sequence[SummaryRow]) -> list[Profile]:
 
     Untuned rows take no part. An optimizer that was not run on a problem is within no factor of the best there.
     """
-    measured = [row for row in rows if row.phase == "final" and row.final_loss_median is not None]
+    measured = [row for row in rows if row.phase == "final" and row.final.median.centre is not None]
     found = _profiles(ALL_PROBLEMS, measured)
     groups = sorted({row.group for row in measured}, key=group_order)
     if len(groups) > 1:
@@ -52,7 +52,8 @@ def _profiles(group: str, rows: Sequence[SummaryRow]) -> list[Profile]:
     losses: dict[Problem, dict[str, float]] = {}
     baseline: dict[str, bool] = {}
     for row in rows:
-        loss = math.inf if row.final_loss_median is None else row.final_loss_median
+        median = row.final.median.centre
+        loss = math.inf if median is None else median
         of_problem = losses.setdefault(row.problem, {})
         of_problem[row.optimizer] = min(loss, of_problem.get(row.optimizer, math.inf))
         baseline[row.optimizer] = row.is_baseline

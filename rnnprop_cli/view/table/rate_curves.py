@@ -1,4 +1,7 @@
-"""Final loss against learning rate: how sharp each baseline's optimum is, and where a learned optimizer stands."""
+"""Final loss against learning rate: how sharp each baseline's optimum is, and where a learned optimizer stands.
+
+The one such curve of this program: the live plots, the figures and the HTML report all show it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.table.grouping import Seeds, by_search
+from rnnprop_cli.view.table.rows import RatePoint
+from rnnprop_cli.view.table.searches import rate_point
 from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 _MARGIN = 2**0.5  # the learned optimizer's line goes on one grid point beyond the rates that were tried
@@ -18,50 +24,72 @@ class RateCurve:
 
     optimizer: str
     is_learned: bool
+    is_level: bool  # it brings its own rate
     group: SeedGroup | None  # the runs of its final rate
-    curve: Band  # learning rates (not steps), median final loss, and its range over seeds
+    # learning rates (not steps); mean over the seeds, infinite where one diverged; and from the lowest seed to the
+    # highest, or for a level line the mean's 95 % interval
+    curve: Band
 
 
 def rate_curves(groups: Sequence[SeedGroup]) -> list[RateCurve]:
     """The searches of one problem, and each learned optimizer that brings its own rate as a level line.
 
     The baselines' points are from the tuning seeds, a learned optimizer's level from the seeds of the final runs.
-    A rate at which a seed diverged has the final loss infinity there.
     """
-    finals = {group.facts.optimizer: group for group in groups if group.facts.phase == "final"}
-    searched: dict[str, dict[float, list[float]]] = {}
-    for group in groups:
-        rate, losses = group.facts.lr, group.final_losses
-        if group.facts.phase == "tuning" and rate is not None and rate > 0 and losses:
-            searched.setdefault(group.facts.optimizer, {}).setdefault(rate, []).extend(losses)
-    curves = [
-        RateCurve(
-            name, name in finals and finals[name].is_learned, finals.get(name), _band(sorted(points.items()))
-        )
-        for name, points in searched.items()
-    ]
-    curves.sort(key=lambda one: one.optimizer)
-    rates = [rate for points in searched.values() for rate in points]
-    low, high = (min(rates) / _MARGIN, max(rates) * _MARGIN) if rates else (1e-3, 1.0)
-    learned = [
-        RateCurve(name, True, group, _band([(low, group.final_losses), (high, group.final_losses)]))
+    finals = {group.facts.optimizer: group for group in reversed(groups) if group.facts.phase == "final"}
+    searched = []
+    rates: list[float] = []
+    for members in by_search(Seeds(group.runs) for group in groups).values():
+        points = [point for one in members if (point := rate_point(one)) and _is_plotted(point)]
+        if points:
+            name = members[0].facts.optimizer
+            group = finals.get(name)
+            is_learned = group is not None and group.is_learned
+            searched.append(RateCurve(name, is_learned, False, group, _search(points)))
+            rates += [point.learning_rate for point in points]
+    ends = (min(rates) / _MARGIN, max(rates) * _MARGIN) if rates else (1e-3, 1.0)
+    names = {one.optimizer for one in searched}
+    levels = [
+        RateCurve(name, True, True, group, _level(group, ends))
         for name, group in finals.items()
-        if group.is_learned and group.final_losses and name not in searched
+        if group.is_learned and group.row.counts.seeds and name not in names
     ]
-    return learned + curves
+    return [*sorted(levels, key=_name), *sorted(searched, key=_name)]
 
 
-def _band(points: Sequence[tuple[float, list[float]]]) -> Band:
-    rates = np.array([rate for rate, _ in points])
-    low, middle, high = (np.array([pick(losses) for _, losses in points]) for pick in (min, _median, max))
-    return Band(rates, low, middle, high, np.array([len(losses) for _, losses in points]))
+def _name(curve: RateCurve) -> str:
+    return curve.optimizer
 
 
-def _median(losses: Sequence[float]) -> float:
-    """Of an even count the mean of the middle two, infinite if one of them is."""
-    ordered = sorted(losses)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+def _is_plotted(point: RatePoint) -> bool:
+    return point.learning_rate > 0 and point.counts.seeds > 0
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _search(points: Sequence[RatePoint]) -> Band:
+    return Band(
+        np.array([point.learning_rate for point in points]),
+        np.array([_or_nan(point.lowest) for point in points]),
+        np.array([math.inf if point.counts.diverged else _or_nan(point.loss.centre) for point in points]),
+        np.array([_or_nan(point.highest) for point in points]),
+        np.array([point.counts.seeds for point in points]),
+    )
+
+
+def _level(group: SeedGroup, ends: tuple[float, float]) -> Band:
+    mean, counts = group.row.final.mean, group.row.counts
+    middle = math.inf if counts.diverged else _or_nan(mean.centre)
+    low, high = _or_nan(mean.low), _or_nan(mean.high)
+    return Band(
+        np.array(ends),
+        np.array([low] * 2),
+        np.array([middle] * 2),
+        np.array([high] * 2),
+        np.array([counts.seeds] * 2),
+    )
 
 
 def best_point(curve: Curve | Band) -> tuple[float, float] | None:

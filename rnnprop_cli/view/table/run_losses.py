@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from rnnprop_cli.records import RunInfo, Status
+from rnnprop_cli.records import RunInfo
+from rnnprop_cli.view.table.rows import Counts
 
 # Cross-entropy of guessing is ln 10: every dataset here has ten classes.
 STUCK_LOSS: Final = 0.98 * math.log(10)
@@ -23,11 +24,16 @@ def losses_by_seed(runs: Sequence[RunInfo]) -> dict[int, float]:
     return losses
 
 
-def missing(statuses: Counter[Status]) -> int:
-    """Runs that have no result yet."""
-    return statuses["queued"] + statuses["running"] + statuses["interrupted"]
-
-
-def stuck(dataset: str | None, finite_losses: Sequence[float]) -> int:
-    """How many classifications ended no better than guessing."""
-    return 0 if dataset is None else sum(loss >= STUCK_LOSS for loss in finite_losses)
+def count(runs: Sequence[RunInfo]) -> Counts:
+    """How runs of one problem ended."""
+    losses = losses_by_seed(runs).values()
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    statuses = Counter(run.result.status for run in runs)
+    return Counts(
+        seeds=len(losses),
+        diverged=len(losses) - len(finite),
+        # only a classification can be at chance
+        stuck=0 if runs[0].facts.dataset is None else sum(loss >= STUCK_LOSS for loss in finite),
+        failed=statuses["failed"],
+        missing=statuses["queued"] + statuses["running"] + statuses["interrupted"],
+    )

@@ -1,77 +1,51 @@
 """What the search for a learning rate found, and whether the fresh seeds bear it out."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from rnnprop_cli.plan.tuning import tied
-from rnnprop_cli.records import RunInfo
 from rnnprop_cli.statistics import differ, mean_with_interval
-from rnnprop_cli.view.table.rows import RatePoint, SummaryRow
-from rnnprop_cli.view.table.run_losses import losses_by_seed, missing, stuck
+from rnnprop_cli.view.table.grouping import Seeds
+from rnnprop_cli.view.table.rows import RatePoint, Search
+from rnnprop_cli.view.table.run_losses import count
 
 
-def searched(row: SummaryRow, search: Sequence[RunInfo], fresh: Mapping[int, float]) -> SummaryRow:
-    """A row with its search.
+def search_of(groups: Sequence[Seeds], chosen: float | None, fresh: Mapping[int, float]) -> Search:
+    """A search as its row tells of it.
 
     Args:
-        row: of the final runs at the rate that was found.
-        search: all runs of the search.
+        groups: its runs, a group for each rate.
+        chosen: the rate of the row.
         fresh: final losses of the final runs, by seed.
     """
-    by_rate: dict[float, dict[int, float]] = {}
-    for run in search:
-        if run.facts.lr is not None:
-            by_rate.setdefault(run.facts.lr, {}).update(losses_by_seed([run]))
-    complete = {rate: losses for rate, losses in by_rate.items() if losses}
+    complete = {one.facts.lr: one.losses for one in groups if one.facts.lr is not None and one.losses}
     grid = set[int]().union(*complete.values()).intersection(*complete.values())
     # the seeds that every rate has come first, so that rates are compared on those that both have
     tried = {
         -rate: [losses[seed] for seed in (*sorted(grid), *sorted(losses.keys() - grid))]
         for rate, losses in complete.items()
     }
-    chosen = complete.get(row.learning_rate or 0.0, {})
-    promised = [loss for seed, loss in chosen.items() if seed not in grid] or list(chosen.values())
+    confirming = complete.get(chosen or 0.0, {})
+    promised = [loss for seed, loss in confirming.items() if seed not in grid] or list(confirming.values())
     finite = [loss for loss in promised if math.isfinite(loss)]
-    promise = mean_with_interval(finite if len(finite) == len(promised) else [])
-    return replace(
-        row,
-        rates=_rate_points(search),
-        search_runs=len(search),
-        tied_rates=tuple(sorted(-key for key in tied(tried))),
-        promised_mean=promise.centre,
-        promised_low=promise.low,
-        promised_high=promise.high,
+    return Search(
+        rates=tuple(point for point in map(rate_point, groups) if point is not None),
+        runs=sum(len(one.runs) for one in groups),
+        tied=tuple(sorted(-key for key in tied(tried))),
+        promised=mean_with_interval(finite if len(finite) == len(promised) else []),
         promise_broken=differ(finite, [loss for loss in fresh.values() if math.isfinite(loss)]),
     )
 
 
-def _rate_points(runs: Sequence[RunInfo]) -> tuple[RatePoint, ...]:
-    """A search by learning rate."""
-    by_rate: dict[float, list[RunInfo]] = {}
-    for run in runs:
-        if run.facts.lr is not None:
-            by_rate.setdefault(run.facts.lr, []).append(run)
-    points = []
-    for rate, members in sorted(by_rate.items()):
-        losses = list(losses_by_seed(members).values())
-        finite = [loss for loss in losses if math.isfinite(loss)]
-        statuses = Counter(run.result.status for run in members)
-        mean = mean_with_interval(finite)
-        points.append(
-            RatePoint(
-                learning_rate=rate,
-                seeds=len(losses),
-                diverged=len(losses) - len(finite),
-                stuck=stuck(members[0].facts.dataset, finite),
-                failed=statuses["failed"],
-                missing=missing(statuses),
-                final_loss_mean=mean.centre,
-                final_loss_low=mean.low,
-                final_loss_high=mean.high,
-                final_loss_min=min(finite, default=None),
-                final_loss_max=max(finite, default=None),
-            )
-        )
-    return tuple(points)
+def rate_point(group: Seeds) -> RatePoint | None:
+    """A group of a search in figures; None where its optimizer has no learning rate."""
+    if group.facts.lr is None:
+        return None
+    finite = [loss for loss in group.losses.values() if math.isfinite(loss)]
+    return RatePoint(
+        learning_rate=group.facts.lr,
+        counts=count(group.runs),
+        loss=mean_with_interval(finite),
+        lowest=min(finite, default=None),
+        highest=max(finite, default=None),
+    )

@@ -5,11 +5,9 @@ otherwise, but is counted beside it, enters the median and the interquartile mea
 that have none. A run that is stuck at chance has a final loss like any other, and is counted besides.
 """
 
-import json
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from rnnprop_cli.records import ExperimentInfo, Phase, RunInfo
@@ -20,23 +18,26 @@ from rnnprop_cli.statistics import (
     median_with_interval,
     paired_difference,
 )
-from rnnprop_cli.view.curves.targets import LoadCurves, time_to_target
+from rnnprop_cli.view.table.grouping import Seeds, by_problem, by_search, by_seed
 from rnnprop_cli.view.table.paper import Published, find_published, published_numbers
 from rnnprop_cli.view.table.problem_groups import group_of, group_order
-from rnnprop_cli.view.table.rows import Problem, Summary, SummaryRow
-from rnnprop_cli.view.table.run_losses import losses_by_seed, missing, stuck
-from rnnprop_cli.view.table.searches import searched
+from rnnprop_cli.view.table.rows import (
+    NEVER_TIMED,
+    Comparison,
+    Cost,
+    FinalLoss,
+    HeldOut,
+    Problem,
+    SummaryRow,
+    Target,
+)
+from rnnprop_cli.view.table.run_losses import count
+from rnnprop_cli.view.table.searches import search_of
+from rnnprop_cli.view.table.seed_groups import SeedGroup, Summary
+from rnnprop_cli.view.table.targets import LoadCurves, time_to_target
 
 REPORTED_PHASES: Final[tuple[Phase, ...]] = ("final", "default")
-
-
-@dataclass(frozen=True)
-class _Member:
-    """A row and what it is compared by."""
-
-    row: SummaryRow
-    runs: tuple[RunInfo, ...]
-    losses: dict[int, float]  # by seed; infinite where diverged
+Member = tuple[Seeds, SummaryRow]
 
 
 def summarize(
@@ -49,92 +50,64 @@ def summarize(
         runs: those of `REPORTED_PHASES` make rows, those of the search are added to the rows that they tuned.
         load_curves: loss curves by run id; without it, nothing is said of the time to the target.
     """
-    groups: dict[tuple[Problem, str, Phase, bool, float | None, str], list[RunInfo]] = {}
-    searches: dict[tuple[Problem, str, str], list[RunInfo]] = {}
-    for run in runs:
-        f = run.facts
-        problem = Problem(f.dataset, f.horizon, f.optimizee, f.depth, f.activation)
-        if f.phase in REPORTED_PHASES:
-            # Runs of different settings are never averaged, whatever their labels say.
-            key = (problem, f.optimizer, f.phase, f.is_baseline, f.lr, _settings(f.config_json))
-            groups.setdefault(key, []).append(run)
-        elif f.phase == "tuning":
-            searches.setdefault((problem, f.optimizer, _searched_settings(f.config_json)), []).append(run)
+    problems = by_problem(runs)
+    order = {problem: _problem_order(problem, members[0]) for problem, members in problems.items()}
+    groups: list[SeedGroup] = []
+    for problem in sorted(problems, key=order.__getitem__):
+        groups += judged(experiment, problems[problem], load_curves)
+    return Summary(experiment.facts.name, tuple(groups))
+
+
+def judged(
+    experiment: ExperimentInfo, runs: Sequence[RunInfo], load_curves: LoadCurves | None = None
+) -> tuple[SeedGroup, ...]:
+    """The groups of one problem: measured ones by rank and compared, then those of the search for rates."""
     published = published_numbers(experiment)
-    by_problem: dict[Problem, list[_Member]] = {}
-    for (problem, optimizer, *_), members in groups.items():
-        row = _row(experiment.facts.name, members, published)
-        if row.phase == "final" and row.lr_source == "tuned":
-            search = searches.get((problem, optimizer, _searched_settings(members[0].facts.config_json)), [])
-            row = searched(row, search, losses_by_seed(members))
-        by_problem.setdefault(problem, []).append(_Member(row, tuple(members), losses_by_seed(members)))
-    rows: list[SummaryRow] = []
-    for problem in sorted(by_problem, key=lambda problem: _problem_order(by_problem[problem][0].row)):
-        rows += _compare(by_problem[problem], load_curves)
-    return Summary(experiment.facts.name, tuple(rows))
+    groups = by_seed(runs)
+    searches = by_search(groups)
+    members: list[Member] = []
+    for group in groups:
+        if group.facts.phase in REPORTED_PHASES:
+            row = _row(experiment.facts.name, group, published)
+            if row.phase == "final" and row.lr_source == "tuned":
+                search = search_of(searches.get(group.search_key, []), row.learning_rate, group.losses)
+                row = replace(row, search=search)
+            members.append((group, row))
+    compared, best_id = _compared(members, load_curves)
+    tuning = [group for group in groups if group.facts.phase == "tuning"]
+    tuning.sort(key=lambda group: (group.facts.optimizer, group.facts.lr or 0.0, group.id))
+    compared += [(group, _row(experiment.facts.name, group, ())) for group in tuning]
+    return tuple(SeedGroup(group.id, group.runs, row, best_id) for group, row in compared)
 
 
-def _searched_settings(config_json: str) -> str:
-    """What the runs of a search share with the final runs of its winner."""
-    return _settings(config_json, ("seed", "lr", "phase"))
-
-
-def _settings(config_json: str, without: Sequence[str] = ("seed",)) -> str:
-    """Everything that identifies a run but its seed."""
-    config = json.loads(config_json)
-    return json.dumps({name: value for name, value in config.items() if name not in without}, sort_keys=True)
-
-
-def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) -> SummaryRow:
-    facts = runs[0].facts
-    losses = list(losses_by_seed(runs).values())
-    statuses = Counter(run.result.status for run in runs)
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    mean = mean_with_interval(finite)
-    middle = median_with_interval(losses)
-    iqm = interquartile_mean(losses)
-    ended = [run.result for run in runs if run.result.status in ("done", "diverged")]
-    heldout_loss = _estimate([result.heldout_loss for result in ended])
-    accuracy = _estimate([result.heldout_accuracy for result in ended])
-    paper = find_published(published, facts)
+def _row(bench: str, group: Seeds, published: Sequence[Published]) -> SummaryRow:
+    facts = group.facts
+    losses = list(group.losses.values())
+    ended = [run.result for run in group.runs if run.result.status in ("done", "diverged")]
     return SummaryRow(
         bench=bench,
-        group=group_of(facts),
-        dataset=facts.dataset,
-        optimizee=facts.optimizee,
-        depth=facts.depth,
-        activation=facts.activation,
-        horizon=facts.horizon,
+        group=group_of(group.runs[0]),
+        problem=group.problem,
         optimizer=facts.optimizer,
         phase=facts.phase,
         is_baseline=facts.is_baseline,
         learning_rate=facts.lr,
         lr_source=facts.lr_source,
-        rank=None,
-        seeds=len(losses),
-        diverged=len(losses) - len(finite),
-        stuck=stuck(facts.dataset, finite),
-        failed=statuses["failed"],
-        missing=missing(statuses),
-        final_loss_mean=mean.centre,
-        final_loss_low=mean.low,
-        final_loss_high=mean.high,
-        final_loss_median=middle.centre,
-        final_loss_median_low=middle.low,
-        final_loss_median_high=middle.high,
-        final_loss_iqm=iqm.centre,
-        final_loss_iqm_low=iqm.low,
-        final_loss_iqm_high=iqm.high,
-        heldout_loss_mean=heldout_loss.centre,
-        heldout_loss_low=heldout_loss.low,
-        heldout_loss_high=heldout_loss.high,
-        heldout_accuracy_mean=accuracy.centre,
-        heldout_accuracy_low=accuracy.low,
-        heldout_accuracy_high=accuracy.high,
-        elapsed_s=_estimate([result.elapsed_s for result in ended]).centre,
-        peak_bytes=max((r.peak_bytes for r in ended if r.peak_bytes is not None), default=None),
-        paper_final_loss=None if paper is None else paper.final_loss,
-        paper_source=None if paper is None else paper.source,
+        counts=count(group.runs),
+        final=FinalLoss(
+            mean_with_interval([loss for loss in losses if math.isfinite(loss)]),
+            median_with_interval(losses),
+            interquartile_mean(losses),
+        ),
+        heldout=HeldOut(
+            _estimate([result.heldout_loss for result in ended]),
+            _estimate([result.heldout_accuracy for result in ended]),
+        ),
+        cost=Cost(
+            _estimate([result.elapsed_s for result in ended]).centre,
+            max((result.peak_bytes for result in ended if result.peak_bytes is not None), default=None),
+        ),
+        paper=find_published(published, group.runs[0]),
     )
 
 
@@ -143,71 +116,59 @@ def _estimate(values: Sequence[float | None]) -> Estimate:
     return mean_with_interval([v for v in values if v is not None and math.isfinite(v)])
 
 
-def _compare(members: Sequence[_Member], load_curves: LoadCurves | None) -> list[SummaryRow]:
-    """Rows of one problem, ranked, with their difference to the best tuned baseline."""
-    ordered = sorted(members, key=lambda member: _rank_order(member.row))
+def _compared(members: Sequence[Member], load_curves: LoadCurves | None) -> tuple[list[Member], int | None]:
+    """Rows of one problem, ranked, with their difference to the best tuned baseline; and that baseline's id."""
+    ordered = sorted(members, key=lambda member: _rank_order(member[1]))
     best, chosen_by = _best_baseline(ordered)
-    target = None if best is None else best.row.final_loss_median
+    target = None if best is None else best[1].final.median.centre
     compared = []
     for rank, member in enumerate(ordered, 1):
+        group, row = member
         row = replace(
-            member.row,
-            rank=rank if member.row.seeds else None,
+            row,
+            rank=rank if row.counts.seeds else None,
             is_best_baseline=member is best,
-            target_loss=target,
             baseline_chosen_by=chosen_by,
+            target=Target(target, NEVER_TIMED),
         )
-        if best is not None and member is not best and row.seeds:
-            difference = paired_difference(member.losses, best.losses)
-            row = replace(
-                row,
-                best_baseline=best.row.optimizer,
-                difference_percent=difference.percent.centre,
-                difference_low=difference.percent.low,
-                difference_high=difference.percent.high,
-                seeds_better=difference.better,
-                seeds_paired=difference.pairs,
-            )
+        if best is not None and member is not best and row.counts.seeds:
+            found = paired_difference(group.losses, best[0].losses)
+            comparison = Comparison(best[1].optimizer, found.percent, found.better, found.pairs)
+            row = replace(row, comparison=comparison)
         if target is not None and load_curves is not None:
-            time = time_to_target(member.runs, load_curves, target)
-            row = replace(row, target_steps=time.steps, target_s=time.seconds, target_share=time.share)
-        compared.append(row)
-    return compared
+            row = replace(row, target=Target(target, time_to_target(group.runs, load_curves, target)))
+        compared.append((group, row))
+    return compared, None if best is None else best[0].id
 
 
-def _best_baseline(ordered: Sequence[_Member]) -> tuple[_Member | None, str]:
+def _best_baseline(ordered: Sequence[Member]) -> tuple[Member | None, str]:
     """The tuned baseline that all others are compared with, and what it was chosen by.
 
     Whoever is lowest on the seeds of a comparison is low there by luck too. So it is chosen by the tuning runs of the
     rates that the searches found; only that it diverges on none of the compared seeds, or on fewest, goes before.
     """
-    baselines = [m for m in ordered if m.row.is_tuned_baseline and m.row.final_loss_mean is not None]
+    baselines = [m for m in ordered if m[1].is_tuned_baseline and m[1].final.mean.centre is not None]
     if not baselines:
         return None, ""
-    if any(member.row.promised_mean is None for member in baselines):
+    if any(row.search.promised.centre is None for _, row in baselines):
         return baselines[0], "compared seeds"
 
-    def order(member: _Member) -> tuple[float, float]:
-        row = member.row
-        return row.diverged / row.seeds, math.inf if row.promised_mean is None else row.promised_mean
+    def order(member: Member) -> tuple[float, float]:
+        counts, promised = member[1].counts, member[1].search.promised.centre
+        return counts.diverged / counts.seeds, math.inf if promised is None else promised
 
     return min(baselines, key=order), "tuning runs"
 
 
 def _rank_order(row: SummaryRow) -> tuple[object, ...]:
     """Rows without results last; before them rows with diverged runs, by their share; then by mean."""
-    share = row.diverged / row.seeds if row.seeds else 1.0
-    mean = math.inf if row.final_loss_mean is None else row.final_loss_mean
-    return (row.seeds == 0, share, mean, row.optimizer, row.phase, row.learning_rate or 0.0)
+    counts, mean = row.counts, row.final.mean.centre
+    share = counts.diverged / counts.seeds if counts.seeds else 1.0
+    loss = math.inf if mean is None else mean
+    return (counts.seeds == 0, share, loss, row.optimizer, row.phase, row.learning_rate or 0.0)
 
 
-def _problem_order(row: SummaryRow) -> tuple[object, ...]:
-    depth = -1 if row.depth is None else row.depth
-    return (
-        *group_order(row.group),
-        row.dataset or "",
-        row.horizon,
-        row.optimizee,
-        depth,
-        row.activation or "",
-    )
+def _problem_order(problem: Problem, run: RunInfo) -> tuple[object, ...]:
+    depth = -1 if problem.depth is None else problem.depth
+    of_problem = (problem.dataset or "", problem.horizon, problem.optimizee, depth, problem.activation or "")
+    return (*group_order(group_of(run)), *of_problem)

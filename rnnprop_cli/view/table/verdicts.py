@@ -20,12 +20,12 @@ def verdict(row: SummaryRow) -> Verdict | None:
         None where nothing is compared. A row with runs that diverged never wins, and loses where none is left; one of
         which all runs are at chance never wins either: it has learned nothing.
     """
-    if row.best_baseline is None or not row.seeds_paired:
+    if row.comparison is None or not row.comparison.pairs:
         return None
-    low, high = row.difference_low, row.difference_high
-    if row.diverged == row.seeds or (low is not None and low > 0):
+    counts, (_, low, high) = row.counts, row.comparison.percent
+    if counts.diverged == counts.seeds or (low is not None and low > 0):
         return "loss"
-    won = high is not None and high < 0 and not row.diverged and row.stuck < row.seeds
+    won = high is not None and high < 0 and not counts.diverged and counts.stuck < counts.seeds
     return "win" if won else "open"
 
 
@@ -38,8 +38,8 @@ def leads(row: SummaryRow, rows: Sequence[SummaryRow]) -> bool:
     """
     if not row.is_best_baseline:
         return verdict(row) == "win"
-    rivals = [other for other in rows if other is not row and other.phase == "final" and other.seeds]
-    learned = row.stuck < row.seeds
+    rivals = [other for other in rows if other is not row and other.phase == "final" and other.counts.seeds]
+    learned = row.counts.stuck < row.counts.seeds
     return learned and bool(rivals) and all(verdict(other) == "loss" for other in rivals)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rnnprop_cli.records import RunInfo
 from rnnprop_cli.statistics import median
 from rnnprop_cli.view.curves.curve import Curve, FloatArray
+from rnnprop_cli.view.table.rows import TimeToTarget
 
 SMOOTHING: Final = 0.9  # decay of the moving average of the log loss: one lucky minibatch is no success
 
@@ -19,14 +20,6 @@ _BLOCK: Final = 64
 
 # Loss curves (steps, values) of runs by their ids.
 LoadCurves = Callable[[Sequence[int]], Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]]
-
-
-class TimeToTarget(NamedTuple):
-    """Medians over all seeds; a seed that never gets there has infinity, so half of such seeds make it infinite."""
-
-    steps: float | None
-    seconds: float | None
-    share: float | None  # of the seeds that get there
 
 
 def steps_to_target(curves: Sequence[Curve], target: float) -> list[float]:
