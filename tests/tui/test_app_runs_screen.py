@@ -6,8 +6,8 @@ import pytest
 from app_driver import play, screen_text, settle
 from synthetic_store import make_bench, make_training
 
+from rnnprop_cli.tui.keys import TABS
 from rnnprop_cli.tui.screens.ask import Read
-from rnnprop_cli.tui.screens.base import TABS
 
 
 @pytest.fixture(scope="module")

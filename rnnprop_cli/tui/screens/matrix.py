@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
 from rnnprop_cli.tui.run_rows import short_percent
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.detail import detail_lines
 from rnnprop_cli.tui.widgets.heat import HeatRow, HeatTable
@@ -25,13 +27,15 @@ class MatrixScreen(BaseScreen):
     """A heat table, and the cell under the cursor in words."""
 
     TAB = "matrix"
-    KEYS: ClassVar[Keys] = (
-        ("v", "columns"), ("a", "baselines"), ("enter", "runs"), ("/", "filter"), ("e", "export"), ("t", "theme"),
-    )  # fmt: skip
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "columns", "next axis for the columns", show=False),
-        Binding("a", "baselines", "learned optimizers only, or all", show=False),
-    ]
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.COLUMNS,
+        keys.BASELINES,
+        keys.OPEN.called("runs"),
+        keys.FILTER,
+        keys.EXPORT,
+        keys.THEME,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.COLUMNS, keys.BASELINES)
 
     DEFAULT_CSS = """
     MatrixScreen {
@@ -144,7 +148,7 @@ class MatrixScreen(BaseScreen):
         if isinstance(event, HeatTable.Opened):
             if (group := self._chosen()) is not None:
                 self.state.jump_to = group.id
-                self.rnnprop.action_show_tab("runs")
+                self.host.show_tab("runs")
         else:
             self._show_cell()
 

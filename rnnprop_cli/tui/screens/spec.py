@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
 from rnnprop_cli.records import ExperimentInfo
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.themes import Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
@@ -21,8 +23,13 @@ class SpecScreen(BaseScreen):
     """The spec file of the experiment in front."""
 
     TAB = "spec"
-    KEYS: ClassVar[Keys] = (("v", "as written / resolved"), ("r", "start"), ("^o", "copy"), ("t", "theme"))
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "resolved", "as written, or resolved", show=False)]
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.RESOLVED,
+        keys.START,
+        keys.COPY,
+        keys.THEME,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.RESOLVED)
     DEFAULT_CSS = """
     SpecScreen {
         & #facts { height: 6; }
