@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rnnprop_cli.records import ExperimentInfo, RunInfo, Status
     from rnnprop_cli.store.reader import Curve
-    from rnnprop_cli.view.figures import Figure
-    from rnnprop_cli.view.rows import Summary
+    from rnnprop_cli.view.figures.figure import Figure
+    from rnnprop_cli.view.table.seed_groups import Summary
 
 _FILE_WIDTH = 160  # columns of a table that goes to a file
 
@@ -52,8 +52,8 @@ def report(
     from rnnprop_cli.records import LOSS
     from rnnprop_cli.runs.report import read_report
     from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view.loss_figures import loss_figures
-    from rnnprop_cli.view.summary_figures import summary_figures
+    from rnnprop_cli.view.figures.loss_figures import loss_figures
+    from rnnprop_cli.view.figures.summary_figures import summary_figures
 
     if plots is not None:
         _require_matplotlib()
@@ -69,7 +69,7 @@ def report(
 
         figures: list[Figure] = []
         if plots is not None or output_format is ReportFormat.HTML:
-            figures = loss_figures(summary, runs, load_curves) + summary_figures(summary)
+            figures = loss_figures(summary, load_curves) + summary_figures(summary)
     if output is None and output_format is ReportFormat.TABLE:
         from rnnprop_cli.cli.report_tables import print_tables
 
@@ -82,7 +82,7 @@ def report(
             write_whole(output, text, database=shared.db, replace=True)
     lines = [] if output is None else [f"wrote {output}"]
     if plots is not None:
-        from rnnprop_cli.view.plots.files import write_plots
+        from rnnprop_cli.view.figures.plots.files import write_plots
 
         written = write_plots(figures, plots, shared.db)
         lines.append(f"wrote {len(figures)} figures to {plots}, {len(written)} files")
@@ -119,18 +119,18 @@ def _as_text(
             print_tables(plain, summary)
             return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
         case ReportFormat.MARKDOWN:
-            from rnnprop_cli.view.markdown import to_markdown
+            from rnnprop_cli.view.formats.markdown import to_markdown
 
             return to_markdown(summary)
         case ReportFormat.HTML:
-            from rnnprop_cli.view.experiment_facts import experiment_facts
-            from rnnprop_cli.view.html_page import to_html
+            from rnnprop_cli.view.facts.experiment_facts import experiment_facts
+            from rnnprop_cli.view.formats.html_page import to_html
 
             return to_html(summary, experiment_facts(experiment, runs), experiment.facts.spec_toml, figures)
         case ReportFormat.CSV | ReportFormat.JSON:
-            from rnnprop_cli.view import export
+            from rnnprop_cli.view.formats.records import to_csv, to_json
 
-            return export.to_csv(summary) if output_format is ReportFormat.CSV else export.to_json(summary)
+            return to_csv(summary) if output_format is ReportFormat.CSV else to_json(summary)
 
 
 def _what_is_missing(
@@ -171,11 +171,13 @@ def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, 
     from rnnprop_cli.spec.stored import upgraded_bench
 
     try:
-        stored = upgraded_bench(json.loads(experiment.facts.spec_json)["spec"])
+        stored = upgraded_bench(experiment.spec)
         spec = BenchSpec.model_validate_json(json.dumps(stored))
     except (ValidationError, ValueError, KeyError, TypeError):
         return 0, 0  # of an earlier version: what is recorded can still be shown
-    measured = {(row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.seeds}
+    measured = {
+        (row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.counts.seeds
+    }
     wanted = {
         (
             (o.dataset_name, lane.problem.horizon, o.label, o.n_layers, o.nonlinearity),

@@ -169,7 +169,7 @@ def export(
     """Write curves: a line per value as CSV, or an object per curve as JSON."""
     from rnnprop_cli.files.writing import check_output, write_whole
     from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
+    from rnnprop_cli.view.formats.curve_export import RunCurve, curves_csv, curves_json
 
     database = console.settings(ctx).db
     if output is not None:

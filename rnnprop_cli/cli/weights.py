@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show and export the weights 
 def list_weights(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Weights that come with the package, and meta-trainings in the database."""
     from rnnprop_cli.runs.weights import find_weights, shipped_names, trained_names
-    from rnnprop_cli.view.weights_facts import WeightsFacts
+    from rnnprop_cli.view.facts.weights_facts import WeightsFacts
 
     shipped, trained = shipped_names(), trained_names(settings(ctx).db)
     if as_json:

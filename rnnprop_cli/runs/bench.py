@@ -37,7 +37,7 @@ from rnnprop_cli.runs.observer import (
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-from rnnprop_cli.view.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
+from rnnprop_cli.view.facts.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from rnnprop_cli.records import LOSS, ExperimentInfo, RunInfo
 from rnnprop_cli.store.reader import Curve, Reader
-from rnnprop_cli.view.confirmed import confirmations, with_confirmations
-from rnnprop_cli.view.namesakes import tell_apart
-from rnnprop_cli.view.rows import Summary
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.weights_facts import weights_sentences
+from rnnprop_cli.view.facts.namesakes import tell_apart
+from rnnprop_cli.view.facts.weights_facts import weights_sentences
+from rnnprop_cli.view.table.confirmed import confirmations, with_confirmations
+from rnnprop_cli.view.table.seed_groups import Summary
+from rnnprop_cli.view.table.summary import summarize
 
 
 @dataclass(frozen=True)

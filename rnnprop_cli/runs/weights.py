@@ -35,8 +35,8 @@ from rnnprop_cli.store.checkpoints import (
     side_path,
 )
 from rnnprop_cli.store.reader import EventInfo, Reader
-from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.training import chosen_checkpoint, selection_rule
+from rnnprop_cli.view.curves.curve import Curve
+from rnnprop_cli.view.facts.training import chosen_checkpoint, selection_rule
 
 
 def shipped_folder() -> Path:

@@ -37,9 +37,10 @@ from rnnprop_cli.store.row_types import (
     RUN,
     TEXT,
     Allowed,
-    bad_json,
     columns_of,
     misfit,
+    parsed,
+    read_json,
 )
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]  # steps, values
@@ -100,7 +101,7 @@ class Reader:
         with storage_errors(self.path):
             rows = list(self._db.query(sql, list(parameters)))
         for row in rows:
-            if problem := misfit(row.items(), columns) or bad_json(row):
+            if problem := misfit(row.items(), columns) or read_json(row):
                 of = f" (row {row['id']})" if isinstance(row.get("id"), int) else ""
                 raise self._damaged(problem + of)
         return rows
@@ -292,6 +293,9 @@ def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
         id=row.pop("id"),
         created_utc=_word(row.pop("created_utc")),
         folder=row.pop("folder"),
+        resolved=row.pop(parsed("spec_json")),
+        versions=row.pop(parsed("versions")),
+        argv=tuple(map(str, row.pop(parsed("argv")))),
         facts=ExperimentFacts(**row),
     )
 
@@ -309,6 +313,7 @@ def _run_info(row: dict[str, Any]) -> RunInfo:
         facts=RunFacts(**{**facts, "phase": _word(row["phase"]), "is_baseline": bool(row["is_baseline"])}),
         result=_cell_result(row),
         started_utc=_word(row["started_utc"]),
+        config=row[parsed("config_json")],
     )
 
 

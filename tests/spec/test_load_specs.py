@@ -53,12 +53,12 @@ def test_a_bench_and_a_train_spec_are_told_apart(tmp_path: Path) -> None:
     assert (train.kind, type(train.spec), train.toml) == ("train", TrainSpec, TRAIN)
 
 
-@pytest.mark.parametrize("kind", STARTERS)
+@pytest.mark.parametrize("kind", ["bench", "train"])
 def test_starters_are_right(kind: str, tmp_path: Path) -> None:
     assert resolve(_write(tmp_path, starter(kind))).kind == kind
 
 
-@pytest.mark.parametrize("kind", STARTERS)
+@pytest.mark.parametrize("kind", ["bench", "train"])
 def test_a_resolved_spec_survives_json(kind: str, tmp_path: Path) -> None:
     spec = resolve(_write(tmp_path, starter(kind))).spec
     assert type(spec).model_validate_json(spec.model_dump_json()) == spec

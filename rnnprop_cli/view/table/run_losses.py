@@ -1,0 +1,39 @@
+"""The final losses of runs that differ only in their seed, and how many of them are no success."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from rnnprop_cli.records import RunInfo
+from rnnprop_cli.view.table.rows import Counts
+
+# Cross-entropy of guessing is ln 10: every dataset here has ten classes.
+STUCK_LOSS: Final = 0.98 * math.log(10)
+
+
+def losses_by_seed(runs: Sequence[RunInfo]) -> dict[int, float]:
+    """Final losses by seed of the runs that gave a result; a diverged one has infinity."""
+    losses = {}
+    for run in runs:
+        loss = run.result.final_loss
+        if run.result.status == "done" and loss is not None and math.isfinite(loss):
+            losses[run.facts.seed] = loss
+        elif run.result.status in ("done", "diverged"):
+            losses[run.facts.seed] = math.inf
+    return losses
+
+
+def count(runs: Sequence[RunInfo]) -> Counts:
+    """How runs of one problem ended."""
+    losses = losses_by_seed(runs).values()
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    statuses = Counter(run.result.status for run in runs)
+    return Counts(
+        seeds=len(losses),
+        diverged=len(losses) - len(finite),
+        # only a classification can be at chance
+        stuck=0 if runs[0].facts.dataset is None else sum(loss >= STUCK_LOSS for loss in finite),
+        failed=statuses["failed"],
+        missing=statuses["queued"] + statuses["running"] + statuses["interrupted"],
+    )
