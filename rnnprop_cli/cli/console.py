@@ -8,7 +8,6 @@ import codecs
 import contextlib
 import io
 import os
-import shlex
 import sys
 import traceback
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typer.core import TyperGroup
 
 from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
+from rnnprop_cli.naming import bytes_written_out, shell_line
 from rnnprop_cli.view.safe_text import safe_text
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
@@ -47,14 +47,30 @@ class Color(StrEnum):
 class Settings:
     """The options that stand before the command."""
 
-    db: Path = Path(DEFAULT_DB)
+    databases: tuple[Path, ...] = (Path(DEFAULT_DB),)
     quiet: bool = False
     verbose: bool = False
 
     @property
+    def db(self) -> Path:
+        """The one database of a command that takes one.
+
+        Raises:
+            UsageError: several are named.
+        """
+        if len(self.databases) > 1:
+            raise UsageError(
+                f"--db names {len(self.databases)} databases, and only `report`, `tui`, `runs list` and `runs export` "
+                "read several. Name one; `rnnprop db merge A.db B.db -o ALL.db` makes one of several."
+            )
+        return self.databases[0]
+
+    @property
     def place(self) -> tuple[str, ...]:
         """The words that name the database in a command; none for the usual one."""
-        return () if self.db == Path(DEFAULT_DB) else ("--db", str(self.db))
+        if self.databases == (Path(DEFAULT_DB),):
+            return ()
+        return tuple(word for path in self.databases for word in ("--db", str(path)))
 
 
 def settings(ctx: typer.Context) -> Settings:
@@ -123,7 +139,7 @@ def allow_narrow_encodings() -> None:
 
 def this_command() -> str:
     """The command line of this process, as a shell takes it."""
-    return shlex.join(["rnnprop", *sys.argv[1:]])
+    return shell_line("rnnprop", *sys.argv[1:])
 
 
 def stdout() -> Console:
@@ -161,7 +177,7 @@ def show_error(error: Exception | str) -> None:
     console = stderr()
     for message in error.problems if isinstance(error, SpecError) else [str(error) or type(error).__name__]:
         console.print("error:", style="bold red", end=" ")
-        console.print(safe_text(message, keep_newlines=True), soft_wrap=True)
+        console.print(safe_text(bytes_written_out(message), keep_newlines=True), soft_wrap=True)
 
 
 class ReportingGroup(TyperGroup):

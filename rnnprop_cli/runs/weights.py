@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -17,6 +16,7 @@ from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggeste
 from rnnprop_cli.execute.weights import Weights, weights_from
 from rnnprop_cli.files.reading import parse_json, read_regular
 from rnnprop_cli.files.writing import check_output, write_whole
+from rnnprop_cli.naming import shell_word
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
     TRAIN_LOSS,
@@ -85,7 +85,7 @@ def find_weights(name: str, database: Path | None, *, must_be_finished: bool = F
     raise UsageError(
         f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
         f"nor a meta-training in {database or 'a database (none was given)'}. "
-        f"`{suggested('train', '--spec')} FILE {shlex.join(['--name', name.split('@')[0]])}` makes them."
+        f"`{suggested('train', '--spec')} FILE --name {shell_word(name.split('@')[0])}` makes them."
     )
 
 
