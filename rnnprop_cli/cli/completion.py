@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rnnprop_cli.records import Kind
     from rnnprop_cli.store.reader import Reader
 
-_NEWEST: Final = 50  # runs that are offered
+_MOST: Final = 50  # runs that are offered
 
 
 def benches(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -26,7 +26,7 @@ def experiments(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def trainings(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of meta-trainings, the newest first, and "latest"."""
-    return _offered(incomplete, lambda: [*_experiments(ctx, "train"), "latest"])
+    return _offered(incomplete, lambda: _experiments(ctx, "train"), lambda: ["latest"])
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -36,21 +36,21 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
         for reader in _readers(ctx):
             every = [run for each in reader.experiments() for run in reader.runs(each.id)]
             every.sort(key=lambda run: -run.id)
-            if not incomplete or incomplete.isdigit():
-                yield from (str(run.id) for run in every if str(run.id).startswith(incomplete))
-            else:
-                yield from (run.facts.key for run in every)
+            yield from (str(run.id) for run in every)
+            yield from (run.facts.key for run in every if incomplete)
 
-    return _offered(incomplete, found)[:_NEWEST]
+    return _offered(incomplete, found)[:_MOST]
 
 
 def weights(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of meta-trainings and of shipped weights, and files of weights."""
-    from rnnprop_cli.runs.weights import shipped_names
+    from rnnprop_cli.runs.shipped_weights import shipped_names
 
     return _offered(
         incomplete,
-        lambda: [*_experiments(ctx, "train"), *shipped_names(), *_paths(incomplete, ".safetensors")],
+        lambda: _experiments(ctx, "train"),
+        shipped_names,
+        lambda: _paths(incomplete, ".safetensors"),
     )
 
 
@@ -58,7 +58,7 @@ def specs(incomplete: str) -> list[str]:
     """Spec files, and names of shipped specs."""
     from rnnprop_cli.spec.shipped import shipped_specs
 
-    return _offered(incomplete, lambda: [*_paths(incomplete, ".toml"), *shipped_specs()])
+    return _offered(incomplete, lambda: _paths(incomplete, ".toml"), shipped_specs)
 
 
 def shipped(incomplete: str) -> list[str]:
@@ -68,11 +68,13 @@ def shipped(incomplete: str) -> list[str]:
     return _offered(incomplete, shipped_specs)
 
 
-def _offered(incomplete: str, find: Callable[[], Iterable[str]]) -> list[str]:
-    """What begins as the word does, each once; names that could move a terminal's cursor are left out."""
+def _offered(incomplete: str, *sources: Callable[[], Iterable[str]]) -> list[str]:
+    """What begins as the word does, each once. Left out: what a source that fails would have given, and names that
+    could move a terminal's cursor."""
     found: list[str] = []
-    with suppress(Exception):
-        found.extend(name for name in find() if name.startswith(incomplete) and name.isprintable())
+    for find in sources:
+        with suppress(Exception):
+            found.extend(name for name in find() if name.startswith(incomplete) and name.isprintable())
     return list(dict.fromkeys(found))
 
 

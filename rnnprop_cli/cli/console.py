@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
-from rnnprop_cli.naming import bytes_written_out, shell_line
+from rnnprop_cli.naming import bytes_written_out, shell_line, shell_word
 from rnnprop_cli.view.safe_text import safe_text
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
@@ -33,6 +33,13 @@ EXIT_CODES: Final[tuple[tuple[type[RnnpropError], int], ...]] = (
     (StoreError, 3),
     (IntegrityError, 4),
 )
+
+
+NARROWEST: Final = (
+    20  # columns of a terminal; what says less, or 0, has no window yet or never will: docker, cron, ssh
+)
+WIDEST: Final = 1000  # more would only fill lines with blanks
+_USUAL_WIDTH: Final = 80
 
 
 class Color(StrEnum):
@@ -155,13 +162,38 @@ def stderr() -> Console:
 def _console(*, stderr: bool) -> Console:
     options: dict[str, Any] = {"stderr": stderr, "markup": False, "emoji": False, "highlight": False}
     if _color is Color.NEVER:
-        return _PipeConsole(color_system=None, **options)
-    if _color is Color.ALWAYS:  # overrides NO_COLOR: a flag goes before a variable
-        console = _PipeConsole(force_terminal=True, no_color=False, **options)
-        if console.color_system:
-            return console
-        return _PipeConsole(force_terminal=True, no_color=False, color_system="standard", **options)
-    return _PipeConsole(**options)
+        options |= {"color_system": None}
+    elif _color is Color.ALWAYS:  # overrides NO_COLOR: a flag goes before a variable
+        options |= {"force_terminal": True, "no_color": False}
+        if not _PipeConsole(**options).color_system:
+            options |= {"color_system": "standard"}
+    console = _PipeConsole(**options)
+    if not _is_sane(console.width):
+        console.width = _USUAL_WIDTH if console.width < NARROWEST else WIDEST
+    return console
+
+
+def _is_sane(columns: int) -> bool:
+    return NARROWEST <= columns <= WIDEST
+
+
+def drop_absurd_width() -> None:
+    """From here on COLUMNS holds for nobody where no terminal is of that width, nor for Typer's help a window's."""
+    with contextlib.suppress(KeyError, ValueError):
+        if not _is_sane(int(os.environ["COLUMNS"])):
+            del os.environ["COLUMNS"]
+    with contextlib.suppress(OSError):
+        if not _is_sane(os.get_terminal_size(1).columns):
+            os.environ.setdefault("TERMINAL_WIDTH", str(_USUAL_WIDTH))
+
+
+def print_path(path: Path) -> None:
+    """A path as data on stdout; one that is no text goes to a program as bytes, to a terminal as a shell takes it."""
+    text = str(path)
+    if text.isprintable():
+        typer.echo(text)
+    else:
+        typer.echo(shell_word(text) if sys.stdout.isatty() else os.fsencode(text))
 
 
 def exit_code(error: RnnpropError) -> int:

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 @app.command()
 def path(ctx: typer.Context) -> None:
     """Print where the database is, or would be made."""
-    typer.echo(str(console.settings(ctx).db.expanduser().resolve()))
+    console.print_path(console.settings(ctx).db.resolve())
 
 
 @app.command()
@@ -54,7 +54,7 @@ def backup(
     if target is None:
         target = db.with_name(f"{db.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{db.suffix}")
     size = copy_database(db, target)
-    typer.echo(str(target))
+    console.print_path(target)
     if not console.settings(ctx).quiet:
         console.stderr().print(f"{size:,} bytes", soft_wrap=True)
 

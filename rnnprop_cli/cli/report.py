@@ -1,6 +1,7 @@
 """`rnnprop report`: the judgement of a benchmark, as tables, for programs, as a page, as figures."""
 
 import io
+import os
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnnprop_cli.cli import console
+from rnnprop_cli.cli import completion, console
 from rnnprop_cli.errors import UsageError, suggested
+from rnnprop_cli.naming import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +36,14 @@ class ReportFormat(StrEnum):
 
 def report(
     ctx: typer.Context,
-    bench: Annotated[str, typer.Argument(metavar="BENCH", help="Name or id of a benchmark.")],
+    benches: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="BENCH",
+            help="Names or ids of benchmarks (default: the one used last).",
+            autocompletion=completion.benches,
+        ),
+    ] = None,
     output_format: Annotated[
         ReportFormat,
         typer.Option("--format", "-f", help="table and html are for reading, csv and json for programs."),
@@ -61,7 +70,7 @@ def report(
     if output is not None:
         check_output(output, database=shared.db, replace=True)
     with Reader.open(shared.db) as reader:
-        found = read_report(reader, bench)
+        found = read_report(reader, benches[0] if benches else None)
         experiment, runs, summary = found.experiment, found.runs, found.summary
 
         def load_curves(run_ids: "Sequence[int]") -> "dict[int, Curve]":
@@ -80,12 +89,12 @@ def report(
             typer.echo(text, nl=False)
         else:
             write_whole(output, text, database=shared.db, replace=True)
-    lines = [] if output is None else [f"wrote {output}"]
+    lines = [] if output is None else [f"wrote {shell_word(str(output))}"]
     if plots is not None:
         from rnnprop_cli.view.plots.files import write_plots
 
         written = write_plots(figures, plots, shared.db)
-        lines.append(f"wrote {len(figures)} figures to {plots}, {len(written)} files")
+        lines.append(f"wrote {len(figures)} figures to {shell_word(str(plots))}, {len(written)} files")
     if not shared.quiet:
         statuses = Counter(run.result.status for run in runs)
         for line in lines + _what_is_missing(experiment, summary, statuses):
@@ -93,10 +102,16 @@ def report(
 
 
 def _require_matplotlib() -> None:
+    """Loads it as it comes: whatever a notebook's MPLBACKEND says, files are drawn."""
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
         raise UsageError("--plots needs matplotlib, which is not installed: pip install 'rnnprop[plots]'")
+    os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib  # noqa: F401
+    except Exception as error:  # a matplotlibrc that cannot be read
+        raise UsageError(f"--plots: matplotlib does not load: {error}") from error
 
 
 def _as_text(

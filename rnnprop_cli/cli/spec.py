@@ -72,7 +72,7 @@ def copy(
         typer.Argument(help="A spec that comes with rnnprop.", autocompletion=completion.shipped),
     ],
     to: Annotated[
-        Path | None, typer.Argument(metavar="[TO]", help="A new file, or a folder (default: this one).")
+        Path | None, typer.Argument(metavar="TO", help="A new file, or a folder (default: this one).")
     ] = None,
 ) -> None:
     """Write a spec that comes with rnnprop to a file of your own. A file that exists is never overwritten."""
@@ -94,7 +94,7 @@ def check(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Spec files (TOML), or names of shipped ones.",
             autocompletion=completion.specs,
         ),

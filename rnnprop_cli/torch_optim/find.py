@@ -7,7 +7,8 @@ from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.files.variables import path_variable
-from rnnprop_cli.runs.weights import find_weights, shipped_names
+from rnnprop_cli.runs.shipped_weights import shipped_names
+from rnnprop_cli.runs.weights import find_weights
 
 CLASSES: Final = {"rnnprop": "RNNprop", "dm": "DMOptimizer"}  # by kind of the architecture
 

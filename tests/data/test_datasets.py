@@ -12,7 +12,7 @@ from rnnprop_cli.data.datasets import load_dataset
 from rnnprop_cli.data.files import SUMS, sums
 from rnnprop_cli.errors import DataError, UsageError
 
-REAL_DATA = os.environ.get("RNNPROP_DATA_DIR")  # read before the fixture hides it
+REAL_DATA = os.environ.get("REAL_DATA_DIR")  # see tests/conftest.py
 
 
 def test_digits_come_with_a_fixed_split() -> None:
