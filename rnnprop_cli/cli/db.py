@@ -60,6 +60,32 @@ def backup(
 
 
 @app.command()
+def merge(
+    ctx: typer.Context,
+    sources: Annotated[list[Path], typer.Argument(metavar="DATABASE", help="Databases to take from.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="What to add to or make (default: that of --db)."
+        ),
+    ] = None,
+) -> None:
+    """Make one database of several, checkpoints included: every result once, by what identifies it.
+
+    A cell that has another result in one of them is refused, with both; then nothing is written. Again: no change.
+    """
+    from rnnprop_cli.runs.merge import merge as merge_databases
+
+    target = output or console.settings(ctx).db
+    merged = merge_databases(sources, target)
+    console.print_path(target)
+    if not console.settings(ctx).quiet:
+        new = f"{merged.added:,} of them added now" if merged.added else "nothing new"
+        what = "experiment" if merged.experiments == 1 else "experiments"
+        console.stderr().print(f"{merged.experiments:,} {what}, {merged.runs:,} runs, {new}", soft_wrap=True)
+
+
+@app.command()
 def migrate(ctx: typer.Context) -> None:
     """Bring an older database up to date (bench and train do so by themselves)."""
     from rnnprop_cli.store.maintenance import migrate_database
