@@ -22,7 +22,7 @@ class Reported:
     summary: Summary
 
 
-def read_report(reader: Reader, bench: str | None) -> Reported:
+def read_report(reader: Reader, bench: str | None = None) -> Reported:
     """The newest benchmark of a name, or the one of an id; without either, the one that was used last.
 
     Raises:
