@@ -33,13 +33,13 @@ from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
-from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
-from rnnprop_cli.spec.optimizers import AdamSpec  # noqa: E402
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee  # noqa: E402
 from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned  # noqa: E402
 from rnnprop_cli.accelerate.tabled import with_table  # noqa: E402
 from rnnprop_cli.components.datasets import Dataset  # noqa: E402
+from rnnprop_cli.components.optimizees.mlp import MLPSpec  # noqa: E402
+from rnnprop_cli.components.optimizers.adam import AdamSpec  # noqa: E402
 from rnnprop_cli.components.optimizers.base import Given  # noqa: E402
 from rnnprop_cli.execute.device import Engine, KernelName  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402

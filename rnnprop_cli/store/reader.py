@@ -250,13 +250,7 @@ class Reader:
 
     def curves(self, run_ids: Sequence[int], metric: str) -> dict[int, Curve]:
         """`curve` for many runs in one query; every id asked for is a key."""
-        rows = self._rows(
-            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
-            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
-            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
-            (metric, json.dumps([int(run_id) for run_id in run_ids])),
-            CHUNK,
-        )
+        rows = self._chunk_rows([int(run_id) for run_id in run_ids], metric)
         chunks: dict[int, list[Chunk]] = {run_id: [] for run_id in run_ids}
         for run_id, step0, stride, n, dtype, data in rows:
             if dtype != DTYPE_NAME or len(data) != 4 * n or not sound_chunk(step0, stride, n):
@@ -266,6 +260,15 @@ class Reader:
                 )
             chunks[run_id].append(Chunk(step0, stride, np.frombuffer(data, dtype=DTYPE)))
         return {run_id: unpack(parts) for run_id, parts in chunks.items()}
+
+    def _chunk_rows(self, run_ids: list[int], metric: str) -> list[Any]:
+        return self._rows(
+            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
+            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
+            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
+            (metric, json.dumps(run_ids)),
+            CHUNK,
+        )
 
     def checkpoints(self, run_id: int) -> list[CheckpointInfo]:
         """Checkpoints of a meta-training, by meta-step."""

@@ -12,6 +12,7 @@ from app_driver import play, screen_text, until
 from synthetic_store import make_bench
 
 from rnnprop_cli.errors import RunError, SpecError
+from rnnprop_cli.spec.shipped import shipped_specs
 from rnnprop_cli.tui import launch
 from rnnprop_cli.tui.launch import Child, command_of, find_specs, read_spec
 from rnnprop_cli.tui.screens.ask import Ask, Choose
@@ -39,7 +40,8 @@ def test_specs_are_found_and_told_apart(folder):
     started = time.monotonic()
     specs, left_out = find_specs(folder)
     assert time.monotonic() - started < 2  # nothing is waited for
-    assert [(spec.kind, spec.name) for spec in specs] == [("train", "meta"), ("bench", "sleepy")]
+    assert [(spec.kind, spec.name) for spec in specs[:2]] == [("train", "meta"), ("bench", "sleepy")]
+    assert [str(spec.path) for spec in specs[2:]] == list(shipped_specs())  # which `--spec` takes by name
     assert [Path(text.split(":")[0]).name for text in left_out] == ["long.toml", "pipe.toml", "broken.toml"]
     assert "is a pipe" in left_out[1]
     for name in ("absent.toml", "pyproject.toml", "pipe.toml"):

@@ -21,7 +21,9 @@ def write_plots(figures: Iterable[Figure], folder: Path, database: Path | None =
         StoreError: a file cannot be written, or is something that we read; see `write_whole`.
     """
     written = []
-    with mpl.rc_context(LOOKS):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever a matplotlibrc of the user or of this folder says
+        mpl.rcParams.update(LOOKS)
         for figure in figures:
             canvas = draw(figure)
             # None takes matplotlib's version and the date out of the files.
