@@ -1,8 +1,8 @@
 // One step of RNNprop for many tensors, each with buffers of its own, of several number formats.
 //
-// A whole piece of a tensor whose state is float32 is computed where it lies. What is left, small tensors and the ends of
-// others, is gathered side by side into scratch memory in float32, computed there, and scattered back. So tensors need no
-// common buffer, and small ones share a register.
+// What is large enough of a tensor whose state is float32 is computed where it lies. The rest, small tensors and the ends
+// of others, is gathered side by side into scratch memory in float32, computed there, and scattered back. So tensors need
+// no common buffer, and small ones share a register.
 
 #pragma once
 
@@ -20,7 +20,7 @@ namespace rnnprop {
 struct TensorStep {
     int64_t n;                        // coordinates
     float* step;                      // [] steps taken, one more afterwards
-    Numbers param, grad, m, v, h, c;  // [n], but h and c [L H, n]
+    Numbers param, m, v, h, c, grad;  // [n], but h and c [L H, n]
     double rate, decay, sign;         // factors of the output, of the param before, and of the gradient
 };
 
@@ -32,8 +32,9 @@ inline std::vector<TensorStep> unpacked(int64_t count, const int64_t* words, con
         const auto array = [&](int64_t which) {
             return Numbers{reinterpret_cast<void*>(word(2 + which)), Format(word(8 + which))};
         };
-        tensors[j] = TensorStep{word(0),  reinterpret_cast<float*>(word(1)), array(0), array(1), array(2), array(3),
-                                array(4), array(5), numbers[j], numbers[count + j], numbers[2 * count + j]};
+        float* step = reinterpret_cast<float*>(word(1));
+        tensors[j] = TensorStep{word(0), step, array(0), array(1), array(2), array(3), array(4), array(5),
+                                numbers[j], numbers[count + j], numbers[2 * count + j]};
     }
     return tensors;
 }
@@ -46,24 +47,26 @@ struct Averages {
 class TensorSteps {
    public:
     static constexpr int64_t PIECE = StepWorker::COORDINATES;  // of a task
+    static constexpr int64_t SMALLEST_IN_PLACE = PIECE / 2;    // smaller ones cost more than to gather them, and share a task
 
     TensorSteps(std::vector<TensorStep> tensors, const Averages& averages)
         : tensors_(std::move(tensors)), averages_(averages) {
         for (const TensorStep& tensor : tensors_) {
-            const bool in_place = tensor.h.format == Format::float32 && tensor.c.format == Format::float32;
-            const int64_t whole = in_place ? tensor.n / PIECE : 0;
-            first_whole_.push_back(whole_);
+            const bool wide = tensor.h.format == Format::float32 && tensor.c.format == Format::float32;
+            const int64_t in_place = wide ? tensor.n / SMALLEST_IN_PLACE * SMALLEST_IN_PLACE : 0;
+            first_piece_.push_back(pieces_in_place_);
             first_rest_.push_back(rest_);
-            whole_ += whole;
-            rest_ += tensor.n - whole * PIECE;
+            in_place_.push_back(in_place);
+            pieces_in_place_ += (in_place + PIECE - 1) / PIECE;
+            rest_ += tensor.n - in_place;
             const double t = double(*tensor.step) + 1;
             correct1_.push_back(float(1 / (1 - std::pow(averages.beta1, t))));
             correct2_.push_back(float(1 / (1 - std::pow(averages.beta2, t))));
         }
     }
 
-    int64_t whole_pieces() const { return whole_; }
-    int64_t pieces() const { return whole_ + (rest_ + PIECE - 1) / PIECE; }
+    int64_t pieces_in_place() const { return pieces_in_place_; }
+    int64_t pieces() const { return pieces_in_place_ + (rest_ + PIECE - 1) / PIECE; }
     const Averages& averages() const { return averages_; }
     const TensorStep& tensor(int64_t j) const { return tensors_[j]; }
     float correct1(int64_t tensor) const { return correct1_[tensor]; }
@@ -78,9 +81,9 @@ class TensorSteps {
         int64_t tensor, from, to, n;
     };
 
-    Segment whole_piece(int64_t piece) const {
-        const int64_t j = holder(first_whole_, piece);
-        return {j, (piece - first_whole_[j]) * PIECE, 0, PIECE};
+    Segment piece_in_place(int64_t piece) const {
+        const int64_t j = holder(first_piece_, piece), from = (piece - first_piece_[j]) * PIECE;
+        return {j, from, 0, std::min(PIECE, in_place_[j] - from)};
     }
 
     // The segments of a gathered piece, the first of which is 0; and how many coordinates they are.
@@ -105,8 +108,8 @@ class TensorSteps {
 
     const std::vector<TensorStep> tensors_;
     const Averages averages_;
-    int64_t whole_ = 0, rest_ = 0;  // pieces, and coordinates that no whole piece holds
-    std::vector<int64_t> first_whole_, first_rest_;  // of each tensor
+    int64_t pieces_in_place_ = 0, rest_ = 0;  // pieces, and coordinates of no such piece
+    std::vector<int64_t> first_piece_, first_rest_, in_place_;  // of each tensor; coordinates of its pieces
     std::vector<float> correct1_, correct2_;
 };
 
@@ -128,10 +131,11 @@ class TensorWorker {
     }
 
     void operator()(int64_t task) {
-        if (task < steps_.whole_pieces())
-            whole(steps_.whole_piece(task));
-        else
-            gathered(task - steps_.whole_pieces());
+        if (task >= steps_.pieces_in_place()) return gathered(task - steps_.pieces_in_place());
+        const Segment piece = steps_.piece_in_place(task);
+        if (piece.from + PIECE >= steps_.tensor(piece.tensor).n && task + 1 < steps_.pieces_in_place())
+            prefetch_state(steps_.piece_in_place(task + 1));
+        in_place(piece);
     }
 
    private:
@@ -139,11 +143,20 @@ class TensorWorker {
 
     float* take(int64_t rows) { return reinterpret_cast<float*>(scratch_.take(rows * (PIECE / LANES))); }
 
-    void whole(const Segment& piece) {
+    // Where a tensor ends, for the network itself looks ahead within one.
+    void prefetch_state(const Segment& next) const {
+        const TensorStep& tensor = steps_.tensor(next.tensor);
+        for (int64_t row = 0; row < rows_; ++row) {
+            prefetch(tensor.h, row * tensor.n + next.from, next.n);
+            prefetch(tensor.c, row * tensor.n + next.from, next.n);
+        }
+    }
+
+    void in_place(const Segment& piece) {
         const TensorStep& tensor = steps_.tensor(piece.tensor);
         float* h = static_cast<float*>(tensor.h.data) + piece.from;
         float* c = static_cast<float*>(tensor.c.data) + piece.from;
-        at_ = StepBuffers{features_, h, c, h, c, output_, PIECE, tensor.n};
+        at_ = StepBuffers{features_, h, c, h, c, output_, piece.n, tensor.n};
         gather(piece);
         compute();
         scatter(piece);

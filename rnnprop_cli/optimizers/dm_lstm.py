@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.network import Network
-from rnnprop_cli.kernels.passes import FusedPasses, TensorStep
+from rnnprop_cli.kernels.passes import FusedPasses, TensorSteps
 from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import DMSpec
 
@@ -66,6 +66,6 @@ class DMRule:
         """See `TimedRule`: there is none."""
         return None
 
-    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: TensorSteps) -> None:
         """See `LearnedRule`: there is none."""
         raise NotImplementedError

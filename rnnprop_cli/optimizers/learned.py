@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden, Network
-from rnnprop_cli.kernels.passes import FusedPasses, TensorStep
+from rnnprop_cli.kernels.passes import FusedPasses, TensorSteps
 
 
 class LearnedState(NamedTuple):
@@ -49,7 +49,7 @@ class LearnedRule(Protocol):
         """As `advance` below, in one pass over memory; None where there is no such."""
         ...
 
-    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: TensorSteps) -> None:
         """One step of every tensor in one pass over memory; only where `fuses_tensors`.
 
         Raises:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.network import Network
-from rnnprop_cli.kernels.passes import FusedPasses, RelativeInputs, TensorStep
+from rnnprop_cli.kernels.passes import FusedPasses, RelativeInputs, TensorSteps
 from rnnprop_cli.optimizers.learned import LearnedState
 from rnnprop_cli.spec.optimizers import RNNpropSpec
 
@@ -97,6 +97,6 @@ class RNNpropRule:
         )
         return LearnedState(moments._replace(steps=inputs.t), state.hidden)
 
-    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+    def fused_steps(self, passes: FusedPasses, meta_params_Q: Tensor, tensors: TensorSteps) -> None:
         """See `LearnedRule`."""
         passes.relative_steps(self.network, meta_params_Q, self.beta1, self.beta2, self.eps, tensors)
