@@ -21,8 +21,8 @@ from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 from rnnprop_cli.kernels.select import KernelName
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
-from rnnprop_cli.torch_optim.arguments import check_elsewhere
-from rnnprop_cli.torch_optim.capture import refuse_capture
+from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
+from rnnprop_cli.torch_optim.capture import outside_of_graphs, refuse_capture
 from rnnprop_cli.torch_optim.find import weights_for
 from rnnprop_cli.torch_optim.saved_state import SKIPPED_KEY, WEIGHTS_KEY, SavedState, check_group
 from rnnprop_cli.torch_optim.sharding import any_process, is_sharded, local, redistributed
@@ -125,13 +125,13 @@ class LearnedOptimizer(SavedState):
             param_group["lr"] = self.weights.architecture.alpha
         super().add_param_group(param_group)
         group = self.param_groups[-1]
+        name, architecture = type(self).__name__, self.weights.architecture
         try:
+            check_elsewhere(name, meant_elsewhere(group), OWN_ARGUMENTS, architecture)
             for param in group["params"]:
                 if not param.is_floating_point():
                     remedy = "; split it by torch.view_as_real" if param.is_complex() else ""
-                    raise TypeError(
-                        f"{type(self).__name__} steps real floating-point parameters, not {param.dtype}{remedy}"
-                    )
+                    raise TypeError(f"{name} steps real floating-point parameters, not {param.dtype}{remedy}")
             check_group(group)
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves nothing behind
@@ -156,7 +156,7 @@ class LearnedOptimizer(SavedState):
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @outside_of_graphs
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One step of every parameter that has a gradient.
