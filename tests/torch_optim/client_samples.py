@@ -1,6 +1,7 @@
 """A small problem for the trainers of others, and both optimizers that they are given."""
 
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -27,6 +28,16 @@ def adam_of(params: Iterable[nn.Parameter]) -> Optimizer:
 
 # What is asserted of RNNprop is asserted of Adam too: a client that fails both is not our failure.
 beside_adam: Any = pytest.mark.parametrize("make", [rnnprop_of, adam_of])
+
+
+def tests_inside(client: str, *others: str) -> list[Any]:
+    """Marks of a module of tests. A client is imported inside of a test: that takes many seconds."""
+    absent = [name for name in (client, *others) if find_spec(name) is None]
+    return [
+        pytest.mark.slow,
+        pytest.mark.filterwarnings("ignore"),  # the client's
+        pytest.mark.skipif(bool(absent), reason=f"needs {', '.join(absent)}: pip install -e '.[clients]'"),
+    ]
 
 
 def net() -> nn.Module:

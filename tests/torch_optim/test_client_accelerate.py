@@ -14,13 +14,13 @@ from client_samples import (
     data,
     loss_of,
     net,
+    tests_inside,
     train_by_hand,
 )
 from torch import nn
 from torch.utils.data import DataLoader
 
-accelerate = pytest.importorskip("accelerate", reason="needs accelerate: pip install -e '.[clients]'")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = tests_inside("accelerate")
 CLIP = 0.1
 
 
@@ -28,6 +28,8 @@ class Prepared:
     """Everything that accelerate prepares."""
 
     def __init__(self, make: MakeOptimizer, precision: str, accumulate: int) -> None:
+        import accelerate
+
         accelerate.state.AcceleratorState._reset_state(
             reset_partial_state=True
         )  # what it chose for the last test

@@ -3,13 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
-from client_samples import MINIBATCH, MINIBATCHES, MakeOptimizer, beside_adam, copies, data, loss_of, net
+from client_samples import (
+    MINIBATCH,
+    MINIBATCHES,
+    MakeOptimizer,
+    beside_adam,
+    copies,
+    data,
+    loss_of,
+    net,
+    tests_inside,
+)
 from torch.utils.data import DataLoader
 
-pytest.importorskip("ignite", reason="needs pytorch-ignite: pip install -e '.[clients]'")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = tests_inside("ignite")
 
 
 def engine(make: MakeOptimizer) -> tuple[Any, dict[str, Any]]:

@@ -5,12 +5,20 @@ from typing import Any
 
 import pytest
 import torch
-from client_samples import MINIBATCH, MakeOptimizer, beside_adam, copies, data, loss_of, net, train_by_hand
+from client_samples import (
+    MINIBATCH,
+    MakeOptimizer,
+    beside_adam,
+    copies,
+    data,
+    loss_of,
+    net,
+    tests_inside,
+    train_by_hand,
+)
 from torch import Tensor, nn
 
-transformers = pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[clients]'")
-pytest.importorskip("accelerate", reason="needs accelerate: pip install -e '.[clients]'")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = tests_inside("transformers", "accelerate")
 STEPS = 12
 
 
@@ -25,6 +33,8 @@ class Regression(nn.Module):
 
 
 def trainer(make: MakeOptimizer, folder: Path, **settings: Any) -> Any:
+    import transformers
+
     arguments = transformers.TrainingArguments(
         output_dir=str(folder), per_device_train_batch_size=MINIBATCH, report_to=[], disable_tqdm=True,
         use_cpu=True, max_steps=STEPS, save_steps=STEPS // 2, logging_strategy="no", seed=3, **settings,
@@ -40,7 +50,9 @@ def trainer(make: MakeOptimizer, folder: Path, **settings: Any) -> Any:
 def test_clipping_and_accumulation_are_those_of_a_plain_loop(
     make: MakeOptimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transformers.Trainer, "_get_train_sampler", lambda *_: None)  # in order, as by hand
+    from transformers import Trainer
+
+    monkeypatch.setattr(Trainer, "_get_train_sampler", lambda *_: None)  # in order, as by hand
     fit = trainer(
         make, tmp_path, gradient_accumulation_steps=2, max_grad_norm=0.1, lr_scheduler_type="constant"
     )
