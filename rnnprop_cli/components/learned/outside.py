@@ -71,7 +71,7 @@ class OutsideArchitecture(Architecture):
         self.code = code
         made = code.load()
         if not callable(made):
-            raise CodeError(f"{code.source}: is no class but a {type(made).__name__}")
+            raise CodeError(f"{code.source}: is of type {type(made).__name__}, not a class")
         with told(code):
             self._own = made(**settings)
         missing = [name for name in METHODS if not callable(getattr(self._own, name, None))]
