@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import SMALL
+from outside_samples import SMALL
 from test_through_steps import example
 
 from rnnprop_cli.components.learned import ARCHITECTURES
