@@ -29,6 +29,7 @@ from rnnprop_cli.torch_optim.sharding import is_flat_shard, is_sharded
 from rnnprop_cli.torch_optim.state import compute_dtype
 
 STEP: Final = "step"  # steps done
+SHAPES: Final = "shapes"  # of the parameters that it belongs to
 LEAVES: Final = "leaves"  # tensors and numbers that the architecture's state is made of
 OWN: Final = ("weights", "total_steps", "_allow_code", "_sha256")  # what a copy is given
 
@@ -154,7 +155,7 @@ class LearnedOptimizer(Optimizer):
         kept = self.state[lead]
         if STEP not in kept:
             before = self.architecture.init(params_1P, shapes)
-            kept[STEP] = 0
+            kept[STEP], kept[SHAPES] = 0, [list(shape) for shape in shapes]
         else:
             before = rebuilt(self._template(params, params_1P), iter(kept[LEAVES]))
         loss_1 = None if loss is None else params_1P.new_tensor([float(loss)])
@@ -191,7 +192,7 @@ class LearnedOptimizer(Optimizer):
         for key, param in zip(saved, own, strict=False):  # PyTorch compares their numbers
             if key in state:
                 self._check(problems.get(param), state[key], key)
-                state[key] = {STEP: state[key][STEP], LEAVES: _Kept(state[key][LEAVES])}
+                state[key] = {**state[key], LEAVES: _Kept(state[key][LEAVES])}
         super().load_state_dict({**state_dict, "state": state})
         for param, kept in self.state.items():
             kept[LEAVES] = [
@@ -201,7 +202,12 @@ class LearnedOptimizer(Optimizer):
 
     def _check(self, params: list[Tensor] | None, kept: dict[str, Any], key: Any) -> None:
         """Whether a saved entry can be the state of parameters that are one problem."""
-        if params is not None and kept.keys() == {STEP, LEAVES} and type(kept[STEP]) is int:
+        shapes = [] if params is None else [list(param.shape) for param in params]
+        if (
+            params
+            and kept.keys() == {STEP, SHAPES, LEAVES}
+            and (type(kept[STEP]), kept[SHAPES]) == (int, shapes)
+        ):
             wanted = leaves(form(self._init(params, _side_by_side(params, compute_dtype(params[0])))))
             if isinstance(kept[LEAVES], list) and leaves(form(kept[LEAVES])) == wanted:
                 return

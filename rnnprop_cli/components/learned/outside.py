@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue
 
 from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec, Context, Shapes
 from rnnprop_cli.components.plugins import Code, CodeSource, told
@@ -36,13 +36,6 @@ class OutsideSpec(ArchitectureSpec):
     kind: Literal["architecture"] = "architecture"
     source: CodeSource  # "my_opt.py:MLPOptimizer" or "package.module:Name"
     settings: dict[str, JsonValue] = Field(default_factory=dict)  # keyword arguments of the class
-
-    @field_validator("settings")
-    @classmethod
-    def _can_be_told(cls, settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if bad := [name for name, value in settings.items() if _unbounded(value)]:
-            raise ValueError(f"{bad[0]} holds NaN or infinity, which no setting is")
-        return settings
 
     @property
     def name(self) -> str:
@@ -71,7 +64,7 @@ class OutsideArchitecture(Architecture):
         self.code = code
         made = code.load()
         if not callable(made):
-            raise CodeError(f"{code.source}: is no class but a {type(made).__name__}")
+            raise CodeError(f"{code.source}: is of type {type(made).__name__}, not a class")
         with told(code):
             self._own = made(**settings)
         missing = [name for name in METHODS if not callable(getattr(self._own, name, None))]
@@ -166,11 +159,3 @@ def _kind(result: Any) -> str:
     if isinstance(result, tuple):
         return f"({', '.join(type(part).__name__ for part in result)})"
     return type(result).__name__
-
-
-def _unbounded(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_unbounded, value.values()))
-    if isinstance(value, list):
-        return any(map(_unbounded, value))
-    return isinstance(value, float) and not abs(value) < float("inf")
