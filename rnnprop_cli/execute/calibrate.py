@@ -88,4 +88,4 @@ def _images(name: str, data_dir: Path | None) -> Dataset:
         shape = (TRIAL_IMAGES, *facts.shape)
         images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
         labels = torch.randint(0, facts.outputs, (TRIAL_IMAGES,), generator=generator)
-        return Dataset(name, images, labels, None, None, scale=1 / 255)
+        return Dataset(name, images, labels, None, None, scale=1 / 255, classes=facts.classes)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.components.minibatches import check_epochs
+from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
@@ -250,14 +251,14 @@ def _chosen(reader: Reader, experiment_id: int) -> CheckpointInfo | None:
 
 
 def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int]) -> RunFacts:
-    config = {"spec": spec.model_dump(mode="json"), "environment": environment}
+    config = {"spec": spec.model_dump(mode="json", context=IDENTITY), "environment": environment}
     return RunFacts(
         key=content_hash(config),
         phase="train",
         optimizer=spec.optimizer.name,
         is_baseline=False,
         optimizee=spec.optimizee.label,
-        dataset=spec.optimizee.dataset_name,
+        dataset=spec.optimizee.dataset_label,
         depth=spec.optimizee.n_layers,
         activation=spec.optimizee.nonlinearity,
         horizon=spec.truncation.horizon,

@@ -231,6 +231,8 @@ def _bench(source: Source) -> BenchSpec:
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
+        misfits = ((index, optimizee.misfit()) for index, optimizee in enumerate(spec.optimizees))
+        mistakes += [_Mistake(("optimizees", index, found[0]), found[1]) for index, found in misfits if found]
         mistakes += _minibatch(spec.optimizees, spec)
     written = [_Mistake(path, message) for path, message in expanded.problems]
     written += [_Mistake(expanded.written(m.path), m.message, m.at_key) for m in mistakes]
@@ -256,7 +258,9 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
             problems += error.problems
     spec, mistakes = _validate(TrainSpec, data, source.folder)
     if spec is not None:
-        mistakes = _minibatch([spec.optimizee], spec)
+        misfit = spec.optimizee.misfit()
+        mistakes = [] if misfit is None else [_Mistake(("optimizee", misfit[0]), misfit[1])]
+        mistakes += _minibatch([spec.optimizee], spec)
     in_file: list[_Mistake] = []
     for mistake in mistakes:
         # Of several overrides of one setting the last one holds.

@@ -15,7 +15,8 @@ LEGEND = (
     "* best tuned baseline, chosen by its tuning runs. ±: half of the 95 % t-interval over seeds. The difference to * "
     "is paired by seed, and a row is bold only where its interval excludes zero; 'better' counts the seeds below *; "
     "'again' is the whole benchmark, search included, from another root seed. "
-    "Failures: runs that diverged, are stuck at chance (final loss at or above 0.98 ln 10), failed or are missing. "
+    "Failures: runs that diverged, are stuck at chance (final loss at or above 0.98 of that of guessing, "
+    "ln 10 with ten classes), failed or are missing. "
     "Those at chance are in the mean, the others cannot be, and a row with diverged runs ranks last. Groups tell what "
     "differs from the paper's training task (the base MLP on MNIST, 100 steps), not from the task of a meta-training."
 )

@@ -3,7 +3,6 @@
 They are made in `loss_figures` (curves) and `summary_figures` (everything that the rows alone can tell).
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from rnnprop_cli.view.rows import Problem, Summary
 from rnnprop_cli.view.styles import Style, styles_of
 
 Scale = Literal["linear", "log"]
-CHANCE: Final = (math.log(10), "chance")
 _CEILING: Final = (
     50.0  # the y axis ends at this multiple of the lowest value; what lies beyond is marked at its top
 )

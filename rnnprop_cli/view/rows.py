@@ -119,6 +119,7 @@ class SummaryRow:
     promise_broken: bool = False  # the fresh seeds gave another mean, by a test at 1 %
     confirmed: tuple[Confirmation, ...] = ()  # from other root seeds, where that was run
     baseline_chosen_by: str = ""  # how the best tuned baseline was chosen: "tuning runs", or "compared seeds"
+    chance_loss: float | None = None  # of guessing, where the problem is a classification
 
     @property
     def problem(self) -> Problem:

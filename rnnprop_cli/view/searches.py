@@ -9,7 +9,7 @@ from rnnprop_cli.plan.tuning import tied
 from rnnprop_cli.records import RunInfo
 from rnnprop_cli.statistics import differ, mean_with_interval
 from rnnprop_cli.view.rows import RatePoint, SummaryRow
-from rnnprop_cli.view.run_losses import losses_by_seed, missing, stuck
+from rnnprop_cli.view.run_losses import chance_loss, losses_by_seed, missing, stuck
 
 
 def searched(row: SummaryRow, search: Sequence[RunInfo], fresh: Mapping[int, float]) -> SummaryRow:
@@ -64,7 +64,7 @@ def _rate_points(runs: Sequence[RunInfo]) -> tuple[RatePoint, ...]:
                 learning_rate=rate,
                 seeds=len(losses),
                 diverged=len(losses) - len(finite),
-                stuck=stuck(members[0].facts.dataset, finite),
+                stuck=stuck(chance_loss(members[0].facts), finite),
                 failed=statuses["failed"],
                 missing=missing(statuses),
                 final_loss_mean=mean.centre,

@@ -23,7 +23,7 @@ from rnnprop_cli.statistics import (
 from rnnprop_cli.view.paper import Published, find_published, published_numbers
 from rnnprop_cli.view.problem_groups import group_of, group_order
 from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
-from rnnprop_cli.view.run_losses import losses_by_seed, missing, stuck
+from rnnprop_cli.view.run_losses import chance_loss, losses_by_seed, missing, stuck
 from rnnprop_cli.view.searches import searched
 from rnnprop_cli.view.targets import LoadCurves, time_to_target
 
@@ -99,6 +99,7 @@ def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) ->
     heldout_loss = _estimate([result.heldout_loss for result in ended])
     accuracy = _estimate([result.heldout_accuracy for result in ended])
     paper = find_published(published, facts)
+    chance = chance_loss(facts)
     return SummaryRow(
         bench=bench,
         group=group_of(facts),
@@ -115,7 +116,7 @@ def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) ->
         rank=None,
         seeds=len(losses),
         diverged=len(losses) - len(finite),
-        stuck=stuck(facts.dataset, finite),
+        stuck=stuck(chance, finite),
         failed=statuses["failed"],
         missing=missing(statuses),
         final_loss_mean=mean.centre,
@@ -137,6 +138,7 @@ def _row(bench: str, runs: Sequence[RunInfo], published: Sequence[Published]) ->
         peak_bytes=max((r.peak_bytes for r in ended if r.peak_bytes is not None), default=None),
         paper_final_loss=None if paper is None else paper.final_loss,
         paper_source=None if paper is None else paper.source,
+        chance_loss=chance,
     )
 
 

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from rnnprop_cli.view.figures import (
-    CHANCE,
     Figure,
     Line,
     line,
@@ -65,7 +64,7 @@ def _rate_figure(problem: Problem, rows: Sequence[SummaryRow], styles: dict[str,
         _level(row, styles[row.optimizer], limits) for row in sorted(learned, key=lambda row: row.optimizer)
     ]
     lines += [_search(row, styles[row.optimizer]) for row in sorted(searched, key=lambda row: row.optimizer)]
-    reference = CHANCE if problem.dataset else None
+    reference = _chance(rows)
     return Figure(
         name=problem_slug("rates", problem),
         problem=problem,
@@ -82,6 +81,12 @@ def _rate_figure(problem: Problem, rows: Sequence[SummaryRow], styles: dict[str,
         lines=tuple(lines),
         reference=reference,
     )
+
+
+def _chance(rows: Sequence[SummaryRow]) -> tuple[float, str] | None:
+    """The level of guessing, where the rows are about a classification."""
+    chance = rows[0].chance_loss
+    return None if chance is None else (chance, "chance")
 
 
 def _shown(lines: Sequence[Line], reference: tuple[float, str] | None) -> float:
@@ -121,7 +126,7 @@ def _depth_figures(summary: Summary, styles: dict[str, Style]) -> list[Figure]:
             _line_over(depths, rows, optimizer, styles[optimizer])
             for optimizer, rows in sorted(by_optimizer.items(), key=_learned_first)
         ]
-        reference = CHANCE if shared.dataset else None
+        reference = _chance([row for rows in by_optimizer.values() for row in rows.values()])
         figures.append(
             Figure(
                 name=slug("depth", shared.dataset, shared.optimizee, f"x{shared.horizon}"),
