@@ -132,7 +132,7 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
     for typed in overrides:
         data = apply_override(data, parse_override(typed))
     try:
-        return TrainSpec.model_validate_json(json.dumps(data))
+        changed = TrainSpec.model_validate_json(json.dumps(data))
     except ValidationError as invalid:
         raise SpecError(
             [
@@ -140,6 +140,10 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
                 for error in invalid.errors(include_url=False)
             ]
         ) from None
+    misfit = changed.optimizee.misfit()
+    if misfit is not None:
+        raise SpecError([f"--set: optimizee.{misfit[0]}: {misfit[1]}"])
+    return changed
 
 
 def read(path: FilePath) -> Source:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Self
 
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.lazy import torch
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rnnprop_cli.data.files import Files
+
+# What is wrong with a text where examples are needed, to stand after the name of the setting.
+IS_TEXT: Final = 'is a text, whose characters only kind = "transformer" learns'
 
 
 class DatasetFacts(NamedTuple):
