@@ -41,7 +41,7 @@ class ExperimentFacts:
     name: str
     spec_toml: str  # the file as the user wrote it, for reading
     spec_json: str  # the resolved spec, every default filled in
-    spec_sha256: str  # of spec_json
+    spec_sha256: str  # of what identifies the resolved spec
     git_sha: str | None
     versions: str  # JSON: python, torch, numpy, rnnprop, ...
     argv: str  # JSON list

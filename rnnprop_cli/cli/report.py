@@ -231,7 +231,7 @@ def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, 
     }
     wanted = {
         (
-            (o.dataset_name, lane.problem.horizon, o.label, o.n_layers, o.nonlinearity),
+            (o.dataset_label, lane.problem.horizon, o.label, o.n_layers, o.nonlinearity),
             lane.optimizer.name,
         )
         for lane in lanes(spec)

@@ -29,7 +29,7 @@ class Lane:
         optimizee = self.problem.optimizee
         depth = optimizee.n_layers
         parts = [
-            optimizee.dataset_name or "",
+            optimizee.dataset_label or "",
             optimizee.label,
             "" if depth is None else f"d{depth}",
             f"x{self.problem.horizon}",
@@ -128,7 +128,9 @@ def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:
 
 def matches(rule: LaneRule, lane: Lane) -> bool:
     """Whether a rule of the spec picks a lane. A setting that an optimizee does not have is never matched."""
-    settings = lane.problem.optimizee.model_dump(mode="json", context=IDENTITY)
+    optimizee = lane.problem.optimizee
+    # a dataset of the user's own goes by the name of its file, wherever that lies
+    settings = optimizee.model_dump(mode="json") | optimizee.model_dump(mode="json", context=IDENTITY)
     settings |= settings.get("settings", {})  # of code from outside
 
     def fits(wanted: AnyOf | None, value: object) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.datasets import Dataset, load_dataset, sources
 from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.minibatches import check_epochs
 from rnnprop_cli.components.optimizees.base import Given
@@ -64,10 +64,13 @@ class CellFacts:
 
     def config(self, cell: Cell) -> dict[str, object]:
         """What the cell's content hash is taken over."""
-        facts = dict(self.environment)
-        dataset = cell.problem.optimizee.dataset_name
+        facts: dict[str, str | int | float | None] = dict(self.environment)
+        optimizee = cell.problem.optimizee
+        dataset = optimizee.dataset_name
         if dataset is not None:
             facts["dataset_sha256"] = self.datasets[dataset]
+        if dataset not in sources() and (dataset is not None or optimizee.chance_loss is not None):
+            facts["chance_loss"] = optimizee.chance_loss  # elsewhere it follows from the dataset's name
         weights = self.weights_of(cell.optimizer)
         if weights is not None:
             facts["weights_sha256"] = weights.tensors_sha256
@@ -88,7 +91,7 @@ class CellFacts:
             optimizer=cell.optimizer.name,
             is_baseline=weights is None,
             optimizee=optimizee.label,
-            dataset=optimizee.dataset_name,
+            dataset=optimizee.dataset_label,
             depth=optimizee.n_layers,
             activation=optimizee.nonlinearity,
             horizon=cell.problem.horizon,

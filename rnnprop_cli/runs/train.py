@@ -292,7 +292,7 @@ def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int
         optimizer=spec.optimizer.name,
         is_baseline=False,
         optimizee=spec.trained_on,
-        dataset=_shared(task.optimizee.dataset_name for task in spec.tasks),
+        dataset=_shared(task.optimizee.dataset_label for task in spec.tasks),
         depth=_shared(task.optimizee.n_layers for task in spec.tasks),
         activation=_shared(task.optimizee.nonlinearity for task in spec.tasks),
         horizon=max(task.longest for task in spec.tasks),

@@ -44,7 +44,7 @@ def repeated(spec: BenchSpec) -> list[tuple[Path, str]]:
     """A problem for each row or column that stands in the benchmark twice."""
 
     def optimizee(one: OptimizeeSpec) -> Hashable:
-        return one.label, one.dataset_name, one.n_layers, one.nonlinearity
+        return one.label, one.dataset_label, one.n_layers, one.nonlinearity
 
     def optimizer(one: OptimizerSpec) -> Hashable:
         return one.name
@@ -57,12 +57,23 @@ def repeated(spec: BenchSpec) -> list[tuple[Path, str]]:
             optimizee,
             lambda one: f"the same optimizee stands here twice: {one.label}",
         ),
+        *_namesakes(spec.optimizees),
         *_repeated(
             "optimizers",
             spec.optimizers,
             optimizer,
             lambda one: f"two optimizers are called '{one.name}': give one of them another label",
         ),
+    ]
+
+
+def _namesakes(optimizees: Sequence[OptimizeeSpec]) -> list[tuple[Path, str]]:
+    """A problem for each dataset of the user's own that tables would call as another one."""
+    first: dict[str | None, str | None] = {}
+    return [
+        (("optimizees", index, "dataset"), f"another dataset is called '{label}' too: rename the file of one")
+        for index, (label, name) in enumerate((one.dataset_label, one.dataset_name) for one in optimizees)
+        if first.setdefault(label, name) != name
     ]
 
 

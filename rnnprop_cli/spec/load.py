@@ -132,7 +132,7 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
     for typed in overrides:
         data = apply_override(data, parse_override(typed))
     try:
-        return TrainSpec.model_validate_json(json.dumps(data))
+        changed = TrainSpec.model_validate_json(json.dumps(data))
     except ValidationError as invalid:
         raise SpecError(
             [
@@ -140,6 +140,10 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
                 for error in invalid.errors(include_url=False)
             ]
         ) from None
+    misfit = changed.optimizee.misfit()
+    if misfit is not None:
+        raise SpecError([f"--set: optimizee.{misfit[0]}: {misfit[1]}"])
+    return changed
 
 
 def read(path: FilePath) -> Source:
@@ -231,6 +235,8 @@ def _bench(source: Source) -> BenchSpec:
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
+        misfits = ((index, optimizee.misfit()) for index, optimizee in enumerate(spec.optimizees))
+        mistakes += [_Mistake(("optimizees", index, found[0]), found[1]) for index, found in misfits if found]
         texts = too_small_datasets(spec.optimizees, spec.minibatch, spec.sampling)
         mistakes += [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
     written = [_Mistake(path, message) for path, message in expanded.problems]
@@ -248,6 +254,14 @@ def _minibatches(spec: TrainSpec) -> Iterator[_Mistake]:
             yield _Mistake(path, f"{task.minibatch:,} {text}")
 
 
+def _misfits(spec: TrainSpec) -> Iterator[_Mistake]:
+    """Settings of its optimizees that do not fit their datasets."""
+    for index, task in enumerate(spec.tasks):
+        if (found := task.optimizee.misfit()) is not None:
+            place: Path = ("optimizees", index) if spec.optimizees else ("optimizee",)
+            yield _Mistake((*place, found[0]), found[1])
+
+
 def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
     data = with_entry_points(source.data)
     laid: list[Override] = []
@@ -260,7 +274,7 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
             problems += error.problems
     spec, mistakes = _validate(TrainSpec, data, source.folder)
     if spec is not None:
-        mistakes = list(_minibatches(spec))
+        mistakes = [*_misfits(spec), *_minibatches(spec)]
     in_file: list[_Mistake] = []
     for mistake in mistakes:
         # Of several overrides of one setting the last one holds.

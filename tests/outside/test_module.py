@@ -82,7 +82,6 @@ def test_heldout_data_are_seen_without_dropout(code: Read) -> None:
     assert other is not None
     torch.testing.assert_close(one.loss_C, other.loss_C)
     assert one.accuracy_C is not None
-    assert plain.chance_loss == 0.6931
 
 
 def test_recorded_steps_read_the_data_that_they_are_given(code: Read) -> None:
@@ -124,3 +123,9 @@ def test_settings_that_it_does_not_take_are_told(code: Read) -> None:
     spec = ModuleSpec.model_validate({"source": code("nets.py:Rings"), "settings": {"depth": 3}})
     with pytest.raises(CodeError, match="unexpected keyword argument 'depth'"):
         built(spec)
+
+
+def test_the_class_says_what_chance_costs(code: Read) -> None:
+    assert ModuleSpec(source=code("nets.py:Rings")).chance_loss == 0.6931
+    assert ModuleSpec(source=code("nets.py:Recurrent")).chance_loss is None
+    assert ModuleSpec(source=code("nets.py:Normed"), dataset="digits").chance_loss == pytest.approx(2.302585)

@@ -74,6 +74,12 @@ class ModuleSpec(OptimizeeSpec):
         """See `OptimizeeSpec`."""
         return self.source
 
+    @property
+    def chance_loss(self) -> float | None:
+        """See `OptimizeeSpec`: what the class says, else its dataset. Imports it, so that code must be allowed."""
+        own = getattr(self.source.load(), "chance_loss", None)
+        return super().chance_loss if own is None else float(own)
+
     def tensors(self) -> list[TensorFacts]:
         """See `OptimizeeSpec`. Makes a module to look at, so that code must be allowed."""
         return list(_facts(self).tensors)
@@ -149,7 +155,6 @@ class ModuleOptimizee(Base):
 
     Attributes:
         notice: one line that says why cells are not batched; None where they are.
-        chance_loss: what knowing nothing costs, where the module says that.
     """
 
     def __init__(self, spec: ModuleSpec, given: Given, *, probe: bool = True) -> None:
@@ -172,8 +177,6 @@ class ModuleOptimizee(Base):
             raise CodeError(
                 f"{self.code.source}: has no minibatch(generator, size), and the spec names no dataset: add one of them"
             )
-        chance = getattr(self.module, "chance_loss", None)
-        self.chance_loss = None if chance is None else float(chance)
         self._drawn: tuple[int, Batch] | None = None
         self._loaded: tuple[int, Batch] | None = None
         self.batched = False

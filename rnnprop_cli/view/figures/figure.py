@@ -3,7 +3,6 @@
 They are made in `loss_figures` (curves) and `summary_figures` (everything that the rows alone can tell).
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from rnnprop_cli.view.table.rows import Problem
 from rnnprop_cli.view.table.seed_groups import Summary
 
 Scale = Literal["linear", "log"]
-CHANCE: Final = (math.log(10), "chance")
 _CEILING: Final = (
     50.0  # the y axis ends at this multiple of the lowest value; what lies beyond is marked at its top
 )

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from rnnprop_cli.view.figures.figure import (
-    CHANCE,
     Figure,
     Line,
     line,
@@ -67,7 +66,7 @@ def _rate_figure(problem: Problem, groups: Sequence[SeedGroup], styles: dict[str
         return None
     limits = min(rates) / 2**0.5, max(rates) * 2**0.5
     lines = [_rate_line(one, styles[one.optimizer]) for one in curves]
-    reference = CHANCE if problem.dataset else None
+    reference = _chance([group.row for group in groups])
     return Figure(
         name=problem_slug("rates", problem),
         problem=problem,
@@ -84,6 +83,12 @@ def _rate_figure(problem: Problem, groups: Sequence[SeedGroup], styles: dict[str
         lines=tuple(lines),
         reference=reference,
     )
+
+
+def _chance(rows: Sequence[SummaryRow]) -> tuple[float, str] | None:
+    """The level of guessing, where the rows are about a classification."""
+    chance = rows[0].chance_loss
+    return None if chance is None else (chance, "chance")
 
 
 def _shown(lines: Sequence[Line], reference: tuple[float, str] | None) -> float:
@@ -117,7 +122,7 @@ def _depth_figures(summary: Summary, styles: dict[str, Style]) -> list[Figure]:
             _line_over(depths, rows, optimizer, styles[optimizer])
             for optimizer, rows in sorted(by_optimizer.items(), key=_learned_first)
         ]
-        reference = CHANCE if shared.dataset else None
+        reference = _chance([row for rows in by_optimizer.values() for row in rows.values()])
         figures.append(
             Figure(
                 name=slug("depth", shared.dataset, shared.optimizee, f"x{shared.horizon}"),

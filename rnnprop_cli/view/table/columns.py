@@ -127,8 +127,9 @@ COLUMNS: Final = (
         "failures",
         lambda row: format_failures(row.counts),
         align="left",
-        legend="Failures: runs that diverged, are stuck at chance (final loss at or above 0.98 ln 10), failed or are "
-        "missing. Those at chance are in the mean, the others cannot be, and a row with diverged runs ranks last.",
+        legend="Failures: runs that diverged, are stuck at chance (final loss at or above 0.98 of that of guessing, "
+        "ln 10 with ten classes), failed or are missing. Those at chance are in the mean, the others cannot be, and a "
+        "row with diverged runs ranks last.",
         warns=True,
     ),
     Column("median", lambda row: format_interval(row.final.median), priority=6, legend=_CENTRES_LEGEND),

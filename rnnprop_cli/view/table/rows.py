@@ -180,6 +180,7 @@ class SummaryRow:
     comparison: Comparison | None = None  # None on that baseline's own row, and where there is none
     target: Target = NO_TARGET
     confirmed: tuple[Confirmation, ...] = ()  # from other root seeds, where that was run
+    chance_loss: float | None = None  # of guessing, where the problem is a classification
 
     @property
     def is_tuned_baseline(self) -> bool:

@@ -31,7 +31,7 @@ from rnnprop_cli.view.table.rows import (
     SummaryRow,
     Target,
 )
-from rnnprop_cli.view.table.run_losses import count
+from rnnprop_cli.view.table.run_losses import chance_loss, count
 from rnnprop_cli.view.table.searches import search_of
 from rnnprop_cli.view.table.seed_groups import SeedGroup, Summary
 from rnnprop_cli.view.table.targets import LoadCurves, time_to_target
@@ -108,6 +108,7 @@ def _row(bench: str, group: Seeds, published: Sequence[Published]) -> SummaryRow
             max((result.peak_bytes for result in ended if result.peak_bytes is not None), default=None),
         ),
         paper=find_published(published, group.runs[0]),
+        chance_loss=chance_loss(group.runs[0]),
     )
 
 
