@@ -151,4 +151,4 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def _path(folder: Path, file: str) -> Path | None:
-    return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
+    return next((path for path in (folder / file, folder / f"{file}.gz") if os.path.isfile(path)), None)  # noqa: PTH113  False where we may not look

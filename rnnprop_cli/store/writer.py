@@ -24,10 +24,12 @@ from rnnprop_cli.records import (
     Status,
 )
 from rnnprop_cli.store import curve_rows
-from rnnprop_cli.store.database import creating, open_writer, storage_errors
+from rnnprop_cli.store.database import creating, open_writer
 from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
+from rnnprop_cli.store.place import identity, prepare_folder
+from rnnprop_cli.store.trouble import storage_errors
 
 _RUN_COLUMNS = tuple(RunFacts.__dataclass_fields__)
 _RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name not in ("key", "status"))
@@ -41,7 +43,7 @@ class Writer:
         self._connection = connection
         self._db = Database(connection, execute_plugins=False)
         self._synchronous = ""
-        self._file = _identity(path)
+        self._file = identity(path)
 
     @classmethod
     @contextmanager
@@ -95,7 +97,7 @@ class Writer:
         Raises:
             StoreError: the database, or a folder above it, was moved, replaced or deleted.
         """
-        if _identity(self.path) != self._file:
+        if identity(self.path) != self._file:
             raise StoreError(
                 f"{self.path}: was moved or replaced while this was running, so nothing more is written. What was "
                 "recorded went with it: put it back, or name its new place with --db, and run the same command again."
@@ -294,30 +296,6 @@ class Writer:
         for block in curves:
             grouped.setdefault((run_ids[block.key], metric_ids[block.metric]), []).append(block)
         return grouped
-
-
-def prepare_folder(path: Path) -> Path:
-    """The database's real path, its folder made.
-
-    Raises:
-        StoreError: the folder cannot be made.
-    """
-    try:
-        place = path.expanduser().resolve()
-    except (RuntimeError, ValueError) as error:  # a loop of links, an unknown user's home, a zero byte
-        raise StoreError(f"{path}: cannot be a database: {error}. Choose another place with --db.") from None
-    with storage_errors(path):
-        place.parent.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a path names at this moment; None if nothing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def utc_now() -> str:

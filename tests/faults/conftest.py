@@ -4,7 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_tools import BENCH_COMMAND, TALLY, TRAIN_COMMAND, Nursery, fingerprint, prepare, table
+from fault_tools import (
+    BENCH_COMMAND,
+    TALLY,
+    TRAIN_COMMAND,
+    Nursery,
+    fingerprint,
+    hear_signals,
+    prepare,
+    table,
+)
+
+hear_signals()
 
 
 @pytest.fixture(scope="session")

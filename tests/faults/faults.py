@@ -59,6 +59,20 @@ def other_data() -> None:
     train.load_dataset = lambda *arguments: replace(real(*arguments), sha256="0" * 64)
 
 
+def turned_signal() -> None:
+    """SIGTERM comes amid a library that makes an exception of its own of every one that it meets."""
+    from rnnprop_cli.spec import load
+
+    def fail(*arguments: object, **more: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except BaseException as error:
+            raise ValueError("the schema cannot be built") from error
+
+    load.tomllib.loads = fail  # type: ignore[assignment]
+
+
 def slow() -> None:
     """Every inner step takes 5 ms: time to interfere."""
     from rnnprop_cli.data.minibatches import ImageMinibatches
@@ -163,6 +177,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "patient": patient,
     "other_data": other_data,
     "slow": slow,
+    "turned_signal": turned_signal,
     "poison": poison,
     "lost_gpu": lost_gpu,
     "lost_gpu_once": lost_gpu_once,
