@@ -266,6 +266,11 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+def temporary_files(folder: Path) -> list[Path]:
+    """What a writing that did not come to its end has left."""
+    return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".new"))]
+
+
 def try_mount(*arguments: str) -> bool:
     done = subprocess.run(["mount", *arguments], capture_output=True)
     return done.returncode == 0
