@@ -76,6 +76,15 @@ def load_dataset(
     return _mnist(found, mnist_sha256) if name == "mnist" else _cifar10(found)
 
 
+def check_unchanged(dataset: Dataset | None, sha256: str | None) -> None:
+    """Raises DataError for another dataset than the one that a run was begun with, as its results would be recorded."""
+    if dataset is not None and sha256 not in (None, dataset.sha256):
+        raise DataError(
+            f"the files of {dataset.name} were exchanged while this was running (their hash was {sha256}, is "
+            f"{dataset.sha256}). What is recorded was made with the former: put them back and do the same again."
+        )
+
+
 def _digits() -> Dataset:
     import numpy as np
     from sklearn.datasets import load_digits

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.data.datasets import Dataset, check_unchanged, load_dataset
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.recorded_steps import Steps
@@ -48,6 +48,7 @@ class BatchJob:
     weights: Weights | None  # meta-params, for a learned optimizer
     engine: Engine
     curve_points: int  # longer curves are thinned
+    dataset_sha256: str | None = None  # of the dataset that the keys stand for; None: whatever is there
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ def run_batch(job: BatchJob) -> BatchEvents:
 
     Yields:
         `BatchProgress` now and then, `BatchDone` at the end.
+
+    Raises:
+        DataError: the dataset is not the one that the job is for.
     """
     started = time.monotonic()
     batch, engine = job.batch, job.engine
@@ -83,9 +87,11 @@ def run_batch(job: BatchJob) -> BatchEvents:
     memory = PeakMemory(device)
     horizon = batch.problem.horizon
     kernel, _ = select_kernel(engine.kernel, device, dtype)
+    dataset = _dataset(dataset_of(batch.problem.optimizee), engine.data_dir)
+    check_unchanged(dataset, job.dataset_sha256)
     optimizee = build_optimizee(
         batch.problem.optimizee,
-        _dataset(dataset_of(batch.problem.optimizee), engine.data_dir),
+        dataset,
         batch.seeds,
         batch.problem.minibatch,
         dtype,

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.data.datasets import Dataset, load_dataset
+from rnnprop_cli.data.datasets import Dataset, check_unchanged, load_dataset
 from rnnprop_cli.errors import CheckpointError, DeviceLostError
 from rnnprop_cli.execute.device import DTYPES, Engine, is_lost
 from rnnprop_cli.kernels.base import Kernel
@@ -83,9 +83,19 @@ class MetaTraining:
         spec: the recipe.
         engine: where to run.
         snapshot: where to go on from; None to start.
+        dataset_sha256: what its dataset must be; None: whatever is there.
+
+    Raises:
+        DataError: the dataset is absent or another one.
     """
 
-    def __init__(self, spec: TrainSpec, engine: Engine, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        engine: Engine,
+        snapshot: Snapshot | None = None,
+        dataset_sha256: str | None = None,
+    ) -> None:
         self.spec = spec
         self.device = engine.torch_device
         self.dtype = DTYPES[spec.dtype]
@@ -96,6 +106,7 @@ class MetaTraining:
         self.estimator: Estimator = RecordedWindows() if self.device.type == "cuda" else known_output_gradient
         name = dataset_of(spec.optimizee)
         self.dataset: Dataset | None = None if name is None else load_dataset(name, engine.data_dir)
+        check_unchanged(self.dataset, dataset_sha256)
         if snapshot is None:
             self.meta_iteration = 0
             self.average = MovingAverage()

@@ -8,7 +8,7 @@ from rnnprop_cli.data.datasets import load_dataset
 from rnnprop_cli.data.minibatches import check_epochs
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.plan.cells import Cell, cell_config
+from rnnprop_cli.plan.cells import Cell, Problem, cell_config
 from rnnprop_cli.plan.identity import canonical_json
 from rnnprop_cli.plan.lanes import Lane
 from rnnprop_cli.records import LrSource, RunFacts
@@ -50,6 +50,11 @@ class CellFacts:
             {name: find_weights(name, database) for name in sorted(wanted)},
         )
 
+    def dataset_sha256(self, problem: Problem) -> str | None:
+        """The hash of the dataset of a problem; None where it has none."""
+        name = dataset_of(problem.optimizee)
+        return None if name is None else self.datasets[name]
+
     def weights_of(self, optimizer: OptimizerSpec) -> Weights | None:
         """The meta-params of a learned optimizer."""
         return self.weights[optimizer.weights] if isinstance(optimizer, LearnedSpec) else None
@@ -57,9 +62,9 @@ class CellFacts:
     def config(self, cell: Cell) -> dict[str, object]:
         """What the cell's content hash is taken over."""
         facts = dict(self.environment)
-        dataset = dataset_of(cell.problem.optimizee)
-        if dataset is not None:
-            facts["dataset_sha256"] = self.datasets[dataset]
+        sha256 = self.dataset_sha256(cell.problem)
+        if sha256 is not None:
+            facts["dataset_sha256"] = sha256
         weights = self.weights_of(cell.optimizer)
         if weights is not None:
             facts["weights_sha256"] = weights.tensors_sha256

@@ -185,7 +185,8 @@ def run_train(
         if found.experiment is None:
             folder = checkpoint_folder(database, reader.experiment(experiment_id))
             held.enter_context(held_folder(folder))
-        training = MetaTraining(spec, engine, snapshot)
+        sha256 = environment.get("dataset_sha256")
+        training = MetaTraining(spec, engine, snapshot, None if sha256 is None else str(sha256))
         writer.rewind(experiment_id, key, training.meta_iteration)
         writer.mark_running(experiment_id, [key])
         if training.kernel_notice:

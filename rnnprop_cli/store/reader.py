@@ -205,6 +205,20 @@ class Reader:
         sql = "SELECT key, status FROM run WHERE experiment_id = ?"
         return dict(self._rows(sql, (experiment_id,), {"key": TEXT, "status": TEXT}))
 
+    def dataset_hashes(self, experiment_id: int) -> dict[str, set[str]]:
+        """SHA-256 of the data that an experiment's runs were made with, by the dataset's name."""
+        rows = self._rows(
+            "SELECT DISTINCT dataset, json_extract(config_json, '$.environment.dataset_sha256') FROM run"
+            " WHERE experiment_id = ? AND dataset IS NOT NULL",
+            (experiment_id,),
+            {"dataset": TEXT, "config_json": (str, type(None))},
+        )
+        found: dict[str, set[str]] = {}
+        for name, sha256 in rows:
+            if sha256 is not None:
+                found.setdefault(name, set()).add(sha256)
+        return found
+
     def settled_results(self, experiment_id: int, keys: Sequence[str]) -> dict[str, CellResult]:
         """Results of those of these runs that are over, by key: done, diverged or failed."""
         rows = self._dicts(

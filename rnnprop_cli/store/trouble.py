@@ -99,8 +99,12 @@ def _permission(path: Path) -> str:
             continue
         if each.name.endswith(SIDE_FILES):
             # Versions before left them where another user had only looked; empty ones hold nothing.
-            return f"{each} belongs to {other}: have it removed if it is empty and nobody has the database open."
-        return f"{each} belongs to {other}: ask for the right to write there, or choose another place with --db."
+            return (
+                f"{each} belongs to {other}: have it removed if it is empty and nobody has the database open."
+            )
+        return (
+            f"{each} belongs to {other}: ask for the right to write there, or choose another place with --db."
+        )
     return "Check the permissions of the file and its folder, or choose another place with --db."
 
 

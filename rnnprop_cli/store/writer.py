@@ -109,17 +109,24 @@ class Writer:
             connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
             adopt_folders(connection, self.path)
 
-    def begin_experiment(self, facts: ExperimentFacts, *, fresh: bool = False) -> int:
+    def begin_experiment(
+        self, facts: ExperimentFacts, *, fresh: bool = False, going_on: int | None = None
+    ) -> int:
         """Id of the newest experiment of this kind, name and spec, or of a new one (always, if `fresh`).
 
         Continuing keeps the facts of the first start and logs those of this one as an event `continued`.
+
+        Args:
+            facts: of this start.
+            fresh: never go on with one.
+            going_on: the id of the one to go on with, where it need not be the newest.
         """
         with self._transaction() as connection:
             (use,) = connection.execute("SELECT coalesce(max(last_used), 0) + 1 FROM experiment").fetchone()
             found = connection.execute(
                 "SELECT id FROM experiment WHERE kind = ? AND name = ? AND spec_sha256 = ?"
-                " ORDER BY last_used DESC LIMIT 1",
-                (facts.kind, facts.name, facts.spec_sha256),
+                " AND id = coalesce(?, id) ORDER BY last_used DESC LIMIT 1",
+                (facts.kind, facts.name, facts.spec_sha256, going_on),
             ).fetchone()
             if found and not fresh:
                 connection.execute("UPDATE experiment SET last_used = ? WHERE id = ?", (use, found[0]))
