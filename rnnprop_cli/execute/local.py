@@ -227,4 +227,6 @@ def _how(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     name = signal.Signals(-status).name
-    return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+    return f"killed by {name}" + (
+        ", perhaps for want of memory (fewer --slots take less)" if name == "SIGKILL" else ""
+    )

@@ -44,6 +44,8 @@ class Writer:
         self._db = Database(connection, execute_plugins=False)
         self._synchronous = ""
         self._file = identity(path)
+        self._log = Path(f"{path}-wal")
+        self._log_file: tuple[int, int] | None = None  # of the write-ahead log, once it is there
 
     @classmethod
     @contextmanager
@@ -78,6 +80,7 @@ class Writer:
         """
         with storage_errors(self.path):
             self.check_place()
+            self._check_log()
             wanted = "FULL" if durable else "NORMAL"
             if self._synchronous != wanted:
                 self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -95,12 +98,23 @@ class Writer:
         """Whether what we write still lies where it was opened.
 
         Raises:
-            StoreError: the database, or a folder above it, was moved, replaced or deleted.
+            StoreError: the database, a folder above it or its write-ahead log was moved, replaced or deleted.
         """
         if identity(self.path) != self._file:
             raise StoreError(
                 f"{self.path}: was moved or replaced while this was running, so nothing more is written. What was "
                 "recorded went with it: put it back, or name its new place with --db, and run the same command again."
+            )
+
+    def _check_log(self) -> None:
+        """Others take a log that was deleted for an empty one: what is in ours goes into the database while we can."""
+        if self._log_file is None:
+            self._log_file = identity(self._log)
+        elif identity(self._log) != self._log_file:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raise StoreError(
+                f"{self._log}: was deleted or replaced while this was running. What was recorded has been saved; "
+                "run the same command again, and leave the files beside the database alone while it runs."
             )
 
     def _take_over(self) -> None:
