@@ -34,6 +34,7 @@ from rnnprop_cli.runs.observer import (
     Notice,
     Observer,
 )
+from rnnprop_cli.runs.same_data import of_same_data
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
@@ -93,7 +94,8 @@ def run_bench(
     cell_facts = CellFacts.gather(chosen, engine, environment, database)
     facts = experiment_facts("bench", spec.name, spec, spec_toml, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
-        experiment_id = writer.begin_experiment(facts, fresh=fresh)
+        going_on = None if fresh else of_same_data(reader, facts, cell_facts.datasets, observe)
+        experiment_id = writer.begin_experiment(facts, fresh=going_on is None, going_on=going_on)
         known = parse_weights_events(reader.events(experiment_id))
         if wanted == "auto" and engine.kernel == "reference":
             observe(Notice(kernel_notice))
@@ -227,7 +229,15 @@ class _Driver:
         self.ledger.writer.add_runs(self.ledger.experiment_id, runs)
         weights = self.facts.weights_of(batch.optimizer)
         self._in_flight[keys] = entry
-        self.dispatcher.submit(BatchJob(batch, keys, weights, self.facts.engine, self.curve_points))
+        job = BatchJob(
+            batch,
+            keys,
+            weights,
+            self.facts.engine,
+            self.curve_points,
+            self.facts.dataset_sha256(batch.problem),
+        )
+        self.dispatcher.submit(job)
         return True
 
     def _take(self, told: Dispatched) -> None:

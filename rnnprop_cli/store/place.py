@@ -13,7 +13,22 @@ from pathlib import Path
 from typing import Self
 
 from rnnprop_cli.errors import StoreError, suggested
-from rnnprop_cli.store.database import storage_errors
+from rnnprop_cli.store.trouble import storage_errors
+
+
+def prepare_folder(path: Path) -> Path:
+    """The database's real path, its folder made.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+    try:
+        place = path.expanduser().resolve()
+    except (RuntimeError, ValueError) as error:  # a loop of links, an unknown user's home, a zero byte
+        raise StoreError(f"{path}: cannot be a database: {error}. Choose another place with --db.") from None
+    with storage_errors(path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 class Place:
@@ -21,7 +36,7 @@ class Place:
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path = path
-        self._file = _identity(path)
+        self._file = identity(path)
         self._descriptor = descriptor
         self._rescued: Path | None = None
 
@@ -41,7 +56,7 @@ class Place:
     @property
     def lost(self) -> bool:
         """Whether its name is another file's by now, or nobody's."""
-        return _identity(self.path) != self._file
+        return identity(self.path) != self._file
 
     def error(self, connection: sqlite3.Connection) -> StoreError:
         """What to say of a lost database, after the last results were written to it. Copies one that was deleted."""
@@ -76,7 +91,7 @@ class Place:
             found = Path(f"/proc/self/fd/{self._descriptor}").readlink()
         except OSError:
             return None
-        return found if _identity(found) == self._file else None
+        return found if identity(found) == self._file else None
 
     def _copy(self, connection: sqlite3.Connection) -> Path:
         """All of the database in a new file where it was, or in the folder above that is still there."""
@@ -93,7 +108,7 @@ class Place:
         return target
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """What a path names at this moment; None if nothing."""
     try:
         found = path.stat()

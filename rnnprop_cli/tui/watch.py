@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.message import Message
 
 from rnnprop_cli.errors import RnnpropError
+from rnnprop_cli.store.place import identity
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.tui.holder import find_holder
 from rnnprop_cli.tui.messages import StoreRead, StoreUnavailable
@@ -64,9 +65,9 @@ class StoreWatcher:
     def _watch(self, reader: Reader) -> None:
         """Until the file at our path is no longer the one that was opened."""
         reading = StoreReading(reader)
-        opened = _identity(self.path)
+        opened = identity(self.path.expanduser())
         seen: object = None
-        while not self._stopped and _identity(self.path) == opened:
+        while not self._stopped and identity(self.path.expanduser()) == opened and not reader.is_outdated():
             wanted = self._wanted
             now = (reader.data_version(), find_holder(self.path), wanted)
             if now != seen:
@@ -82,11 +83,3 @@ class StoreWatcher:
         if not self._stopped:
             with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
                 self._post(message)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.expanduser().stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
