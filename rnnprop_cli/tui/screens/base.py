@@ -1,7 +1,9 @@
 """What every screen has: a header with the tabs, a body, a filter line, a footer with the keys."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
@@ -18,12 +20,15 @@ from rnnprop_cli.tui import keys
 from rnnprop_cli.tui.host import Host, host_of
 from rnnprop_cli.tui.plot import Charset
 from rnnprop_cli.tui.reading import Wanted, stalled
-from rnnprop_cli.tui.state import ViewState
+from rnnprop_cli.tui.state import ViewState, progress_in_front
 from rnnprop_cli.tui.themes import Glyphs, Look, glyphs
 from rnnprop_cli.tui.widgets.bars import Bar, Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import look_of
+from rnnprop_cli.view.numbers import format_remaining
 
+_BAND_COLUMNS, _BAND_ROWS = 70, 18
+_ETA_COLUMNS = 76  # from which the header says when it will be done
 _SHOWN: tuple[Status, ...] = ("running", "done", "failed", "diverged", "interrupted", "queued")
 
 
@@ -39,6 +44,8 @@ class BaseScreen(Screen[None]):
     DEFAULT_CSS = """
     BaseScreen {
         & #notice { display: none; }
+        & #misread { display: none; }
+        &.-filtering.-misread #misread { display: block; }
         & #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
         &.-filtering #filter { display: block; }
         &.-filtering #footer { display: none; }
@@ -52,6 +59,7 @@ class BaseScreen(Screen[None]):
         yield Lines(id="notice", centred=True)
         with Container(id="body"):
             yield from self.compose_body()
+        yield Bar(id="misread")
         yield Input(id="filter", placeholder="filter: regex  !not  depth:>2  status:diverged", compact=True)
         yield Bar(id="footer")
 
@@ -73,6 +81,11 @@ class BaseScreen(Screen[None]):
         return glyphs(self.host.charset)
 
     @property
+    def has_room_for_bands(self) -> bool:
+        """Whether a band over seeds leaves its line to be seen."""
+        return self.size.width >= _BAND_COLUMNS and self.size.height >= _BAND_ROWS
+
+    @property
     def look(self) -> Look:
         return look_of(self)
 
@@ -81,7 +94,7 @@ class BaseScreen(Screen[None]):
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_state())
         if self.host.charset is Charset.ASCII:
-            for widget in self.query("Table, Lines"):
+            for widget in self.query("Table, HeatTable, Lines"):
                 widget.add_class("-ascii")
 
     def on_screen_resume(self) -> None:
@@ -109,6 +122,8 @@ class BaseScreen(Screen[None]):
             self.query_one("#notice", Lines).show_lines(notice)
         self.query_one("#header", Bar).set_parts(*self._header_parts())
         self.query_one("#footer", Bar).set_parts(self._footer_parts())
+        self.set_class(bool(self.state.filter.problem), "-misread")
+        self.query_one("#misread", Bar).set_parts([Part(f" {self.state.filter.problem}", self.look.warn)])
         if not notice:
             self.show_body()
         self.host.want(self.wanted())
@@ -188,7 +203,17 @@ class BaseScreen(Screen[None]):
             return []
         if stalled(experiment, state.snapshot.holder):
             return [Part("stalled ", self.look.bad, bold=True)]
-        return [Part(f"{self.signs.statuses['running']} live ", self.look.busy)]
+        return [Part(f"{self.signs.statuses['running']} {self._how_far() or 'live'} ", self.look.busy)]
+
+    def _how_far(self) -> str:
+        """The share of the experiment in front that is done, and the time that it goes on yet."""
+        found = progress_in_front(self.state, datetime.now(UTC))
+        if found is None:
+            return ""
+        share = f"{math.floor(100 * found.share)}%"  # 100 % is said when it is done
+        if found.remaining_s is None or self.size.width < _ETA_COLUMNS:
+            return share
+        return f"{share}, {format_remaining(found.remaining_s)} to go"
 
     def _footer_parts(self) -> list[Part]:
         palette, state = self.look.palette, self.state
