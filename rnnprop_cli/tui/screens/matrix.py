@@ -41,7 +41,7 @@ class MatrixScreen(BaseScreen):
 
     DEFAULT_CSS = """
     MatrixScreen {
-        & #cell { height: 10; max-height: 45%; }
+        & #cell { height: 10; max-height: 48%; }
         & #legend { height: 1; }
         & .-hidden { display: none !important; }
         &.-tall #cell { height: 14; }
