@@ -1,9 +1,6 @@
 """What every screen has: a header with the tabs, a body, a filter line, a footer with the keys."""
 
-import math
-from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
@@ -15,21 +12,18 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from rnnprop_cli.records import Status
 from rnnprop_cli.tui import keys
 from rnnprop_cli.tui.host import Host, host_of
 from rnnprop_cli.tui.plot import Charset
-from rnnprop_cli.tui.reading import Wanted, stalled
-from rnnprop_cli.tui.state import ViewState, progress_in_front
+from rnnprop_cli.tui.reading import Wanted
+from rnnprop_cli.tui.screens.header import header_parts
+from rnnprop_cli.tui.state import ViewState
 from rnnprop_cli.tui.themes import Glyphs, Look, glyphs
 from rnnprop_cli.tui.widgets.bars import Bar, Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import look_of
-from rnnprop_cli.view.numbers import format_remaining
 
 _BAND_COLUMNS, _BAND_ROWS = 70, 18
-_ETA_COLUMNS = 76  # from which the header says when it will be done
-_SHOWN: tuple[Status, ...] = ("running", "done", "failed", "diverged", "interrupted", "queued")
 
 
 class BaseScreen(Screen[None]):
@@ -120,7 +114,10 @@ class BaseScreen(Screen[None]):
         self.set_class(bool(notice), "-empty")
         if notice:
             self.query_one("#notice", Lines).show_lines(notice)
-        self.query_one("#header", Bar).set_parts(*self._header_parts())
+        parts = header_parts(
+            self.state, self.TAB, self.look, self.signs, self.size.width, colorless=self.app.no_color
+        )
+        self.query_one("#header", Bar).set_parts(*parts)
         self.query_one("#footer", Bar).set_parts(self._footer_parts())
         self.set_class(bool(self.state.filter.problem), "-misread")
         self.query_one("#misread", Bar).set_parts([Part(f" {self.state.filter.problem}", self.look.warn)])
@@ -156,64 +153,6 @@ class BaseScreen(Screen[None]):
             [],
             [Part("or press  r  to start one from here;  q  quits. This screen fills by itself.", muted)],
         ]
-
-    def _header_parts(self) -> tuple[list[Part], list[Part]]:
-        state, palette = self.state, self.look.palette
-        room = self.size.width
-        tabs = self._tab_parts(full=room >= 100)
-        experiment = state.experiment
-        parts = [Part(" rnnprop ", palette.accent, bold=True)] if room >= 70 else [Part(" ")]
-        counts = state.snapshot.counts.get(experiment.id, Counter()) if experiment else Counter()
-        tally = [
-            Part(f" {self.signs.statuses[status]} {counts[status]}", self.look.status_color(status))
-            for status in _SHOWN
-            if counts.get(status)
-        ]
-        used = sum(cell_len(part.text) for part in (*parts, *tally, *tabs))
-        if used + 6 > room:
-            tabs = self._tab_parts(full=False, names=room - used + _width(tabs) - 8 > 34)
-            used = sum(cell_len(part.text) for part in (*parts, *tally, *tabs))
-        name = "" if experiment is None else experiment.facts.name
-        limit = max(room - used - 2, 0)
-        if len(name) > limit:
-            name = name[: limit - 1] + "…" if limit > 1 else ""
-        return [*parts, Part(name, bold=True), *tally], tabs
-
-    def _tab_parts(self, *, full: bool, names: bool = True) -> list[Part]:
-        palette = self.look.palette
-        gap = "  " if full else " "
-        parts = []
-        for number, tab in enumerate(keys.TABS, 1):
-            active = tab == self.TAB
-            label = f"{number} {tab.capitalize()}" if full else f"{number}{tab.capitalize()}"
-            if not names and not active:
-                label = str(number)
-            ground = palette.series[0] if active else None
-            color = palette.ground if active else palette.text
-            text = f"[{label}]" if active and self.app.no_color else f" {label} " if active else label
-            parts += [Part(text, color, ground, active, f"show_tab('{tab}')"), Part(gap)]
-        return [*parts, *self._live_parts()]
-
-    def _live_parts(self) -> list[Part]:
-        state = self.state
-        if state.unavailable is not None and state.loaded:
-            return [Part(f"{self.signs.statuses['failed']} gone ", self.look.bad, bold=True)]
-        experiment = state.experiment
-        if experiment is None or not state.snapshot.counts.get(experiment.id, Counter())["running"]:
-            return []
-        if stalled(experiment, state.snapshot.holder):
-            return [Part("stalled ", self.look.bad, bold=True)]
-        return [Part(f"{self.signs.statuses['running']} {self._how_far() or 'live'} ", self.look.busy)]
-
-    def _how_far(self) -> str:
-        """The share of the experiment in front that is done, and the time that it goes on yet."""
-        found = progress_in_front(self.state, datetime.now(UTC))
-        if found is None:
-            return ""
-        share = f"{math.floor(100 * found.share)}%"  # 100 % is said when it is done
-        if found.remaining_s is None or self.size.width < _ETA_COLUMNS:
-            return share
-        return f"{share}, {format_remaining(found.remaining_s)} to go"
 
     def _footer_parts(self) -> list[Part]:
         palette, state = self.look.palette, self.state

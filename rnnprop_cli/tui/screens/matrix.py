@@ -22,6 +22,7 @@ from rnnprop_cli.view.table.pivot import Pivot, column_choices, compared_groups,
 from rnnprop_cli.view.table.seed_groups import SeedGroup
 from rnnprop_cli.view.table.verdicts import verdict
 
+_WHY_COLUMNS = 72
 _BAR_RANGE = 4.0  # the longest bar at most, in lowest losses
 
 
@@ -113,7 +114,7 @@ class MatrixScreen(BaseScreen):
                 [
                     Part(" -20 ", ground=better), Part(" better  "), Part(" +20 ", ground=worse), Part(" worse  "),
                     Part("plain", self.look.palette.muted),
-                    Part(": undecided (the 95 % interval holds 0)", self.look.palette.muted),
+                    Part(": undecided" + self._why_plain, self.look.palette.muted),
                 ]
             ]
         )  # fmt: skip
@@ -136,6 +137,10 @@ class MatrixScreen(BaseScreen):
         mark = "!" if row.counts.diverged or row.counts.failed else ""
         text = short_percent(percent) + mark
         return Cell(text, look.palette.text, look.heat(percent) if sure else None, bold=sure)
+
+    @property
+    def _why_plain(self) -> str:
+        return " (the 95 % interval holds 0)" if self.size.width >= _WHY_COLUMNS else ""
 
     def _bar(self, group: SeedGroup | None, groups: Sequence[SeedGroup]) -> HeatBar | None:
         """The final loss of a group; those far beyond the best are cut, or all others would look the same."""
