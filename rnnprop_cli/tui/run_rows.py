@@ -44,15 +44,24 @@ def short_loss(loss: float | None) -> str:
 def short_percent(percent: float | None, half_width: float | None = None) -> str:
     """A difference in six characters or so, and its uncertainty beside it; a factor where it is large.
 
-    >>> short_percent(-7.71, 1.04), short_percent(310.04), short_percent(1972.0)
-    ('-7.7 ±1.0', '+310', 'x20.7')
+    >>> [short_percent(percent) for percent in (-7.71, 310.04, 1972.0, 663_000.0, 5.2e9)]
+    ['-7.7', '+310', 'x20.7', 'x6,631', 'x5.2e7']
     """
     if percent is None:
         return "-"
     if percent >= 1000:
-        return f"x{1 + percent / 100:.3g}"
+        return f"x{_short_factor(1 + percent / 100)}"
     decimals = 1 if abs(percent) < 100 else 0
     return f"{percent:+.{decimals}f}" + ("" if half_width is None else f" ±{half_width:.{decimals}f}")
+
+
+def _short_factor(factor: float) -> str:
+    if factor < 999.5:
+        return f"{factor:.3g}"
+    if factor < 99_999.5:
+        return f"{factor:,.0f}"
+    mantissa, _, exponent = f"{factor:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def run_table(state: ViewState, width: int, look: Look, signs: Glyphs) -> tuple[list[Column], list[Row]]:

@@ -10,6 +10,7 @@ from synthetic_store import BENCH, add_done, make_bench, make_troubled_bench, ru
 
 from rnnprop_cli.store.lock import lock_path
 from rnnprop_cli.store.writer import Writer
+from rnnprop_cli.tui.run_rows import short_percent
 from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.heat import HeatTable
 from rnnprop_cli.tui.widgets.table import Column, column_widths, fitting_columns
@@ -123,6 +124,22 @@ def test_the_chooser_keeps_names_and_gives_up_what_stands_beside_them(tmp_path, 
             assert f"seeds_{number}" in text  # cut in the middle, not at the end that tells them apart
 
     play(path, script, size=size)
+
+
+@pytest.mark.parametrize(
+    ("percent", "text"),
+    [
+        (-7.71, "-7.7"),
+        (310.04, "+310"),
+        (1972.0, "x20.7"),
+        (99_849.0, "x999"),
+        (663_000.0, "x6,631"),
+        (5.2e9, "x5.2e7"),
+    ],
+)
+def test_a_difference_fits_its_column_however_large(percent, text):
+    assert short_percent(percent) == text
+    assert len(text) <= 7
 
 
 def test_columns_go_one_by_one_until_the_name_has_room():
