@@ -21,10 +21,6 @@ Scale = Literal["linear", "log"]
 CHANCE: Final = (math.log(10), "chance")
 BEST: Final = "*, heavy: the best tuned baseline."  # for captions
 _HEAVY: Final = 1.9
-_CEILING: Final = (
-    50.0  # the y axis ends at this multiple of the lowest value; what lies beyond is marked at its top
-)
-_WIDEST_FACTOR: Final = 4.0  # of the performance profiles
 
 
 @dataclass(frozen=True, eq=False)
