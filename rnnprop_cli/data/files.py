@@ -164,4 +164,4 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def _path(folder: Path, file: str) -> Path | None:
-    return next((path for path in (folder / file, folder / f"{file}.gz") if os.path.isfile(path)), None)
+    return next((path for path in (folder / file, folder / f"{file}.gz") if os.path.isfile(path)), None)  # noqa: PTH113

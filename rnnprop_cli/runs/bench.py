@@ -7,7 +7,7 @@ This process is the driver: it alone writes. Whatever runs the cells keeps nothi
 not recorded, and what is recorded is never run again.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from rnnprop_cli.runs.same_data import of_same_data
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
+from rnnprop_cli.view.facts.progress import FINISHED
 from rnnprop_cli.view.facts.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
 
 
@@ -111,6 +112,11 @@ def run_bench(
         driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)
         observe(BenchPlanned(spec.name, cells, reader.count_settled(experiment_id)))
         driver.run(LaneRun(lane_rounds(lane, spec.memory_mb, observe)) for lane in chosen)
+        if not stop:
+            counts = reader.status_counts().get(experiment_id, Counter())
+            words = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+            part = "" if only is None else f" (only {only})"
+            writer.log_event(experiment_id, FINISHED, f"{spec.name}{part}: {words}")
     return BenchOutcome(
         experiment_id,
         cells=driver.seen,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rnnprop_cli.errors import StoreError
+from rnnprop_cli.errors import StoreError, suggested
 from rnnprop_cli.files.reading import check_regular, parse_json, read_regular
 from rnnprop_cli.naming import shell_line
 from rnnprop_cli.store.trouble import no_locks, storage_errors
@@ -111,8 +111,18 @@ def _take(descriptor: int, database: Path, path: Path) -> None:
         holder = None
     who = "another process" if holder is None else f"process {holder.pid} ({holder.command})"
     raise StoreError(
-        f"{database}: {who} is writing here. Wait until it ends, stop it, or use another database with --db. "
-        "Looking (report, runs, tui) works meanwhile."
+        f"{database}: {who} is writing here. Looking (report, runs, tui) works meanwhile. "
+        f"{both_at_once(database)}"
+    )
+
+
+def both_at_once(database: Path) -> str:
+    """How two commands can write at the same time: each to a database of its own, put together afterwards."""
+    other, together = (database.with_stem(f"{database.stem}-{word}") for word in ("2", "all"))
+    merge = suggested("db", "merge", str(database), str(other), "-o", str(together))
+    return (
+        "A database has one writer: for both at once give this command its own with "
+        f"--db {shlex.quote(str(other))}, and put them together afterwards: {merge}"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -37,6 +38,7 @@ from rnnprop_cli.tui.work import Work
 from rnnprop_cli.view.safe_text import safe_text
 
 DEFAULT_FPS = 3.0
+_NAME_COLUMNS = 28  # of an experiment, before anything beside it goes
 
 
 class RnnpropApp(App[None]):
@@ -174,7 +176,13 @@ class RnnpropApp(App[None]):
                     (facts.kind, Cell(facts.name, bold=True), tally, Cell(created, look.palette.muted)),
                 )
             )
-        columns = [Column("", 5), Column("experiment"), Column("runs", 34), Column("created", 19)]
+        tallies = max((cell_len(str(row.cells[2])) for row in rows), default=0)
+        columns = [
+            Column("", 5, priority=3),
+            Column("experiment", least=_NAME_COLUMNS, names=True),
+            Column("runs", max(tallies, len("runs")), priority=2),
+            Column("created", 19, priority=1),
+        ]
         here = self.state.experiment
         self.push_screen(
             Choose("experiments", columns, rows, selected=here.id if here else None),
