@@ -61,6 +61,7 @@ class Reader:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
+        self.paths: tuple[Path, ...] = (path,)
         self._connection = connection
         self._db = Database(connection, execute_plugins=False)
 

@@ -30,6 +30,7 @@ class UnionReader(Reader):
 
     def __init__(self, connection: sqlite3.Connection, union: Union) -> None:
         super().__init__(Path(", ".join(map(str, union.paths))), connection)
+        self.paths = union.paths
         self.union = union
         self._versions = union.data_versions()
         self._changes = 0
