@@ -1,8 +1,8 @@
 """Where a database lies while a run writes to it, and what becomes of the results when somebody takes it away.
 
 The writer's connection holds the file itself, whatever becomes of its name. So a database that was moved is still
-written to, and one that was deleted is still whole: all of it is copied to a new file before the run ends. Only one that
-another was copied over, as `cp` does, is gone: then nothing more is written, so that at least the other one stays whole.
+written to, and one that was deleted is still whole: all of it is copied to a new file before the run ends. Only one
+that another was copied over, as `cp` does, is gone: then nothing more is written, and the other one stays whole.
 """
 
 import os
