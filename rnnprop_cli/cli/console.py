@@ -70,7 +70,7 @@ class Settings:
         """
         if len(self.databases) > 1:
             raise UsageError(
-                f"--db names {len(self.databases)} databases, and only `report`, `tui`, `runs list` and `runs export` "
+                f"--db names {len(self.databases)} databases, and only `report`, `tui` and `runs list|show|export` "
                 "read several. Name one; `rnnprop db merge A.db B.db -o ALL.db` makes one of several."
             )
         return self.databases[0]

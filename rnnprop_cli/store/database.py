@@ -33,8 +33,8 @@ def check_file(path: Path, newest_version: int) -> None:
     with storage_errors(path):
         if not path.exists():
             raise StoreError(
-                f"{path}: there is no database. `rnnprop bench` and `rnnprop train` make one; "
-                "--db PATH (before the command) names another."
+                f"{path}: there is no database. `rnnprop bench --spec quickstart` makes one, as every bench and train "
+                "does; --db PATH (before the command) names another."
             )
         if not path.is_file():
             raise StoreError(f"{path}: is not a file. Name the database itself with --db.")

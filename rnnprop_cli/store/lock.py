@@ -16,7 +16,7 @@ from typing import Final
 
 from rnnprop_cli.errors import StoreError, suggested
 from rnnprop_cli.files.reading import check_regular, parse_json, read_regular
-from rnnprop_cli.naming import shell_line
+from rnnprop_cli.naming import shell_line, shell_word
 from rnnprop_cli.store.trouble import no_locks, storage_errors
 
 _MOMENTS: Final = 10
@@ -122,7 +122,7 @@ def both_at_once(database: Path) -> str:
     merge = suggested("db", "merge", str(database), str(other), "-o", str(together))
     return (
         "A database has one writer: for both at once give this command its own with "
-        f"--db {shlex.quote(str(other))}, and put them together afterwards: {merge}"
+        f"--db {shell_word(str(other))}, and put them together afterwards: {merge}"
     )
 
 

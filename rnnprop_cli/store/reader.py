@@ -58,6 +58,7 @@ class Reader:
 
     def __init__(self, path: Path, opened: Opened) -> None:
         self.path = path
+        self.paths: tuple[Path, ...] = (path,)
         self._opened = opened
         self._connection = opened.connection
         self._db = Database(opened.connection, execute_plugins=False)

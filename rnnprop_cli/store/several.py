@@ -32,6 +32,7 @@ class UnionReader(Reader):
     def __init__(self, connection: sqlite3.Connection, union: Union) -> None:
         path = Path(", ".join(map(str, union.paths)))
         super().__init__(path, Opened(path, connection, NEWEST_VERSION))
+        self.paths = union.paths
         self.union = union
         self._versions = union.data_versions()
         self._changes = 0

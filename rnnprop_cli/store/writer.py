@@ -46,6 +46,9 @@ class Writer:
         self._place = place
         self._log = Path(f"{path}-wal")
         self._log_file: tuple[int, int] | None = None  # of the write-ahead log, once it is there
+        self._begun: tuple[int, str] | None = (
+            None  # the experiment that is written: its id, the hash of its spec
+        )
 
     @classmethod
     @contextmanager
@@ -60,7 +63,7 @@ class Writer:
             if not path.exists():
                 with creating(path) as connection:
                     migrate(connection)
-            with closing(open_writer(path, NEWEST_VERSION)) as connection, Place.watch(path) as place:
+            with Place.watch(path) as place, closing(open_writer(path, NEWEST_VERSION)) as connection:
                 with storage_errors(path):
                     migrate(connection)
                 writer = cls(path, connection, place)
@@ -82,7 +85,9 @@ class Writer:
         A database that is no longer where it was gets this transaction still, which is the last: see `check_place`.
         """
         with storage_errors(self.path):
-            self._check_log()
+            if not self._place.lost:
+                self._place.check_content(self._begun)
+                self._check_log()
             wanted = "FULL" if durable else "NORMAL"
             if self._synchronous != wanted:
                 self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -106,6 +111,7 @@ class Writer:
         """
         if self._place.lost:
             raise self._place.error(self._connection)
+        self._place.check_content(self._begun)
 
     def _check_log(self) -> None:
         """Others take a log that was deleted for an empty one: what is in ours goes into the database while we can."""
@@ -147,11 +153,13 @@ class Writer:
                 connection.execute("UPDATE experiment SET last_used = ? WHERE id = ?", (use, found[0]))
                 start = {name: getattr(facts, name) for name in ("git_sha", "versions", "argv", "host")}
                 self._insert_event(int(found[0]), "continued", json.dumps(start))
+                self._begun = int(found[0]), facts.spec_sha256
                 return int(found[0])
             row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
             row["folder"] = new_folder(facts.spec_sha256) if facts.kind == "train" else None
             table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
             assert table.last_pk is not None
+            self._begun = int(table.last_pk), facts.spec_sha256
             return int(table.last_pk)
 
     def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:

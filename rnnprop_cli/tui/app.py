@@ -1,7 +1,7 @@
 """The app: owns the state, the watcher and the child process; screens show the one and steer the others."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,6 +59,7 @@ class RnnpropApp(App[None]):
         self,
         database: Path,
         *,
+        more: Sequence[Path] = (),
         fps: float = DEFAULT_FPS,
         charset: Charset = Charset.BRAILLE,
         theme: str = "dark",
@@ -69,7 +70,7 @@ class RnnpropApp(App[None]):
         self.state = ViewState()
         self.works = Work(self)
         self._ends_soon = False
-        self._watcher = StoreWatcher(database, self.post_message, min(max(fps, 0.2), 10.0))
+        self._watcher = StoreWatcher((database, *more), self.post_message, min(max(fps, 0.2), 10.0))
         for look in LOOKS.values():
             self.register_theme(textual_theme(look))
         self.theme = theme if theme in LOOKS else "dark"

@@ -106,7 +106,7 @@ class StoreReading:
         by_id = {experiment.id: experiment for experiment in experiments}
         bench = None if bench_id is None else self._bench(by_id[bench_id], counts)
         training = None if train_id is None else self._training(by_id[train_id], counts)
-        holder = find_holder(self._reader.path)
+        holder = find_holder(self._reader.paths)
         lines: dict[int, Curve | Band] = {}
         if bench is not None:
             shown = [group for group in bench.groups if group.id in wanted.group_ids]

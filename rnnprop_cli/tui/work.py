@@ -95,7 +95,7 @@ class Work:
         words = command_of(self._host.database, spec)
         text = [*wrapped(f"rnnprop {shlex.join(words)}", _COLUMNS), []]
         text += wrapped("It runs as a process of its own and goes on if this app is closed.", _COLUMNS)
-        holder = find_holder(self._host.database)
+        holder = find_holder([self._host.database])
         if holder is not None and holder.alive:
             refused = f"Process {holder.pid} is writing here, so this one will be refused. "
             text += [[], *wrapped(refused + both_at_once(self._host.database), _COLUMNS)]

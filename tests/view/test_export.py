@@ -197,15 +197,36 @@ def test_the_best_baseline_is_marked_without_colour(summary):
 def some_curves():
     (run,) = runs_of("ad,am", [0.5])
     values = np.array([1.5, NAN, math.inf, 0.1], dtype=np.float32).astype(np.float64)
-    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values)] * 2
+    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values, "demo")] * 2
 
 
 def test_curves_as_csv_have_a_line_per_value_in_shortest_spelling():
     records = list(csv.reader(io.StringIO("".join(curves_csv(some_curves())))))
-    assert records[0] == ["run", "optimizer", "learning_rate", "seed", "metric", "step", "value"]
     assert len(records) == 1 + 8
-    assert [record[5:] for record in records[1:5]] == [["0", "1.5"], ["1", "nan"], ["2", "inf"], ["9", "0.1"]]
-    assert records[1][:5] == ["0", "ad,am", "0.03125", "0", "loss"]
+    assert [record[-2:] for record in records[1:5]] == [
+        ["0", "1.5"],
+        ["1", "nan"],
+        ["2", "inf"],
+        ["9", "0.1"],
+    ]
+    row = dict(zip(*records[:2], strict=True))
+    assert row == {
+        "run": "0",
+        "experiment": "demo",
+        "dataset": "mnist",
+        "optimizee": "mlp sigmoid",
+        "depth": "1",
+        "activation": "sigmoid",
+        "horizon": "100",
+        "optimizer": "ad,am",
+        "learning_rate": "0.03125",
+        "seed": "0",
+        "phase": "final",
+        "status": "done",
+        "metric": "loss",
+        "step": "0",
+        "value": "1.5",
+    }
 
 
 def test_curves_as_json_are_valid_json():
