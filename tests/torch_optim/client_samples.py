@@ -30,7 +30,7 @@ def adam_of(params: Iterable[nn.Parameter]) -> Optimizer:
 beside_adam: Any = pytest.mark.parametrize("make", [rnnprop_of, adam_of])
 
 
-def tests_inside(client: str, *others: str) -> list[Any]:
+def marks_for(client: str, *others: str) -> list[Any]:
     """Marks of a module of tests. A client is imported inside of a test: that takes many seconds."""
     absent = [name for name in (client, *others) if find_spec(name) is None]
     return [

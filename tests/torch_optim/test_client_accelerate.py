@@ -13,14 +13,14 @@ from client_samples import (
     copies,
     data,
     loss_of,
+    marks_for,
     net,
-    tests_inside,
     train_by_hand,
 )
 from torch import nn
 from torch.utils.data import DataLoader
 
-pytestmark = tests_inside("accelerate")
+pytestmark = marks_for("accelerate")
 CLIP = 0.1
 
 

@@ -12,12 +12,12 @@ from client_samples import (
     copies,
     data,
     loss_of,
+    marks_for,
     net,
-    tests_inside,
 )
 from torch.utils.data import DataLoader
 
-pytestmark = tests_inside("ignite")
+pytestmark = marks_for("ignite")
 
 
 def engine(make: MakeOptimizer) -> tuple[Any, dict[str, Any]]:

@@ -13,13 +13,13 @@ from client_samples import (
     copies,
     data,
     loss_of,
+    marks_for,
     net,
-    tests_inside,
     train_by_hand,
 )
 from torch.utils.data import DataLoader
 
-pytestmark = tests_inside("lightning")
+pytestmark = marks_for("lightning")
 GAMMA = 0.7
 
 
@@ -90,21 +90,23 @@ def test_a_checkpoint_is_gone_on_with_exactly(make: MakeOptimizer, precision: An
 
 @beside_adam
 def test_manual_optimization_with_a_closure_works(make: MakeOptimizer, tmp_path: Path) -> None:
-    module = regression(make)
-    module.automatic_optimization = False
+    class Manual(type(regression(make))):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
 
-    def training_step(minibatch: list[torch.Tensor], _: int) -> None:
-        optimizer = module.optimizers()
+        def training_step(self, minibatch: list[torch.Tensor], _: int) -> None:
+            optimizer = self.optimizers()
 
-        def closure() -> torch.Tensor:
-            loss = (module.model(minibatch[0]) - minibatch[1]).square().mean()
-            optimizer.zero_grad()
-            module.manual_backward(loss)
-            return loss
+            def closure() -> torch.Tensor:
+                loss = (self.model(minibatch[0]) - minibatch[1]).square().mean()
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                return loss
 
-        optimizer.step(closure=closure)
+            optimizer.step(closure=closure)
 
-    module.training_step = training_step
+    module = Manual()
     trainer(3, tmp_path).fit(module, loader())
     expected = train_by_hand(make, 3)
     torch.testing.assert_close(copies(module.model.parameters()), copies(expected.parameters()))

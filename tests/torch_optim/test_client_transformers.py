@@ -12,13 +12,13 @@ from client_samples import (
     copies,
     data,
     loss_of,
+    marks_for,
     net,
-    tests_inside,
     train_by_hand,
 )
 from torch import Tensor, nn
 
-pytestmark = tests_inside("transformers", "accelerate")
+pytestmark = marks_for("transformers", "accelerate")
 STEPS = 12
 
 
