@@ -40,6 +40,7 @@ schedule = "cosine"   # constant | cosine | linear-warmup-cosine
 # [[optimizers]]
 # kind = "learned"
 # weights = "my-rnnprop"
+# schedule = "cosine"
 
 [tuning]
 seeds = 3             # never those of the final runs
@@ -58,9 +59,9 @@ meta_batch = 1        # tasks per meta-iteration
 random_scaling = 3.0  # L of section 4.1; false switches it off
 
 [optimizer]
-kind = "rnnprop"      # rnnprop | dm
+kind = "rnnprop"      # rnnprop | dm | architecture (a class of your own: docs/meta_training.md)
 
-[optimizee]
+[optimizee]             # several, each with its weight: [[optimizees]]
 kind = "mlp"
 dataset = "digits"    # digits (bundled) | mnist | cifar10 (see `rnnprop data list`)
 depth = 1
@@ -72,7 +73,7 @@ dimension = 20
 scaling = 1.0         # L of its Random Scaling; false switches it off
 
 [truncation]
-horizon = 100         # inner steps of a whole trajectory
+horizon = 100         # inner steps of a whole trajectory; or [20, 100], or { log_uniform = [20, 200] }
 unroll = 20           # inner steps that a meta-gradient flows through
 
 [validation]
