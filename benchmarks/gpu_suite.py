@@ -33,17 +33,18 @@ from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
-from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
-from rnnprop_cli.spec.optimizers import AdamSpec  # noqa: E402
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee  # noqa: E402
 from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned  # noqa: E402
 from rnnprop_cli.accelerate.tabled import with_table  # noqa: E402
 from rnnprop_cli.components.datasets import Dataset  # noqa: E402
+from rnnprop_cli.components.optimizees.mlp import MLPSpec  # noqa: E402
+from rnnprop_cli.components.optimizers.adam import AdamSpec  # noqa: E402
 from rnnprop_cli.components.optimizers.base import Given  # noqa: E402
-from rnnprop_cli.execute.device import Engine, KernelName  # noqa: E402
+from rnnprop_cli.execute.device import Engine  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
+from rnnprop_cli.fields import KernelName  # noqa: E402
 from rnnprop_cli.kernels.base import Kernel  # noqa: E402
 from rnnprop_cli.kernels.network import Hidden, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
@@ -170,7 +171,7 @@ class Suite:
         if not self.dry_run:
             return self.dataset
         images = self.dataset.train_images[:, :, ::14, ::14]
-        return Dataset("small", images, self.dataset.train_labels, None, None, 1 / 255)
+        return Dataset("small", images, self.dataset.train_labels, None, None, 1 / 255, classes=10)
 
     def timings(self) -> dict[str, Any]:
         """Seconds by CUDA events, best of the rounds, everything in turns."""

@@ -132,12 +132,13 @@ def images(name: str, synthetic: bool = False) -> Dataset:
             pass
     generator = torch.Generator().manual_seed(0)
     n_train, n_test = 20_000, 2_000
-    channels, height, width = facts_of(name).shape
+    facts = facts_of(name)
+    channels, height, width = facts.shape
     shape = (n_train + n_test, channels, height, width)
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     blank = torch.rand(height, width, generator=generator) < 1 / 3
     images[:, :, blank] = 0
-    labels = torch.randint(0, 10, (n_train + n_test,), generator=generator)
+    labels = torch.randint(0, facts.outputs, (n_train + n_test,), generator=generator)
     return Dataset(
         name,
         images[:n_train],
@@ -145,6 +146,7 @@ def images(name: str, synthetic: bool = False) -> Dataset:
         images[n_train:],
         labels[n_train:],
         1 / 255,
+        classes=facts.classes,
         note="synthetic",
     )
 

@@ -12,9 +12,10 @@ def main() -> None:
     bound_spin()
     try:
         from rnnprop_cli.cli.app import app
-        from rnnprop_cli.cli.console import allow_narrow_encodings
+        from rnnprop_cli.cli.console import allow_narrow_encodings, drop_absurd_width
 
         allow_narrow_encodings()
+        drop_absurd_width()
         app(prog_name="rnnprop")
     except KeyboardInterrupt:  # before the command line itself could say so
         sys.exit(EXIT_INTERRUPTED)

@@ -4,8 +4,9 @@ A *run* is one cell of a benchmark or one meta-training. The executor makes `Cel
 keeps them, the view reads them back as `RunInfo` and `ExperimentInfo`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class ExperimentFacts:
     name: str
     spec_toml: str  # the file as the user wrote it, for reading
     spec_json: str  # the resolved spec, every default filled in
-    spec_sha256: str  # of spec_json
+    spec_sha256: str  # of what identifies the resolved spec
     git_sha: str | None
     versions: str  # JSON: python, torch, numpy, rnnprop, ...
     argv: str  # JSON list
@@ -129,6 +130,20 @@ class ExperimentInfo:
     folder: str | None = (
         None  # of a meta-training's checkpoints, relative to the database's; None where unknown
     )
+    # What the JSON of its facts holds, read once by the store.
+    resolved: Mapping[str, Any] = field(default_factory=dict, compare=False)  # spec_json
+    versions: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    argv: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The resolved spec; empty where an earlier version recorded none."""
+        return _mapping(self.resolved.get("spec"))
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """With what it was computed; empty where an earlier version recorded none."""
+        return _mapping(self.resolved.get("environment"))
 
 
 @dataclass(frozen=True)
@@ -140,3 +155,14 @@ class RunInfo:
     facts: RunFacts
     result: CellResult
     started_utc: str | None
+    # what the JSON of its facts holds, read once by the store
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The hashes of what it used, and with what it was computed."""
+        return _mapping(self.config.get("environment"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -52,9 +52,16 @@ def accelerated(plain: Optimizee, passes: FusedPasses) -> Optimizee:
     """The optimizee with what the passes can do for it; itself where that is nothing."""
     if isinstance(plain, MLP) and plain.activation in ACTIVATIONS and plain.minibatches.counts_pixels:
         return FusedMLP(plain, passes)
-    if isinstance(plain, Conv) and plain.minibatches.n_classes is not None:
+    if isinstance(plain, Conv) and _is_plain(plain):
         return FusedConv(plain, passes)
     return FusedLSTM(plain, passes) if isinstance(plain, LSTM) else plain
+
+
+def _is_plain(conv: Conv) -> bool:
+    """Whether it is a classifier with ReLU and nothing else, which is all that the passes know of convolutions."""
+    added = any(layer.residual for layer in conv.walked)
+    known = conv.activation == "relu" and conv.norm == "none" and not added
+    return known and conv.minibatches.n_classes is not None
 
 
 def _wanted(passes: FusedPasses, params_CP: Tensor) -> bool:

@@ -44,7 +44,7 @@ def datasets_here(data_dir: Path | None) -> list[dict[str, Any]]:
     for name, source in sources().items():
         found = None if source.files is None else find(source.files, data_dir)
         if source.files is None:
-            rows.append({"name": name, "status": "bundled", "where": "scikit-learn"})
+            rows.append({"name": name, "status": "bundled", "where": source.origin})
         elif found is None:
             rows.append({"name": name, "status": "absent", "where": None})
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnnprop_cli.cli import console
+from rnnprop_cli.cli import completion, console
 from rnnprop_cli.cli.options import JsonOption
 from rnnprop_cli.errors import RunError, UsageError
 
@@ -48,10 +48,21 @@ StatusOption = Annotated[
     typer.Option("--status", "-s", help="Only runs of this status; may be repeated."),
 ]
 RunsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids of runs, or the first characters of keys.")
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Ids of runs, or the first characters of keys.",
+        autocompletion=completion.runs,
+    ),
 ]
 ExperimentOption = Annotated[
-    str | None, typer.Option("--experiment", "-e", help="All runs of this experiment (name or id).")
+    str | None,
+    typer.Option(
+        "--experiment",
+        "-e",
+        help="All runs of this experiment (name or id).",
+        autocompletion=completion.experiments,
+    ),
 ]
 
 
@@ -60,7 +71,11 @@ def list_runs(
     ctx: typer.Context,
     experiment: Annotated[
         str | None,
-        typer.Argument(metavar="[EXPERIMENT]", help="Name or id; without it, experiments are listed."),
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="Name or id; without it, experiments are listed.",
+            autocompletion=completion.experiments,
+        ),
     ] = None,
     status: StatusOption = None,
     kind: Annotated[KindChoice | None, typer.Option("--kind", help="Only experiments of this kind.")] = None,
@@ -97,7 +112,12 @@ def list_runs(
 def show(
     ctx: typer.Context,
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Id of a run, or the first characters of its key.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Id of a run, or the first characters of its key.",
+            autocompletion=completion.runs,
+        ),
     ],
 ) -> None:
     """Show a run: what it was, what came of it, its curves in miniature."""
@@ -169,7 +189,7 @@ def export(
     """Write curves: a line per value as CSV, or an object per curve as JSON."""
     from rnnprop_cli.files.writing import check_output, write_whole
     from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
+    from rnnprop_cli.view.formats.curve_export import RunCurve, curves_csv, curves_json
 
     database = console.settings(ctx).db
     if output is not None:

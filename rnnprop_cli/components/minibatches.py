@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from rnnprop_cli.components.datasets import dataset_label
 from rnnprop_cli.components.datasets.base import Dataset, too_small
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.fields import Sampling
@@ -116,7 +117,8 @@ class ImageMinibatches:
         # consecutive steps whose images are drawn at once: an epoch, or any number
         self.block_steps = self.n_images // size if sampling == "epochs" else BLOCK_STEPS
         self._dataset = dataset
-        self._pixels_ND, self._labels_N = _on_device(dataset, device)
+        self._pixels_ND, labels_N = _on_device(dataset, device)
+        self._labels_N = self._as_targets(labels_N)
         self._block = -1
         self._indices_SBM = torch.empty(0)
         self._loaded: tuple[int, Tensor] | None = None  # a first step, and numbers [S, T, M] from it on
@@ -174,7 +176,11 @@ class ImageMinibatches:
         if images is None or labels is None:
             return None
         pixels_ND = images.to(self.device).flatten(1)
-        return Minibatch(self._scaled(pixels_ND)[None], labels.to(self.device)[None])
+        return Minibatch(self._scaled(pixels_ND)[None], self._as_targets(labels.to(self.device))[None])
+
+    def _as_targets(self, labels: Tensor) -> Tensor:
+        """Classes as they are, numbers in the dtype of the inputs."""
+        return labels if self.n_classes is not None else labels.to(self.dtype)
 
     def _draw(self, seed: int, block: int) -> Tensor:
         """[B, M] image numbers of one seed."""
@@ -279,7 +285,7 @@ def check_epochs(dataset: Dataset, size: int, sampling: Sampling) -> None:
     """
     n_images = len(dataset.train_labels)
     if sampling == "epochs" and size > n_images:
-        raise UsageError(f"minibatch: {size:,} {too_small(dataset.name, n_images)}")
+        raise UsageError(f"minibatch: {size:,} {too_small(dataset_label(dataset.name), n_images)}")
 
 
 @lru_cache(maxsize=2)

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import (
     BeforeValidator,
+    PlainSerializer,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -215,6 +216,40 @@ def _read(value: Any, info: ValidationInfo) -> Any:
 CodeSource = Annotated[
     Code, BeforeValidator(_read), WithJsonSchema({"type": "string", "pattern": r"^[^:]+:[A-Za-z_][\w.]*$"})
 ]
+
+
+def _pairs(value: Any) -> Any:
+    """A table as sorted pairs, which can be hashed."""
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"'{name}' cannot be the name of an argument")
+    return tuple(sorted((name, _hashable(each, name)) for name, each in value.items()))
+
+
+def _hashable(value: Any, name: str) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_hashable(each, name) for each in value)
+    if isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError(f"'{name}' must be a text, a number, true, false or a list of these")
+
+
+# Keyword arguments for code, as sorted pairs; a table in a spec.
+Settings = Annotated[
+    tuple[tuple[str, Any], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object"}),
+]
+
+
+def shown(settings: tuple[tuple[str, Any], ...]) -> str:
+    """Settings in a label: ` width=32`."""
+    return "".join(
+        f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}" for name, value in settings
+    )
 
 
 def entry_point(group: str, name: str) -> str | None:

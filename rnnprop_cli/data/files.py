@@ -7,7 +7,6 @@ fetch` leaves there, is obeyed too. No function here opens a socket.
 
 import gzip
 import hashlib
-import os
 import zlib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import platformdirs
 
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.files.reading import open_regular, read_regular
+from rnnprop_cli.files.variables import path_variable
 
 VARIABLE: Final = "RNNPROP_DATA_DIR"
 SUMS: Final = "SHA256SUMS"
@@ -75,7 +75,7 @@ class Found:
 
 def search_folders(data_dir: Path | None) -> list[Path]:
     """Where datasets are looked for, in this order: `data_dir` (else RNNPROP_DATA_DIR), then the user's cache."""
-    asked = data_dir or (Path(variable) if (variable := os.environ.get(VARIABLE)) else None)
+    asked = data_dir or path_variable(VARIABLE)
     cache = platformdirs.user_cache_path("rnnprop") / "data"
     return [cache] if asked is None else [asked, cache]
 

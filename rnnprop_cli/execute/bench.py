@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,7 +124,7 @@ def _build_optimizer(
     job: BatchJob, kernel: Kernel, optimizee: Optimizee, dtype: torch.dtype
 ) -> Optimizer[Any]:
     batch, weights, device = job.batch, job.weights, job.engine.torch_device
-    own = None if weights is None else weights.architecture.alpha
+    own = nan if weights is None else weights.architecture.alpha  # nan: an optimizer that has no rate
     rates = [own if rate is None else rate for rate in batch.learning_rates] * len(batch.seeds)
     rate_C = torch.tensor(rates, dtype=dtype, device=device)
     given = Given(rate_C, batch.problem.horizon, optimizee.shapes, optimizee.matrices)

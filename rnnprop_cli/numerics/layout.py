@@ -56,7 +56,7 @@ class Layout:
         Args:
             seeds: one per row.
             init: "paper": every weight and bias ~ Normal(0, std 0.1); "torch": U(-b, b), b = 1/sqrt(fan-in),
-                the default of torch.nn's layers.
+                the default of torch.nn's layers, and zero where fan-in is 0.
             dtype: of the result (numbers are drawn in float32).
             device: of the result.
         """
@@ -68,7 +68,7 @@ class Layout:
             else:
                 uniform = torch.rand(self.n_coordinates, generator=generator) * 2 - 1
                 bounds = [
-                    torch.full((size,), 1 / sqrt(fan_in))
+                    torch.full((size,), 1 / sqrt(fan_in) if fan_in else 0.0)
                     for size, fan_in in zip(self.sizes, self.fan_ins, strict=True)
                 ]
                 rows.append(uniform * torch.cat(bounds))

@@ -4,7 +4,7 @@ A *cell* is one (optimizer with its learning rate, optimizee, seed). Cells that 
 run together as a `CellBatch`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -73,7 +73,7 @@ def problems(spec: BenchSpec) -> list[Problem]:
     ]
 
 
-def cell_config(cell: Cell, environment: dict[str, str | int]) -> dict[str, object]:
+def cell_config(cell: Cell, environment: Mapping[str, str | int | float | None]) -> dict[str, object]:
     """Everything that a cell's numbers depend on.
 
     Args:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
+from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import SpecError, UsageError
 from rnnprop_cli.plan.cells import CellBatch, Problem, problems
 from rnnprop_cli.plan.tuning import LEAST_CONFIRMED, Round, Tried, best_k, first_round, grid_rate
@@ -28,7 +29,7 @@ class Lane:
         optimizee = self.problem.optimizee
         depth = optimizee.n_layers
         parts = [
-            optimizee.dataset_name or "",
+            optimizee.dataset_label or "",
             optimizee.label,
             "" if depth is None else f"d{depth}",
             f"x{self.problem.horizon}",
@@ -73,7 +74,7 @@ class Lane:
 
     def first_round(self) -> Round | None:
         """The first round of the search; None where nothing is searched."""
-        return first_round(self.search, self.optimizer.centre_k) if self.tuned else None
+        return first_round(self.search, self.optimizer.start_k) if self.tuned else None
 
     def search_batch(self, part: Round) -> CellBatch:
         """One round of the search, on seeds that the final runs never use."""
@@ -122,12 +123,15 @@ def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, search: Tun
 
 def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:
     """Whether an optimizer is run at its default rate beside the one that the search finds."""
-    return spec.untuned and optimizer.lr == "tuned" and not optimizer.learned
+    return spec.untuned and optimizer.lr == "tuned" and optimizer.default_rate is not None
 
 
 def matches(rule: LaneRule, lane: Lane) -> bool:
     """Whether a rule of the spec picks a lane. A setting that an optimizee does not have is never matched."""
-    settings = lane.problem.optimizee.model_dump(mode="json")
+    optimizee = lane.problem.optimizee
+    # a dataset of the user's own goes by the name of its file, wherever that lies
+    settings = optimizee.model_dump(mode="json") | optimizee.model_dump(mode="json", context=IDENTITY)
+    settings |= settings.get("settings", {})  # of code from outside
 
     def fits(wanted: AnyOf | None, value: object) -> bool:
         return wanted is None or value in wanted

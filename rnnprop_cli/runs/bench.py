@@ -37,7 +37,7 @@ from rnnprop_cli.runs.observer import (
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-from rnnprop_cli.view.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
+from rnnprop_cli.view.facts.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ def run_bench(
         known = parse_weights_events(reader.events(experiment_id))
         if wanted == "auto" and engine.kernel == "reference":
             observe(Notice(kernel_notice))
+        for notice in cell_facts.notices:
+            observe(Notice(notice))
         for name, found in cell_facts.weights.items():
             observe(Notice(f"weights {name}: {found.source}"))
             if found.tensors_sha256 not in known:

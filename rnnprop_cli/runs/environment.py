@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from rnnprop_cli import __version__
-from rnnprop_cli.execute.device import DTYPES, Engine, KernelName, gpu_name
-from rnnprop_cli.fields import Spec
+from rnnprop_cli.components.plugins import IDENTITY
+from rnnprop_cli.execute.device import DTYPES, Engine, gpu_name
+from rnnprop_cli.fields import KernelName, Spec
 from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -62,14 +63,16 @@ def experiment_facts(
     kind: Kind, name: str, spec: Spec, spec_toml: str, environment: dict[str, str | int]
 ) -> ExperimentFacts:
     """The record of an experiment. Its hash covers the resolved spec and the environment: another thread count or
-    another version of torch gives other bits, and so another experiment."""
+    another version of torch gives other bits, and so another experiment. Where a file lies that the spec names does
+    not count."""
     resolved = {"spec": spec.model_dump(mode="json"), "environment": environment}
+    identity = {"spec": spec.model_dump(mode="json", context=IDENTITY), "environment": environment}
     return ExperimentFacts(
         kind=kind,
         name=name,
         spec_toml=spec_toml,
         spec_json=canonical_json(resolved),
-        spec_sha256=content_hash(resolved),
+        spec_sha256=content_hash(identity),
         git_sha=_git_sha(),
         versions=json.dumps(_versions()),
         argv=json.dumps(sys.argv[1:]),

@@ -12,9 +12,10 @@ import numpy as np
 from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.minibatches import check_epochs
+from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
-from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -119,10 +120,13 @@ def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
     hashes: dict[str, str] = {}
     for task in spec.tasks:
         name = task.optimizee.dataset_name
+        dataset = None
         if name is not None:
             dataset = load_dataset(name, engine.data_dir)
             check_epochs(dataset, task.minibatch, spec.sampling)
             hashes[name] = dataset.sha256
+        device, dtype = engine.torch_device, DTYPES[spec.dtype]
+        task.optimizee.rehearse(Given(dataset, (0, 1), task.minibatch, dtype, device, spec.sampling))
     if len(hashes) == 1:
         (environment["dataset_sha256"],) = hashes.values()
     elif hashes:
@@ -288,7 +292,7 @@ def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int
         optimizer=spec.optimizer.name,
         is_baseline=False,
         optimizee=spec.trained_on,
-        dataset=_shared(task.optimizee.dataset_name for task in spec.tasks),
+        dataset=_shared(task.optimizee.dataset_label for task in spec.tasks),
         depth=_shared(task.optimizee.n_layers for task in spec.tasks),
         activation=_shared(task.optimizee.nonlinearity for task in spec.tasks),
         horizon=max(task.longest for task in spec.tasks),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rnnprop_cli.components.datasets import facts_of
+from rnnprop_cli.components.datasets import dataset_label, facts_of
 from rnnprop_cli.components.datasets.base import too_small
 from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.fields import Sampling
@@ -13,7 +13,7 @@ def too_small_datasets(optimizees: Iterable[OptimizeeSpec], minibatch: int, samp
     named = dict.fromkeys(optimizee.dataset_name for optimizee in optimizees)
     sizes = {name: facts_of(name) for name in named if name is not None}
     return [
-        too_small(name, facts.train)
+        too_small(dataset_label(name), facts.train)
         for name, facts in sizes.items()
         if sampling == "epochs" and facts.whole and minibatch > facts.train
     ]

@@ -11,7 +11,7 @@ from rnnprop_cli.spec.locate import Path
 
 _LABEL_CHARACTERS: Final = 60
 # Settings that an optimizer's own name already shows.
-_NAMED: Final = {"kind", "schedule", "weights", "label"}
+_NAMED: Final = {"kind", "schedule", "weights", "label", "source"}
 
 Item = TypeVar("Item")
 
@@ -26,7 +26,8 @@ def with_axis_labels(spec: BenchSpec, origins: Sequence[Origin]) -> tuple[BenchS
     problems: list[tuple[Path, str]] = []
     for index, (optimizer, origin) in enumerate(zip(spec.optimizers, origins, strict=True)):
         shown = set() if optimizer.label and "label" not in origin.axes else _NAMED
-        varied = [key for key in origin.axes if key not in shown]
+        # of code from outside the name holds the settings already
+        varied = [key for key in origin.axes if key not in shown and key in type(optimizer).model_fields]
         label = " ".join([optimizer.name, *(f"{key}={_short(getattr(optimizer, key))}" for key in varied)])
         if len(label) > _LABEL_CHARACTERS:
             problems.append(
@@ -43,7 +44,7 @@ def repeated(spec: BenchSpec) -> list[tuple[Path, str]]:
     """A problem for each row or column that stands in the benchmark twice."""
 
     def optimizee(one: OptimizeeSpec) -> Hashable:
-        return one.label, one.dataset_name, one.n_layers, one.nonlinearity
+        return one.label, one.dataset_label, one.n_layers, one.nonlinearity
 
     def optimizer(one: OptimizerSpec) -> Hashable:
         return one.name
@@ -56,12 +57,23 @@ def repeated(spec: BenchSpec) -> list[tuple[Path, str]]:
             optimizee,
             lambda one: f"the same optimizee stands here twice: {one.label}",
         ),
+        *_namesakes(spec.optimizees),
         *_repeated(
             "optimizers",
             spec.optimizers,
             optimizer,
             lambda one: f"two optimizers are called '{one.name}': give one of them another label",
         ),
+    ]
+
+
+def _namesakes(optimizees: Sequence[OptimizeeSpec]) -> list[tuple[Path, str]]:
+    """A problem for each dataset of the user's own that tables would call as another one."""
+    first: dict[str | None, str | None] = {}
+    return [
+        (("optimizees", index, "dataset"), f"another dataset is called '{label}' too: rename the file of one")
+        for index, (label, name) in enumerate((one.dataset_label, one.dataset_name) for one in optimizees)
+        if first.setdefault(label, name) != name
     ]
 
 

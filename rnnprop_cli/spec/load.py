@@ -27,6 +27,7 @@ from rnnprop_cli.spec.axes import expand
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.epochs import too_small_datasets
+from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
 from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
@@ -131,7 +132,7 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
     for typed in overrides:
         data = apply_override(data, parse_override(typed))
     try:
-        return TrainSpec.model_validate_json(json.dumps(data))
+        changed = TrainSpec.model_validate_json(json.dumps(data))
     except ValidationError as invalid:
         raise SpecError(
             [
@@ -139,6 +140,10 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
                 for error in invalid.errors(include_url=False)
             ]
         ) from None
+    misfit = changed.optimizee.misfit()
+    if misfit is not None:
+        raise SpecError([f"--set: optimizee.{misfit[0]}: {misfit[1]}"])
+    return changed
 
 
 def read(path: FilePath) -> Source:
@@ -225,11 +230,13 @@ class _Mistake:
 
 
 def _bench(source: Source) -> BenchSpec:
-    expanded = expand(source.data)
+    expanded = expand(with_entry_points(source.data))
     spec, mistakes = _validate(BenchSpec, expanded.data, source.folder)
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
+        misfits = ((index, optimizee.misfit()) for index, optimizee in enumerate(spec.optimizees))
+        mistakes += [_Mistake(("optimizees", index, found[0]), found[1]) for index, found in misfits if found]
         texts = too_small_datasets(spec.optimizees, spec.minibatch, spec.sampling)
         mistakes += [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
     written = [_Mistake(path, message) for path, message in expanded.problems]
@@ -247,8 +254,16 @@ def _minibatches(spec: TrainSpec) -> Iterator[_Mistake]:
             yield _Mistake(path, f"{task.minibatch:,} {text}")
 
 
+def _misfits(spec: TrainSpec) -> Iterator[_Mistake]:
+    """Settings of its optimizees that do not fit their datasets."""
+    for index, task in enumerate(spec.tasks):
+        if (found := task.optimizee.misfit()) is not None:
+            place: Path = ("optimizees", index) if spec.optimizees else ("optimizee",)
+            yield _Mistake((*place, found[0]), found[1])
+
+
 def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
-    data = source.data
+    data = with_entry_points(source.data)
     laid: list[Override] = []
     problems: list[str] = []
     for typed in overrides:
@@ -259,7 +274,7 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
             problems += error.problems
     spec, mistakes = _validate(TrainSpec, data, source.folder)
     if spec is not None:
-        mistakes = list(_minibatches(spec))
+        mistakes = [*_misfits(spec), *_minibatches(spec)]
     in_file: list[_Mistake] = []
     for mistake in mistakes:
         # Of several overrides of one setting the last one holds.

@@ -151,15 +151,7 @@ def open_reader(path: Path, newest_version: int) -> tuple[sqlite3.Connection, in
     """
     check_file(path, newest_version)
     with storage_errors(path):
-        uri = path.resolve().as_uri() + "?mode=ro"
-        try:
-            connection = _first_read(uri)
-        except sqlite3.OperationalError:
-            # Read-only media: SQLite cannot make the -shm file that WAL needs. With no WAL beside the
-            # database and no right to make one, nobody on this machine is writing it through us.
-            if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
-                raise
-            connection = _first_read(uri + "&immutable=1")
+        connection = _first_read(reading_uri(path))
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         try:
             _check_version(path, version, newest_version)
@@ -167,6 +159,24 @@ def open_reader(path: Path, newest_version: int) -> tuple[sqlite3.Connection, in
             connection.close()
             raise
     return connection, version
+
+
+def reading_uri(path: Path) -> str:
+    """How SQLite is to open a database that is only read.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    uri = path.resolve().as_uri() + "?mode=ro"
+    try:
+        _first_read(uri).close()
+    except sqlite3.OperationalError:
+        # Read-only media: SQLite cannot make the -shm file that WAL needs. With no WAL beside the
+        # database and no right to make one, nobody on this machine is writing it through us.
+        if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+            raise
+        return uri + "&immutable=1"
+    return uri
 
 
 def _first_read(uri: str) -> sqlite3.Connection:
@@ -250,7 +260,8 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
             Path(f"{path}{side}").unlink(missing_ok=True)
         _remove(new)
         try:
-            with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            # As a URI, so that others can be attached that are only read; an absolute path is taken for what it is.
+            with closing(sqlite3.connect(new.absolute(), isolation_level=None, uri=True)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -6,7 +6,6 @@ The kernel drops the lock however its holder ends, so there is no stale lock to 
 import fcntl
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Final
 
 from rnnprop_cli.errors import StoreError
 from rnnprop_cli.files.reading import check_regular, parse_json, read_regular
+from rnnprop_cli.naming import shell_line
 from rnnprop_cli.store.database import storage_errors
 
 _MOMENTS: Final = 10
@@ -96,7 +96,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def _write_holder(descriptor: int) -> None:
-    holder = {"pid": os.getpid(), "command": shlex.join(sys.argv)[:300]}
+    holder = {"pid": os.getpid(), "command": shell_line(*sys.argv)[:300]}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 

@@ -37,9 +37,10 @@ from rnnprop_cli.store.row_types import (
     RUN,
     TEXT,
     Allowed,
-    bad_json,
     columns_of,
     misfit,
+    parsed,
+    read_json,
 )
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]  # steps, values
@@ -100,7 +101,7 @@ class Reader:
         with storage_errors(self.path):
             rows = list(self._db.query(sql, list(parameters)))
         for row in rows:
-            if problem := misfit(row.items(), columns) or bad_json(row):
+            if problem := misfit(row.items(), columns) or read_json(row):
                 of = f" (row {row['id']})" if isinstance(row.get("id"), int) else ""
                 raise self._damaged(problem + of)
         return rows
@@ -249,13 +250,7 @@ class Reader:
 
     def curves(self, run_ids: Sequence[int], metric: str) -> dict[int, Curve]:
         """`curve` for many runs in one query; every id asked for is a key."""
-        rows = self._rows(
-            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
-            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
-            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
-            (metric, json.dumps([int(run_id) for run_id in run_ids])),
-            CHUNK,
-        )
+        rows = self._chunk_rows([int(run_id) for run_id in run_ids], metric)
         chunks: dict[int, list[Chunk]] = {run_id: [] for run_id in run_ids}
         for run_id, step0, stride, n, dtype, data in rows:
             if dtype != DTYPE_NAME or len(data) != 4 * n or not sound_chunk(step0, stride, n):
@@ -265,6 +260,15 @@ class Reader:
                 )
             chunks[run_id].append(Chunk(step0, stride, np.frombuffer(data, dtype=DTYPE)))
         return {run_id: unpack(parts) for run_id, parts in chunks.items()}
+
+    def _chunk_rows(self, run_ids: list[int], metric: str) -> list[Any]:
+        return self._rows(
+            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
+            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
+            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
+            (metric, json.dumps(run_ids)),
+            CHUNK,
+        )
 
     def checkpoints(self, run_id: int) -> list[CheckpointInfo]:
         """Checkpoints of a meta-training, by meta-step."""
@@ -292,6 +296,9 @@ def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
         id=row.pop("id"),
         created_utc=_word(row.pop("created_utc")),
         folder=row.pop("folder"),
+        resolved=row.pop(parsed("spec_json")),
+        versions=row.pop(parsed("versions")),
+        argv=tuple(map(str, row.pop(parsed("argv")))),
         facts=ExperimentFacts(**row),
     )
 
@@ -309,6 +316,7 @@ def _run_info(row: dict[str, Any]) -> RunInfo:
         facts=RunFacts(**{**facts, "phase": _word(row["phase"]), "is_baseline": bool(row["is_baseline"])}),
         result=_cell_result(row),
         started_utc=_word(row["started_utc"]),
+        config=row[parsed("config_json")],
     )
 
 

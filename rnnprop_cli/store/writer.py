@@ -28,6 +28,7 @@ from rnnprop_cli.store.database import creating, open_writer, storage_errors
 from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
+from rnnprop_cli.store.place import Place
 
 _RUN_COLUMNS = tuple(RunFacts.__dataclass_fields__)
 _RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name not in ("key", "status"))
@@ -36,12 +37,12 @@ _RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name
 class Writer:
     """Writes to one database while it holds the database's lock. For one thread."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, place: Place) -> None:
         self.path = path
         self._connection = connection
         self._db = Database(connection, execute_plugins=False)
         self._synchronous = ""
-        self._file = _identity(path)
+        self._place = place
 
     @classmethod
     @contextmanager
@@ -56,12 +57,13 @@ class Writer:
             if not path.exists():
                 with creating(path) as connection:
                     migrate(connection)
-            with closing(open_writer(path, NEWEST_VERSION)) as connection:
+            with closing(open_writer(path, NEWEST_VERSION)) as connection, Place.watch(path) as place:
                 with storage_errors(path):
                     migrate(connection)
-                writer = cls(path, connection)
+                writer = cls(path, connection, place)
                 writer._take_over()
                 yield writer
+                writer.check_place()  # nobody is told that all is done when what was done has gone
                 with suppress(sqlite3.Error):  # tidiness only; a reader may be in the way
                     connection.execute("PRAGMA busy_timeout = 100")
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -73,9 +75,10 @@ class Writer:
         IMMEDIATE, because a transaction that reads first and writes later fails at once when another connection wrote
         in between, whatever the timeout. `durable` waits for the disk (synchronous FULL, some 4 ms); without it a power
         cut may cost the latest transactions, but never tears one.
+
+        A database that is no longer where it was gets this transaction still, which is the last: see `check_place`.
         """
         with storage_errors(self.path):
-            self.check_place()
             wanted = "FULL" if durable else "NORMAL"
             if self._synchronous != wanted:
                 self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -88,18 +91,17 @@ class Writer:
                 if self._connection.in_transaction:  # a full disk may have rolled it back by itself
                     self._connection.execute("ROLLBACK")
                 raise
+            self.check_place()
 
     def check_place(self) -> None:
         """Whether what we write still lies where it was opened.
 
         Raises:
-            StoreError: the database, or a folder above it, was moved, replaced or deleted.
+            StoreError: the database, or a folder above it, was moved, replaced or deleted; says where all that was
+                computed is now.
         """
-        if _identity(self.path) != self._file:
-            raise StoreError(
-                f"{self.path}: was moved or replaced while this was running, so nothing more is written. What was "
-                "recorded went with it: put it back, or name its new place with --db, and run the same command again."
-            )
+        if self._place.lost:
+            raise self._place.error(self._connection)
 
     def _take_over(self) -> None:
         """We hold the lock, so whatever is still marked running has no process any more."""
@@ -309,15 +311,6 @@ def prepare_folder(path: Path) -> Path:
     with storage_errors(path):
         place.parent.mkdir(parents=True, exist_ok=True)
     return place
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a path names at this moment; None if nothing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def utc_now() -> str:

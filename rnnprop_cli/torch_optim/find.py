@@ -1,13 +1,14 @@
 """The weights that an optimizer is made with."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.runs.weights import find_weights, shipped_names
+from rnnprop_cli.files.variables import path_variable
+from rnnprop_cli.runs.shipped_weights import shipped_names
+from rnnprop_cli.runs.weights import find_weights
 
 CLASSES: Final = {"rnnprop": "RNNprop", "dm": "DMOptimizer"}  # by kind of the architecture
 
@@ -46,4 +47,4 @@ def found_weights(weights: str | Path | Weights, database: str | Path | None) ->
 def _database(name: str, given: str | Path | None) -> Path | None:
     if given is not None:
         return Path(given)
-    return None if name in shipped_names() else Path(os.environ.get(DATABASE_VARIABLE) or DEFAULT_DB)
+    return None if name in shipped_names() else path_variable(DATABASE_VARIABLE) or Path(DEFAULT_DB)

@@ -6,9 +6,9 @@ from rnnprop_cli.tui.plot import PlotSeries
 from rnnprop_cli.tui.run_rows import letter, short_rate
 from rnnprop_cli.tui.state import BAND_NAMES, ViewState
 from rnnprop_cli.tui.themes import Glyphs
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.seed_lines import decay_over
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import decay_over
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 
 def group_label(group: SeedGroup, signs: Glyphs) -> str:
@@ -38,7 +38,7 @@ def group_series(
         slot = slots[group.id]
         label = group_label(group, signs)
         if several:
-            label += f" ({short_title(group.problem)})"
+            label += f" ({group.problem.short_title})"
         ended_badly = group.status in ("failed", "interrupted")
         series.append(
             PlotSeries.of(

@@ -11,11 +11,12 @@ import numpy as np
 from rnnprop_cli.records import LOSS, CheckpointInfo, ExperimentInfo, RunInfo, Status
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.tui.holder import Holder, find_holder
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.namesakes import tell_apart
-from rnnprop_cli.view.seed_groups import Grouping, SeedGroup
-from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
-from rnnprop_cli.view.training import planned_meta_iterations
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.facts.namesakes import tell_apart
+from rnnprop_cli.view.facts.training import planned_meta_iterations
+from rnnprop_cli.view.table.live import LiveGroups
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 DEFAULT_STYLE = LineStyle()
 _ENDED: tuple[Status, ...] = ("done", "diverged", "failed", "interrupted")
@@ -84,7 +85,7 @@ class StoreReading:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._grouping: dict[int, Grouping] = {}
+        self._grouping: dict[int, LiveGroups] = {}
         self._runs: dict[int, tuple[object, list[RunInfo]]] = {}
         self._curves: dict[int, tuple[object, Curve]] = {}  # of ended runs, by run id
         self._lines: dict[int, tuple[object, Curve | Band]] = {}
@@ -111,7 +112,7 @@ class StoreReading:
 
     def _bench(self, experiment: ExperimentInfo, counts: Mapping[int, Counter[Status]]) -> Bench:
         runs = self._runs_of(experiment, counts)
-        grouping = self._grouping.setdefault(experiment.id, Grouping())
+        grouping = self._grouping.setdefault(experiment.id, LiveGroups())
         groups = grouping.groups(experiment, runs)
         running = [group for group in groups if group.statuses["running"]]
         firsts = {

@@ -6,9 +6,10 @@ from rnnprop_cli.tui.reading import Bench, stalled
 from rnnprop_cli.tui.state import ViewState
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row
-from rnnprop_cli.view.export import format_loss
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.numbers import format_loss, format_mean
+from rnnprop_cli.view.table.rows import UNKNOWN
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
 
 _WIDE = 48  # columns from which the final loss has room
 _WIDER = 66
@@ -70,7 +71,7 @@ def run_table(
     flat = sections and sections[0][0] is None and len({g.problem for g in sections[0][1]}) > 1
     for problem, groups in sections:
         if problem is not None:
-            title = f"{signs.dash}{signs.dash} {short_title(problem)} "
+            title = f"{signs.dash}{signs.dash} {problem.short_title} "
             rows.append(Row(("heading", problem), (Cell(title, look.palette.text, bold=True),), True))
         rows += [_row(state, bench, group, slots, width, look, signs, flat=bool(flat)) for group in groups]
     return columns, rows
@@ -98,7 +99,7 @@ def _row(
     if group.is_best:
         name = f"{signs.best}{name}"
     if flat:
-        name += f" {short_title(group.problem)}"
+        name += f" {group.problem.short_title}"
     status = group.status
     cells: list[Cell | str] = [
         Cell(pin + letter(slot), color, bold=True),
@@ -108,21 +109,20 @@ def _row(
     ]
     row = group.row
     if width >= _WIDE:
-        loss = short_loss(row.final_loss_mean) if width < _WIDER else _loss_with_interval(group, signs)
+        loss = short_loss(row.final.mean.centre) if width < _WIDER else _loss_with_interval(group, signs)
         cells.append(loss)
     cells.append(outcome(state, bench, group, look, signs, wide=width >= _WIDER))
     if width >= _WIDER:
-        cells.append("" if row.seeds_better is None else f"{row.seeds_better}/{row.seeds_paired}")
-        cells.append(f"{row.seeds}/{row.planned}" if row.seeds != row.planned else str(row.seeds))
+        counts = row.counts
+        cells.append("" if row.comparison is None else f"{row.comparison.better}/{row.comparison.pairs}")
+        cells.append(
+            f"{counts.seeds}/{counts.planned}" if counts.seeds != counts.planned else str(counts.seeds)
+        )
     return Row(group.id, tuple(cells))
 
 
 def _loss_with_interval(group: SeedGroup, signs: Glyphs) -> str:
-    row = group.row
-    half = None
-    if row.final_loss_low is not None and row.final_loss_high is not None:
-        half = (row.final_loss_high - row.final_loss_low) / 2
-    text = format_loss(row.final_loss_mean, half)
+    text = format_mean(group.row.final.mean)
     return text if signs.plus_minus == "±" else text.replace("±", signs.plus_minus)
 
 
@@ -139,8 +139,8 @@ def outcome(
         return Cell("starts" if share is None else f"{share:.0%}", look.busy)
     if group.statuses["failed"]:
         return Cell("FAILED" if wide else "FAIL", look.bad, bold=True)
-    if row.diverged:
-        count = f" {row.diverged}/{total}" if total > 1 and row.diverged < total else ""
+    if row.counts.diverged:
+        count = f" {row.counts.diverged}/{total}" if total > 1 and row.counts.diverged < total else ""
         return Cell(f"DIV{count}"[: 11 if wide else 7], look.warn, bold=True)
     if group.statuses["interrupted"]:
         return Cell("STOPPED" if wide else "STOP", look.warn, bold=True)
@@ -148,12 +148,10 @@ def outcome(
         return Cell("queued" if wide else "queue", look.palette.muted)
     if group.is_best:
         return Cell(f"best {signs.best}" if wide else "best", look.palette.accent)
-    if row.difference_percent is None:
-        return Cell(short_loss(row.final_loss_mean) if not wide else "")
-    half = None
-    if wide and row.difference_low is not None and row.difference_high is not None:
-        half = (row.difference_high - row.difference_low) / 2
-    text = short_percent(row.difference_percent, half)
+    percent = row.comparison.percent if row.comparison else UNKNOWN
+    if percent.centre is None:
+        return Cell(short_loss(row.final.mean.centre) if not wide else "")
+    text = short_percent(percent.centre, percent.half_width if wide else None)
     text = text if signs.plus_minus == "±" else text.replace("±", signs.plus_minus)
     won = verdict(row) == "win"
     return Cell(text, look.good if won else None, bold=won)

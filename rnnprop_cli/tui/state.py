@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 from rnnprop_cli.records import ExperimentInfo, Kind
 from rnnprop_cli.tui.reading import Bench, Snapshot
-from rnnprop_cli.view.curves import BandKind
-from rnnprop_cli.view.filtering import Filter, Subject, parse_filter
-from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
-from rnnprop_cli.view.seed_lines import LineStyle
-from rnnprop_cli.view.summary import Problem
+from rnnprop_cli.view.curves.curve import BandKind
+from rnnprop_cli.view.curves.seed_lines import LineStyle
+from rnnprop_cli.view.table.filtering import Filter, Subject, parse_filter
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 SortKey = Literal["problem", "name", "difference", "loss", "status", "newest"]
 SORTS: Final[tuple[SortKey, ...]] = ("problem", "name", "difference", "loss", "status", "newest")
@@ -104,7 +104,7 @@ class ViewState:
             by_problem: dict[Problem, list[SeedGroup]] = {}
             for group in chosen:
                 by_problem.setdefault(group.problem, []).append(group)
-            problems = sorted(by_problem, key=problem_order, reverse=self.reverse)
+            problems = sorted(by_problem, key=lambda problem: problem.order, reverse=self.reverse)
             return [(problem, by_problem[problem]) for problem in problems]
         chosen.sort(key=lambda group: sort_value(group, self.sort), reverse=self.reverse)
         return [(None, chosen)] if chosen else []
@@ -187,11 +187,11 @@ def subject_of(group: SeedGroup) -> Subject:
         "lr": facts.lr,
         "phase": facts.phase,
         "status": " ".join(group.statuses),
-        "loss": row.final_loss_mean,
-        "diff": row.difference_percent,
+        "loss": row.final.mean.centre,
+        "diff": None if row.comparison is None else row.comparison.percent.centre,
     }
     kind = "learned" if group.is_learned else "baseline"
-    text = f"{row.label} {short_title(group.problem)} {facts.phase} {' '.join(group.statuses)} {kind}"
+    text = f"{row.label} {group.problem.short_title} {facts.phase} {' '.join(group.statuses)} {kind}"
     return Subject(text, values)
 
 
@@ -200,16 +200,17 @@ def sort_value(group: SeedGroup, key: SortKey) -> tuple[object, ...]:
     row = group.row
     match key:
         case "name":
-            return (row.optimizer, problem_order(group.problem), group.id)
+            return (row.optimizer, group.problem.order, group.id)
         case "difference":
-            percent = 0.0 if group.is_best else row.difference_percent
+            found = row.comparison
+            percent = 0.0 if group.is_best else None if found is None else found.percent.centre
             return (percent is None, percent or 0.0, group.id)
         case "loss":
-            return (row.final_loss_mean is None, row.final_loss_mean or 0.0, group.id)
+            return (row.final.mean.centre is None, row.final.mean.centre or 0.0, group.id)
         case "status":
             loudness = ("running", "failed", "diverged", "interrupted", "queued", "done")
             return (loudness.index(group.status), group.id)
         case "newest":
             return (-max(run.id for run in group.runs),)
         case _:
-            return (problem_order(group.problem), group.id)
+            return (group.problem.order, group.id)

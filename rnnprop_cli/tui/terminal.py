@@ -9,10 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from rnnprop_cli.tui.app import RnnpropApp
+from typing import Any, Final, Protocol
 
 SECONDS_TO_END: Final = 2.0  # then it is ended from outside
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
@@ -24,10 +21,17 @@ _RESET: Final = (
 )
 
 
+class Endable(Protocol):
+    """What a signal can end."""
+
+    def end_soon(self) -> None:
+        """End as soon as what it is doing is done; called from a signal handler, at any time."""
+
+
 class Ending:
     """Whether a signal ends the app, and which."""
 
-    def __init__(self, app: "RnnpropApp") -> None:
+    def __init__(self, app: Endable) -> None:
         self._app = app
         self._before = _attributes()
         self.signal: int | None = None
@@ -65,7 +69,7 @@ class Ending:
 
 
 @contextmanager
-def terminal_restored(app: "RnnpropApp") -> Iterator[Ending]:
+def terminal_restored(app: Endable) -> Iterator[Ending]:
     """While open, signals end the app in order; afterwards the terminal is as it was, also after an exception."""
     ending = Ending(app)
     taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]

@@ -27,6 +27,7 @@ DATASET = Dataset(
     torch.arange(5),
     scale=1 / 255,
     shift=-0.5,
+    classes=10,
 )
 
 

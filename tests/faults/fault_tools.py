@@ -115,12 +115,13 @@ class Nursery:
         terminal: str = "",
         environment: dict[str, str] | None = None,
     ) -> Command:
-        """Starts `rnnprop --db a.db ARGUMENTS` in `folder`."""
+        """Starts `rnnprop --db a.db ARGUMENTS` in `folder`; ARGUMENTS that begin with another --db go without."""
         assert not self.busy, "one command at a time"
+        place = [] if arguments[:1] == ("--db",) else ["--db", DB]
         output = folder / "output.txt"
         order = {
             "folder": str(folder),
-            "arguments": ["--db", DB, *arguments],
+            "arguments": [*place, *arguments],
             "output": str(output),
             "faults": faults,
             "terminal": terminal,

@@ -40,7 +40,9 @@ def pictures(shape: tuple[int, int, int], shift: float) -> Dataset:
     images = torch.randint(0, 4, (60, *shape), generator=generator, dtype=torch.uint8)
     images[:, :, : shape[1] // 2] = 0
     labels = torch.randint(0, 10, (60,), generator=generator)
-    return Dataset("random", images[:50], labels[:50], images[50:], labels[50:], scale=1.0, shift=shift)
+    return Dataset(
+        "random", images[:50], labels[:50], images[50:], labels[50:], scale=1.0, shift=shift, classes=10
+    )
 
 
 def build(

@@ -45,7 +45,7 @@ def pictures(shift: float = 0.0) -> Dataset:
     images = torch.randint(0, 256, (50, 1, 9, 7), generator=generator, dtype=torch.uint8)
     images[:, :, 2:4] = 0
     labels = torch.randint(0, 10, (50,), generator=generator)
-    return Dataset("random", images, labels, None, None, scale=1 / 255, shift=shift)
+    return Dataset("random", images, labels, None, None, scale=1 / 255, shift=shift, classes=10)
 
 
 def build(

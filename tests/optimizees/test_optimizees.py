@@ -4,55 +4,20 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from optimizee_cases import CASES, DIGITS, MNIST, SPECS
 from torch import Tensor
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee
-from rnnprop_cli.components.datasets import Dataset
-from rnnprop_cli.components.optimizees.base import Optimizee, OptimizeeSpec
-from rnnprop_cli.components.optimizees.conv import ConvSpec
-from rnnprop_cli.components.optimizees.lstm import LSTMSpec
+from rnnprop_cli.components.optimizees import OPTIMIZEES
+from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
-from rnnprop_cli.components.optimizees.quadratic import Quadratic, QuadraticSpec
+from rnnprop_cli.components.optimizees.quadratic import Quadratic
 from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 
 F64 = torch.float64
 CPU = torch.device("cpu")
 # float64: sums of some hundred terms in another order
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
-
-
-def images(channels: int, size: int, n: int = 60) -> Dataset:
-    """Random pictures in the form of a dataset."""
-    generator = torch.Generator().manual_seed(channels)
-    pixels = torch.randint(0, 256, (n, channels, size, size), generator=generator, dtype=torch.uint8)
-    labels = torch.randint(0, 10, (n,), generator=generator)
-    return Dataset(
-        name="random",
-        train_images=pixels[: n - 20],
-        train_labels=labels[: n - 20],
-        test_images=pixels[n - 20 :],
-        test_labels=labels[n - 20 :],
-        scale=1 / 255,
-        shift=-0.5,
-        classes=10,
-        sha256="0" * 64,
-        note="",
-    )
-
-
-DIGITS, MNIST, CIFAR = images(1, 8), images(1, 28), images(3, 32)
-SPECS: dict[str, tuple[OptimizeeSpec, Dataset | None]] = {
-    "softmax": (MLPSpec(dataset="digits", depth=0), DIGITS),
-    "mlp": (MLPSpec(dataset="digits"), DIGITS),
-    "mlp relu": (MLPSpec(dataset="digits", activation="relu", hidden=7), DIGITS),
-    "mlp elu deep": (MLPSpec(dataset="digits", activation="elu", depth=3), DIGITS),
-    "mlp tanh torch": (MLPSpec(dataset="digits", activation="tanh", depth=2, init="torch"), DIGITS),
-    "conv": (ConvSpec(), MNIST),
-    "conv deep": (ConvSpec(layout="c-c-p-c-c-p-f-f", dataset="cifar10"), CIFAR),
-    "lstm": (LSTMSpec(), None),
-    "lstm 2": (LSTMSpec(layers=2, hidden=5, length=4), None),
-    "quadratic": (QuadraticSpec(), None),
-}
 
 
 def build(name: str, seeds: Sequence[int] = (1, 2)) -> Optimizee:
@@ -72,12 +37,25 @@ def cells(optimizee: Optimizee, per_seed: int, spread: float = 0.05) -> Tensor:
     return params_CP + spread * torch.randn(params_CP.shape, generator=generator, dtype=F64)
 
 
+def test_every_kind_that_is_registered_has_examples() -> None:
+    assert {kind: bool(CASES.get(kind)) for kind in OPTIMIZEES} == dict.fromkeys(OPTIMIZEES, True)
+    assert all(spec.kind == kind for kind, cases in CASES.items() for spec, _ in cases.values())
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_coordinates_are_as_many_as_planned(name: str) -> None:
-    spec, dataset = SPECS[name]
-    if isinstance(spec, MLPSpec | ConvSpec) and dataset is not None:
-        assert build(name).n_coordinates == spec.n_coordinates
-    assert build(name).init_params().shape == (2, build(name).n_coordinates)
+    spec, _ = SPECS[name]
+    optimizee = build(name)
+    assert optimizee.n_coordinates == spec.n_coordinates
+    assert list(optimizee.shapes) == [tensor.shape for tensor in spec.tensors()]
+    assert optimizee.init_params().shape == (2, spec.n_coordinates)
+    assert spec.numbers_per_example() > 0
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_labels_tell_the_examples_of_a_kind_apart(kind: str) -> None:
+    shown = [(spec.label, spec.dataset_label, spec.n_layers) for spec, _ in CASES[kind].values()]
+    assert len(set(shown)) == len(shown)
 
 
 @pytest.mark.parametrize("name", SPECS)

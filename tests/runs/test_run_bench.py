@@ -21,7 +21,7 @@ from rnnprop_cli.runs.observer import BatchFinished, BatchStep, Event
 from rnnprop_cli.seeds import fresh_seeds
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.summary import summarize
 
 ENGINE = Engine("cpu", 1, None, "reference")
 SPEC = BenchSpec(
@@ -242,9 +242,9 @@ def test_a_learned_optimizer_gets_the_same_search_when_it_is_asked_for(tmp_path:
     with Reader.open(tmp_path / "a.db") as reader:
         rows = summarize(reader.find_experiment("small"), runs).rows
     own, tuned = (next(row for row in rows if row.optimizer == name) for name in ("quick", "quick tuned"))
-    assert (own.lr_source, own.learning_rate, own.rates) == ("own", 0.1, ())
-    assert (tuned.lr_source, tuned.seeds, tuned.is_tuned_baseline) == ("tuned", 2, False)
-    best = min(tuned.rates, key=lambda point: point.final_loss_mean or float("inf"))
+    assert (own.lr_source, own.learning_rate, own.search.rates) == ("own", 0.1, ())
+    assert (tuned.lr_source, tuned.counts.seeds, tuned.is_tuned_baseline) == ("tuned", 2, False)
+    best = min(tuned.search.rates, key=lambda point: point.loss.centre or float("inf"))
     assert tuned.learning_rate == best.learning_rate
-    assert len(tuned.rates) >= SPEC.tuning.points
+    assert len(tuned.search.rates) >= SPEC.tuning.points
     assert not [row for row in rows if row.phase == "default" and row.optimizer.startswith("quick")]

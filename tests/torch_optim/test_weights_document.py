@@ -20,7 +20,8 @@ from rnnprop_cli.cli.app import app
 from rnnprop_cli.components.learned.dm import DMSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.runs.weights import find_weights, shipped_folder, shipped_names
+from rnnprop_cli.runs.shipped_weights import shipped_folder, shipped_names
+from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.torch_optim.learned_optimizer import CoordinatewiseOptimizer
 
 ROOT = Path(__file__).parent.parent.parent

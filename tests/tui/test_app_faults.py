@@ -22,8 +22,8 @@ from synthetic_store import (
 
 from rnnprop_cli.records import LOSS, CurveBlock
 from rnnprop_cli.store.writer import Writer
+from rnnprop_cli.tui.keys import TABS
 from rnnprop_cli.tui.plot import Charset
-from rnnprop_cli.tui.screens.base import TABS
 
 
 async def every_tab(app, pilot):

@@ -9,21 +9,14 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
-from rnnprop_cli.view.export import (
-    cells,
-    format_failures,
-    format_interval,
-    format_loss,
-    format_percent,
-    format_rate,
-    to_csv,
-    to_json,
-)
-from rnnprop_cli.view.markdown import to_markdown
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.sparkline import sparkline
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.statistics import Estimate
+from rnnprop_cli.view.curves.sparkline import sparkline
+from rnnprop_cli.view.formats.curve_export import RunCurve, curves_csv, curves_json
+from rnnprop_cli.view.formats.markdown import to_markdown
+from rnnprop_cli.view.formats.records import FIELDS, to_csv, to_json
+from rnnprop_cli.view.numbers import format_interval, format_loss, format_percent, format_rate
+from rnnprop_cli.view.table.columns import OPTIMIZER, format_failures
+from rnnprop_cli.view.table.summary import summarize
 
 EVIL = "ev|il\x1b]52;c;\x07\u202e"
 NAN = math.nan
@@ -66,13 +59,13 @@ LISTS = ("rates", "tied_rates", "confirmed")  # which CSV has no place for
 
 def test_csv_holds_what_json_holds(summary):
     records = list(csv.DictReader(io.StringIO(to_csv(summary))))
-    assert list(records[0]) == [name for name in SummaryRow.__dataclass_fields__ if name not in LISTS]
+    assert list(records[0]) == [name for name in FIELDS if name not in LISTS]
     for record, row in zip(records, summary.rows, strict=True):
-        if row.final_loss_mean is None:
+        if row.final.mean.centre is None:
             assert record["final_loss_mean"] == ""
         else:
-            assert float(record["final_loss_mean"]) == row.final_loss_mean
-        assert int(record["seeds"]) == row.seeds
+            assert float(record["final_loss_mean"]) == row.final.mean.centre
+        assert int(record["seeds"]) == row.counts.seeds
 
 
 @pytest.mark.parametrize("write", [to_json, to_csv, to_markdown])
@@ -143,16 +136,16 @@ def test_other_numbers_are_written_short():
     ],
 )
 def test_an_interval_is_written_to_the_digits_that_mean_something(values, text):
-    assert format_interval(*values) == text
+    assert format_interval(Estimate(*values)) == text
 
 
 def test_failures_are_told_apart(summary):
-    by_name = {row.optimizer: format_failures(row) for row in summary.rows}
+    by_name = {row.optimizer: format_failures(row.counts) for row in summary.rows}
     assert by_name == {"rnnprop": "", "adam": "", EVIL: "3 div", "sgd": "1 fail, 1 miss"}
 
 
 def test_the_best_baseline_is_marked_without_colour(summary):
-    assert [cells(row)["optimizer"] for row in summary.rows][:2] == ["rnnprop", "adam *"]
+    assert [OPTIMIZER.text(row) for row in summary.rows][:2] == ["rnnprop", "adam *"]
 
 
 def some_curves():

@@ -3,7 +3,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from rnnprop_cli.view.filtering import Subject, parse_filter
+from rnnprop_cli.view.table.filtering import Subject, parse_filter
 
 ADAM = Subject(
     "adam mnist mlp sigmoid d2 x100 done", {"optimizer": "adam", "depth": 2.0, "lr": 0.03125, "loss": None}
@@ -62,11 +62,11 @@ def test_what_is_no_regular_expression_is_looked_for_literally_and_said(text):
 )
 def test_no_pattern_takes_more_than_a_moment(typed: str) -> None:
     subjects = [Subject("a" * 300, {"optimizer": "a" * 300}) for _ in range(100)]
-    started = time.monotonic()
+    started = time.process_time()
     parsed = parse_filter(typed, ("optimizer",))
     for subject in subjects:
         parsed.fits(subject)
-    assert time.monotonic() - started < 2  # milliseconds; a busy machine may take its time
+    assert time.process_time() - started < 2  # milliseconds; of this process alone, however busy the machine
 
 
 def test_text_that_is_no_unicode_is_looked_through() -> None:
@@ -75,7 +75,7 @@ def test_text_that_is_no_unicode_is_looked_through() -> None:
 
 
 def test_no_glob_takes_more_than_a_moment() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert not fnmatchcase("a" * 3000, "*a" * 60 + "b")
     assert not fnmatchcase("ab" * 300, "*[ab]?" * 40 + "c")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2

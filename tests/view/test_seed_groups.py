@@ -1,6 +1,5 @@
 """Groups of seeds: what belongs together, how it stands, and what is made of it."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -8,12 +7,12 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.log_lines import command_line, log_lines
-from rnnprop_cli.view.pivot import column_choices, compared_groups, pivot
-from rnnprop_cli.view.rate_curves import best_point, rate_curves
-from rnnprop_cli.view.seed_groups import Grouping, short_title
-from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.facts.log_lines import command_line, log_lines
+from rnnprop_cli.view.table.live import LiveGroups
+from rnnprop_cli.view.table.pivot import column_choices, compared_groups, pivot
+from rnnprop_cli.view.table.rate_curves import best_point, rate_curves
 
 
 def numbered(*lots):
@@ -22,7 +21,7 @@ def numbered(*lots):
 
 
 def groups_of(*lots):
-    return Grouping().groups(EXPERIMENT, numbered(*lots))
+    return LiveGroups().groups(EXPERIMENT, numbered(*lots))
 
 
 def learned(losses, **facts):
@@ -40,9 +39,9 @@ def test_seeds_make_one_group_with_the_difference_to_the_best_tuned_baseline():
     ]
     assert best.is_best
     assert rnnprop.best_id == best.id
-    assert rnnprop.row.best_baseline == "adam"
-    assert rnnprop.row.difference_percent == pytest.approx(40)
-    assert rnnprop.row.seeds_better == 0
+    assert rnnprop.row.comparison.baseline == "adam"
+    assert rnnprop.row.comparison.percent.centre == pytest.approx(40)
+    assert rnnprop.row.comparison.better == 0
     assert rnnprop.row.optimizer == "rnnprop"
 
 
@@ -52,21 +51,16 @@ def test_a_search_is_grouped_by_rate_and_compared_with_nothing():
     ]
     groups = groups_of(*searches, runs_of("adam", [0.2, 0.2]))
     assert [group.facts.lr for group in groups] == [0.03125, 0.01, 0.1]
-    assert [group.row.final_loss_mean for group in groups] == pytest.approx([0.2, 0.3, 0.5])
-    assert groups[1].row.best_baseline is None
+    assert [group.row.final.mean.centre for group in groups] == pytest.approx([0.2, 0.3, 0.5])
+    assert groups[1].row.comparison is None
     assert groups[1].row.rank is None
     assert groups[1].facts.phase == "tuning"
 
 
 def test_weights_trained_anew_make_another_group_of_the_same_name():
-    again = [
-        replace(
-            run, facts=replace(run.facts, config_json=json.dumps({"weights": "new", "seed": run.facts.seed}))
-        )
-        for run in learned([0.1, 0.1])
-    ]
+    again = [replace(run, config={"weights": "new", "seed": run.facts.seed}) for run in learned([0.1, 0.1])]
     groups = groups_of(runs_of("adam", [0.2, 0.2]), learned([0.3, 0.3]), again)
-    found = [(group.facts.optimizer, group.row.final_loss_mean) for group in groups]
+    found = [(group.facts.optimizer, group.row.final.mean.centre) for group in groups]
     assert found == [
         ("rnnprop", pytest.approx(0.1)),
         ("adam", pytest.approx(0.2)),
@@ -84,7 +78,7 @@ def test_reasons_name_the_error_and_the_first_bad_step():
 
 
 def test_only_problems_in_which_something_happened_are_compared_anew():
-    grouping = Grouping()
+    grouping = LiveGroups()
     runs = numbered(
         runs_of("adam", [0.2]), runs_of("adam", [0.2], depth=2), runs_of("sgd", [math.nan], depth=2)
     )
@@ -97,7 +91,7 @@ def test_only_problems_in_which_something_happened_are_compared_anew():
 
 def test_titles_are_short():
     (group,) = groups_of(runs_of("adam", [0.2], horizon=10_000))
-    assert short_title(group.problem) == "mnist mlp sigmoid d1 x10000"
+    assert group.problem.short_title == "mnist mlp sigmoid d1 x10000"
 
 
 def test_a_pivot_puts_every_varied_axis_in_rows_or_columns():
@@ -152,13 +146,12 @@ def test_the_log_is_newest_first_and_names_bad_ends():
     runs = [
         replace(run, started_utc="2026-01-02T00:00:00Z") for run in numbered(runs_of("adam", [0.2, math.nan]))
     ]
-    groups = Grouping().groups(EXPERIMENT, runs)
-    facts = replace(EXPERIMENT.facts, argv='["bench", "--spec", "my file.toml"]')
+    groups = LiveGroups().groups(EXPERIMENT, runs)
     lines = log_lines(
-        replace(EXPERIMENT, facts=facts),
+        replace(EXPERIMENT, argv=("bench", "--spec", "my file.toml")),
         groups,
         [("2026-01-03T00:00:00Z", "continued", '{"argv": "[]", "host": "h"}')],
     )
     assert [line.kind for line in lines] == ["continued", "diverged", "started", "created"]
     assert "rnnprop bench --spec 'my file.toml'" in lines[-1].text
-    assert command_line("no json") == "no json"
+    assert command_line(["/usr/bin/rnnprop", "db", "path"]) == "rnnprop db path"

@@ -4,16 +4,20 @@ facts_of("mnist").shape                  # (1, 28, 28), without reading it
 load_dataset("mnist", Path("data"))      # a `Dataset`, from disk
 """
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from os.path import abspath, expanduser
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PlainSerializer, SerializationInfo, ValidationInfo
 
-from rnnprop_cli.components.datasets.base import Dataset, DatasetFacts, Source
+from rnnprop_cli.components.datasets.base import Dataset, DatasetFacts, OwnSource, Source
+from rnnprop_cli.components.plugins import FOLDER
 from rnnprop_cli.errors import UsageError
 
 __all__ = [
@@ -21,33 +25,56 @@ __all__ = [
     "DatasetFacts",
     "DatasetName",
     "Source",
+    "dataset_label",
     "facts_of",
     "load_dataset",
     "source_of",
     "sources",
 ]
 
-_FIRST = "digits"  # the one that is always here stands first in every list
+_FIRST: Final = ("digits", "mnist")  # in every list
 
 
 @cache
 def sources() -> dict[str, Source]:
     """Every dataset that comes with the package, by name."""
-    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
-    found: dict[str, Source] = {m.SOURCE.name: m.SOURCE for m in modules if hasattr(m, "SOURCE")}
-    return dict(sorted(found.items(), key=lambda item: (item[0] != _FIRST, item[0] != "mnist", item[0])))
+    found: dict[str, Source] = {m.SOURCE.name: m.SOURCE for m in _modules() if hasattr(m, "SOURCE")}
+    return dict(sorted(found.items(), key=lambda item: (*(item[0] != first for first in _FIRST), item[0])))
+
+
+@cache
+def _formats() -> tuple[type[OwnSource], ...]:
+    return tuple(module.FORMAT for module in _modules() if hasattr(module, "FORMAT"))
+
+
+def _modules() -> Iterator[ModuleType]:
+    return (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
 
 
 def source_of(name: str) -> Source:
-    """Where a dataset comes from. Raises UsageError if there is none of that name."""
-    found = sources().get(name)
-    if found is None:
-        raise UsageError(f"there is no dataset '{name}': choose from {', '.join(sources())}")
-    return found
+    """Where a dataset comes from: its name, or the path of one of the user's own.
+
+    Raises:
+        UsageError: there is none of that name, or nothing at that path.
+    """
+    if name in sources():
+        return sources()[name]
+    form = _format_of(name)
+    if form is None:
+        raise UsageError(f"there is no dataset '{name}': choose from {', '.join(sources())}, or {_own()}")
+    try:
+        return form.located(_absolute(name))
+    except ValueError as error:
+        raise UsageError(f"dataset {error}") from None
 
 
 def facts_of(name: str) -> DatasetFacts:
-    """What can be known of a dataset without reading it. Raises UsageError as `source_of` does."""
+    """What can be known of a dataset without reading its examples.
+
+    Raises:
+        UsageError: as `source_of` does.
+        DataError: a dataset of the user's own is damaged.
+    """
     return source_of(name).facts()
 
 
@@ -55,7 +82,7 @@ def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
     """Reads a dataset from disk; never from the network.
 
     Args:
-        name: of a dataset.
+        name: of a dataset, or the path of one of the user's own.
         data_dir: searched before the cache; None takes RNNPROP_DATA_DIR.
 
     Raises:
@@ -65,14 +92,56 @@ def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
     return source_of(name).load(data_dir)
 
 
-def _known(name: str) -> str:
+def dataset_label(name: str) -> str:
+    """What tables call a dataset: its name; one of the user's own by its file, without folder and ending.
+
+    >>> dataset_label("mnist"), dataset_label("/home/me/cells.npz"), dataset_label("/home/me/mnist.npz")
+    ('mnist', 'cells', 'mnist.npz')
+    """
+    if _format_of(name) is None:
+        return name
+    path = Path(name)
+    label = path.name if name.endswith("/") else path.stem
+    return Path(name).name + "/" * name.endswith("/") if label in sources() else label
+
+
+def _format_of(name: str) -> type[OwnSource] | None:
+    return None if name in sources() else next((form for form in _formats() if form.takes(name)), None)
+
+
+def _absolute(name: str, folder: Path = Path()) -> Path:
+    return Path(abspath(folder / expanduser(name)))  # noqa: PTH100, PTH111  these never fail, whatever the name
+
+
+def _own() -> str:
+    return "name " + " or ".join(form.written for form in _formats())
+
+
+def _known(name: str, info: ValidationInfo) -> str:
+    """The name, or the absolute path of a dataset of the user's own.
+
+    Whether it is there is asked only where a file is being read: a spec from the store may outlive its data.
+    """
     if name in sources():
         return name
+    form = _format_of(name)
+    if form is not None:
+        folder = (info.context or {}).get(FOLDER)
+        if folder is None:
+            return str(_absolute(name)) + "/" * name.endswith("/")
+        return form.located(_absolute(name, Path(folder))).name
     near = get_close_matches(name[:100].lower(), list(sources()), n=1)
     *others, last = (f"'{each}'" for each in sources())
-    suggestion = f" - did you mean '{near[0]}'?" if near else ""
+    suggestion = f" - did you mean '{near[0]}'?" if near else f" - or {_own()}"
     raise ValueError(f"must be {', '.join(others)} or {last}, not '{name[:40]}'{suggestion}")
 
 
+def _told(name: str, info: SerializationInfo) -> str:
+    """In what identifies a cell, only the file's name: what is in it, its hash tells."""
+    if info.context and info.context.get("identity") and _format_of(name) is not None:
+        return Path(name).name + "/" * name.endswith("/")
+    return name
+
+
 # A setting that names a dataset.
-DatasetName = Annotated[str, AfterValidator(_known)]
+DatasetName = Annotated[str, AfterValidator(_known), PlainSerializer(_told, return_type=str)]

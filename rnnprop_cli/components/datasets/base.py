@@ -6,9 +6,10 @@ Shape legend: N examples, C channels, H height, W width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Self
 
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.lazy import torch
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rnnprop_cli.data.files import Files
+
+# What is wrong with a text where examples are needed, to stand after the name of the setting.
+IS_TEXT: Final = 'is a text, whose characters only kind = "transformer" learns'
 
 
 class DatasetFacts(NamedTuple):
@@ -27,11 +31,17 @@ class DatasetFacts(NamedTuple):
     train: int  # examples to train on
     test: int  # examples to test on; 0: none
     whole: bool = True  # False: what is here may be a part of it
+    text: bool = False  # whether its examples are the characters of one text, each known by those before it
 
     @property
     def outputs(self) -> int:
         """Numbers that a network says of one input."""
         return 1 if self.classes is None else self.classes
+
+    @property
+    def chance_loss(self) -> float | None:
+        """Cross-entropy of guessing among all classes alike; None where the targets are numbers."""
+        return None if self.classes is None else log(self.classes)
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,13 @@ class Dataset:
     """Labelled examples; a number x of an input stands for x * scale + shift."""
 
     name: str
-    train_images: Tensor  # uint8 or float32 [N, C, H, W], or [N, D]
-    train_labels: Tensor  # int64 [N], or float32 [N] where there are no classes
+    train_images: Tensor  # uint8, float32 or float64 [N, ...], of a picture [N, C, H, W]
+    train_labels: Tensor  # int64 [N], or floating [N] where there are no classes
     test_images: Tensor | None  # likewise [N_test, ...]
     test_labels: Tensor | None  # [N_test]
     scale: float
     shift: float = 0.0
-    classes: int | None = 10  # None: the targets are numbers
+    classes: int | None = field(kw_only=True)  # None: the targets are numbers
     sha256: str = ""  # over the lines `sha256  file` of its decompressed files
     note: str = ""  # what a reader of a result must know, e.g. that it is a subset
 
@@ -56,10 +66,12 @@ class Source(ABC):
     Attributes:
         name: what specs call it.
         files: on disk; None where nothing has to be fetched.
+        origin: where it comes from, if nothing has to be fetched.
     """
 
     name: str
     files: Files | None = None
+    origin: str = ""
 
     @abstractmethod
     def facts(self) -> DatasetFacts:
@@ -74,6 +86,38 @@ class Source(ABC):
         """
 
 
+@dataclass(frozen=True)
+class OwnSource(Source):
+    """A dataset of the user's own. A module of this package offers a way to read one as `FORMAT`.
+
+    Attributes:
+        path: of the file or folder.
+        written: what specs write for one, for messages.
+    """
+
+    path: Path
+    written: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def takes(cls, name: str) -> bool:
+        """Whether a name of a dataset is a path to what this reads, by its looks alone."""
+
+    @classmethod
+    @abstractmethod
+    def located(cls, path: Path) -> Self:
+        """The dataset at a path.
+
+        Raises:
+            ValueError: there is nothing, or it is no file or folder as this reads them; to stand after `dataset: `.
+        """
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """See `Source`: the path, from which alone `takes` knows what it is."""
+        return str(self.path)
+
+
 def check_labels(labels_N: Tensor, classes: int, where: object) -> None:
     """Raises DataError for a label that is no class."""
     if len(labels_N) and int(labels_N.max()) >= classes:
@@ -83,6 +127,17 @@ def check_labels(labels_N: Tensor, classes: int, where: object) -> None:
 def bytes_of(content: bytes) -> Tensor:
     """[n] uint8: a copy, for torch wants to own what it may write."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def stand_in(name: str, facts: DatasetFacts, examples: int) -> Dataset:
+    """Noise of the shape of a dataset, for those who only want to know what it costs."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (examples, *facts.shape), generator=generator, dtype=torch.uint8)
+    if facts.classes is None:
+        labels = torch.randn(examples, generator=generator)
+    else:
+        labels = torch.randint(0, facts.classes, (examples,), generator=generator)
+    return Dataset(name, images, labels, None, None, scale=1 / 255, classes=facts.classes)
 
 
 def too_small(dataset: str, examples: int) -> str:

@@ -59,6 +59,7 @@ class Cifar10(Source):
             None if test is None else test[1],
             scale=1 / 255,
             shift=-0.5,
+            classes=10,
             sha256=sha256,
             note=whole and whole + ("" if test is not None else ", no test split"),
         )

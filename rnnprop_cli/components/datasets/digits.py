@@ -18,6 +18,7 @@ class Digits(Source):
     """Needs no file."""
 
     name = "digits"
+    origin = "scikit-learn"
 
     def facts(self) -> DatasetFacts:
         """See `Source`."""
@@ -44,6 +45,7 @@ class Digits(Source):
             images[is_test],
             labels[is_test],
             scale=1 / 16,
+            classes=10,
             sha256=hashlib.sha256(sums(digests).encode()).hexdigest(),
             note=f"{len(labels):,} 8x8 digits bundled with scikit-learn",
         )

@@ -73,6 +73,7 @@ class Mnist(Source):
             test_images,
             test_labels,
             scale=1 / 255,
+            classes=10,
             sha256=sha256,
             note=f"the last {len(train_labels) - VALIDATION:,} of {len(train_labels):,} training images",
         )

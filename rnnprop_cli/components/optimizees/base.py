@@ -8,8 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+
+from rnnprop_cli.components.datasets import dataset_label, facts_of
 from rnnprop_cli.fields import Sampling, Spec
 from rnnprop_cli.lazy import no_grad, torch
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
@@ -18,15 +21,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rnnprop_cli.components.datasets import Dataset
+    from rnnprop_cli.components.plugins import Code
 
 Tensors = tuple[Any, ...]  # of tensors, or again such tuples
+
+_NEVER = object()  # equals no value of a setting
 
 
 class TensorFacts(NamedTuple):
     """A tensor of an optimizee's params."""
 
     shape: tuple[int, ...]
-    fan_in: int  # inputs of a unit, which torch.nn's default initial values go by
+    # inputs of a unit, which torch.nn's default initial values go by; 0: they are zero
+    fan_in: int
     uses: int = 1  # how often an example's forward pass multiplies with each of its numbers
 
 
@@ -42,9 +49,15 @@ class Given(NamedTuple):
 
 
 class OptimizeeSpec(Spec, ABC):
-    """Settings of an optimizee. A subclass names its `kind`, and answers all but `build` without PyTorch."""
+    """Settings of an optimizee. A subclass names its `kind`, and answers all but `build` without PyTorch.
+
+    Attributes:
+        later: settings that the kind got after results of it had been recorded. Where one has its default, it is left
+            out of what identifies a cell, so that those results are still found.
+    """
 
     kind: str
+    later: ClassVar[frozenset[str]] = frozenset()
 
     @property
     @abstractmethod
@@ -57,6 +70,16 @@ class OptimizeeSpec(Spec, ABC):
         return None
 
     @property
+    def dataset_label(self) -> str | None:
+        """What tables call that dataset."""
+        return None if self.dataset_name is None else dataset_label(self.dataset_name)
+
+    @property
+    def chance_loss(self) -> float | None:
+        """Loss of guessing among all classes alike; None where there are no classes."""
+        return None if self.dataset_name is None else facts_of(self.dataset_name).chance_loss
+
+    @property
     def n_layers(self) -> int | None:
         """How deep it is: hidden layers, recurrent layers, convolutions."""
         return None
@@ -64,6 +87,26 @@ class OptimizeeSpec(Spec, ABC):
     @property
     def nonlinearity(self) -> str | None:
         """Activation function of the hidden units."""
+        return None
+
+    @property
+    def code(self) -> Code | None:
+        """What it runs that is not ours."""
+        return None
+
+    def rehearse(self, given: Given) -> str | None:
+        """Tries what it runs that is not ours, before anything is recorded.
+
+        Returns:
+            One line that somebody should read.
+
+        Raises:
+            CodeError: it does not work.
+        """
+        return None
+
+    def misfit(self) -> tuple[str, str] | None:
+        """Where settings and dataset do not fit together: the guilty setting, and what is wrong with it."""
         return None
 
     @abstractmethod
@@ -91,6 +134,14 @@ class OptimizeeSpec(Spec, ABC):
     def multiplications(self) -> int:
         """Multiply-adds of the forward pass of one example."""
         return sum(tensor.uses * prod(tensor.shape) for tensor in self.tensors())
+
+    @model_serializer(mode="wrap")
+    def _told(self, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        plain: dict[str, Any] = whole(self)
+        if not info.context or not info.context.get("identity"):
+            return plain
+        defaults = {name: type(self).model_fields[name].default for name in self.later}
+        return {name: value for name, value in plain.items() if value != defaults.get(name, _NEVER)}
 
 
 class Heldout(NamedTuple):

@@ -39,8 +39,15 @@ class Classifier(Layered):
     def widest(self) -> int:
         """Numbers per example in the widest layer."""
 
+    @property
+    def examples_meet(self) -> bool:
+        """Whether examples of a minibatch change each other's scores, so that only whole ones can be evaluated."""
+        return False
+
     def evaluation_chunk(self, n_cells: int) -> int:
-        """Examples per forward pass that fit."""
+        """Examples per forward pass that fit; where examples meet, those of a minibatch."""
+        if self.examples_meet:
+            return self.minibatches.size
         return max(1, min(EVALUATION_EXAMPLES, EVALUATION_NUMBERS // (n_cells * self.widest)))
 
     def tensors(self, first: int, steps: int) -> Tensors | None:
@@ -77,7 +84,7 @@ class Classifier(Layered):
         """
         source = self.minibatches
         n_images = source.n_images
-        if horizon * source.size <= n_images:
+        if horizon * source.size <= n_images or self.examples_meet:
             return super().mean_loss(params_CP, horizon)
         count_SN = torch.zeros(len(source.seeds), n_images, dtype=torch.float64, device=params_CP.device)
         for step in range(horizon):

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from rnnprop_cli.components.activations import NEED_INPUT, Activation, activate, slope
 from rnnprop_cli.components.datasets import DatasetName, facts_of
+from rnnprop_cli.components.datasets.base import IS_TEXT
 from rnnprop_cli.components.optimizees.base import Given, OptimizeeSpec, TensorFacts, per_cell
 from rnnprop_cli.components.optimizees.classification import Classifier
 from rnnprop_cli.fields import Init, PositiveInt
@@ -58,6 +59,10 @@ class MLPSpec(OptimizeeSpec):
     def nonlinearity(self) -> str | None:
         """See `OptimizeeSpec`."""
         return self.activation
+
+    def misfit(self) -> tuple[str, str] | None:
+        """See `OptimizeeSpec`."""
+        return ("dataset", IS_TEXT) if facts_of(self.dataset).text else None
 
     @property
     def widths(self) -> list[int]:

@@ -23,7 +23,7 @@ from rnnprop_cli.tui.plot.palette import line_pattern
 from rnnprop_cli.tui.plot.raster import BLANK, Charset, IntArray, Raster
 from rnnprop_cli.tui.plot.scale import Axis, AxisKind, Tick, fit, format_number, ticks
 from rnnprop_cli.tui.plot.series import PlotSeries, Trace, trace
-from rnnprop_cli.view.curves import FloatArray
+from rnnprop_cli.view.curves.curve import FloatArray
 
 _MIN_ROWS_FOR_X_AXIS = 3
 _MIN_COLUMNS_FOR_Y_AXIS = 16

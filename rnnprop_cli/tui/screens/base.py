@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
 from rnnprop_cli.records import Status
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.host import Host, host_of
 from rnnprop_cli.tui.plot import Charset
 from rnnprop_cli.tui.reading import Wanted, stalled
 from rnnprop_cli.tui.state import ViewState
@@ -22,27 +24,17 @@ from rnnprop_cli.tui.widgets.bars import Bar, Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import look_of
 
-if TYPE_CHECKING:
-    from rnnprop_cli.tui.app import RnnpropApp
-
-TABS = ("runs", "matrix", "compare", "log", "spec", "train")
 _SHOWN: tuple[Status, ...] = ("running", "done", "failed", "diverged", "interrupted", "queued")
-
-Keys = tuple[tuple[str, str], ...]
 
 
 class BaseScreen(Screen[None]):
     """One of the tabs. Subclasses fill the body and say what they need read."""
 
     TAB: ClassVar[str] = ""
-    KEYS: ClassVar[Keys] = ()  # for the footer, the most useful first
+    KEYS: ClassVar[tuple[keys.Key, ...]] = ()  # for the footer, the most useful first
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (56, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (14, "-short"), (36, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", show=False),
-        Binding("escape", "back", "back", show=False),
-        Binding("z", "full", "full-screen pane", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(*keys.ON_A_SCREEN)
 
     DEFAULT_CSS = """
     BaseScreen {
@@ -68,18 +60,17 @@ class BaseScreen(Screen[None]):
         return ()
 
     @property
-    def rnnprop(self) -> "RnnpropApp":
-        """The app, as what it is."""
-        app: Any = self.app
-        return app  # type: ignore[no-any-return]
+    def host(self) -> Host:
+        """The app."""
+        return host_of(self)
 
     @property
     def state(self) -> ViewState:
-        return self.rnnprop.state
+        return self.host.state
 
     @property
     def signs(self) -> Glyphs:
-        return glyphs(self.rnnprop.charset)
+        return glyphs(self.host.charset)
 
     @property
     def look(self) -> Look:
@@ -89,7 +80,7 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_state())
-        if self.rnnprop.charset is Charset.ASCII:
+        if self.host.charset is Charset.ASCII:
             for widget in self.query("Table, Lines"):
                 widget.add_class("-ascii")
 
@@ -120,7 +111,7 @@ class BaseScreen(Screen[None]):
         self.query_one("#footer", Bar).set_parts(self._footer_parts())
         if not notice:
             self.show_body()
-        self.rnnprop.want(self.wanted())
+        self.host.want(self.wanted())
 
     def show_body(self) -> None:
         """Bring the body up to date."""
@@ -177,7 +168,7 @@ class BaseScreen(Screen[None]):
         palette = self.look.palette
         gap = "  " if full else " "
         parts = []
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(keys.TABS, 1):
             active = tab == self.TAB
             label = f"{number} {tab.capitalize()}" if full else f"{number}{tab.capitalize()}"
             if not names and not active:
@@ -205,16 +196,18 @@ class BaseScreen(Screen[None]):
         if state.filter.text:
             problem = f" ({state.filter.problem})" if state.filter.problem else ""
             parts.append(Part(f"/{state.filter.text}{problem}  ", palette.accent))
-        if note := self.rnnprop.work.note:
+        if note := self.host.works.note:
             parts.append(Part(f"{note}  ", self.look.busy))
-        room = self.size.width - _width(parts) - len("q quit  ")  # the way out is always shown
+        room = (
+            self.size.width - _width(parts) - len(f"{' '.join(keys.QUIT.in_line)}  ")
+        )  # the way out is always shown
         shown = []
-        for key, word in (("?", "help"), *self.KEYS, ("^p", "palette")):
+        for key, word in (each.in_line for each in (keys.HELP, *self.KEYS, keys.PALETTE)):
             room -= len(key) + len(word) + 3
             if room < 0:
                 break
             shown.append((key, word))
-        for key, word in (*shown, ("q", "quit")):
+        for key, word in (*shown, keys.QUIT.in_line):
             parts += [Part(key, palette.accent, bold=True), Part(f" {word}  ", palette.text)]
         return parts
 

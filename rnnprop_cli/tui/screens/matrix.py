@@ -4,34 +4,38 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
 from rnnprop_cli.tui.run_rows import short_percent
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.detail import detail_lines
 from rnnprop_cli.tui.widgets.heat import HeatRow, HeatTable
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Cell
-from rnnprop_cli.view.pivot import Pivot, column_choices, compared_groups, pivot
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_groups import SeedGroup
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.table.pivot import Pivot, column_choices, compared_groups, pivot
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
 
 
 class MatrixScreen(BaseScreen):
     """A heat table, and the cell under the cursor in words."""
 
     TAB = "matrix"
-    KEYS: ClassVar[Keys] = (
-        ("v", "columns"), ("a", "baselines"), ("enter", "runs"), ("/", "filter"), ("e", "export"), ("t", "theme"),
-    )  # fmt: skip
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "columns", "next axis for the columns", show=False),
-        Binding("a", "baselines", "learned optimizers only, or all", show=False),
-    ]
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.COLUMNS,
+        keys.BASELINES,
+        keys.OPEN.called("runs"),
+        keys.FILTER,
+        keys.EXPORT,
+        keys.THEME,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.COLUMNS, keys.BASELINES)
 
     DEFAULT_CSS = """
     MatrixScreen {
@@ -116,15 +120,17 @@ class MatrixScreen(BaseScreen):
         row, look = group.row, self.look
         if group.is_best:
             return Cell("best", look.palette.accent)
-        if group.statuses["running"] or not row.seeds:
+        if group.statuses["running"] or not row.counts.seeds:
             sign = self.signs.statuses[group.status]
             return Cell(sign, look.status_color(group.status))
-        if row.difference_percent is None:
-            return Cell("DIV" if row.diverged else "-", look.warn if row.diverged else look.palette.muted)
+        percent = None if row.comparison is None else row.comparison.percent.centre
+        if percent is None:
+            lost = row.counts.diverged > 0
+            return Cell("DIV" if lost else "-", look.warn if lost else look.palette.muted)
         sure = verdict(row) in ("win", "loss")
-        mark = "!" if row.diverged or row.failed else ""
-        text = short_percent(row.difference_percent) + mark
-        return Cell(text, look.palette.text, look.heat(row.difference_percent) if sure else None, bold=sure)
+        mark = "!" if row.counts.diverged or row.counts.failed else ""
+        text = short_percent(percent) + mark
+        return Cell(text, look.palette.text, look.heat(percent) if sure else None, bold=sure)
 
     def _chosen(self) -> SeedGroup | None:
         return None if self._shown is None else self._shown.cells.get(self.heat.cursor)
@@ -142,7 +148,7 @@ class MatrixScreen(BaseScreen):
         if isinstance(event, HeatTable.Opened):
             if (group := self._chosen()) is not None:
                 self.state.jump_to = group.id
-                self.rnnprop.action_show_tab("runs")
+                self.host.show_tab("runs")
         else:
             self._show_cell()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
@@ -18,40 +18,41 @@ from rnnprop_cli.records import (
     VALIDATION_LOSS,
     Status,
 )
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
 from rnnprop_cli.tui.lines import smoothing_note
 from rnnprop_cli.tui.plot import Plot, PlotSeries, Reading
 from rnnprop_cli.tui.reading import Training, stalled
 from rnnprop_cli.tui.run_rows import short_loss
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.detail import duration
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
 from rnnprop_cli.tui.widgets.values import value_lines
-from rnnprop_cli.view.curves import smooth
+from rnnprop_cli.view.curves.curve import smooth
+from rnnprop_cli.view.curves.seed_lines import decay_over
+from rnnprop_cli.view.facts.training import chosen_checkpoint, recent_rate, selection_rule
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_lines import decay_over
-from rnnprop_cli.view.training import chosen_checkpoint, recent_rate, selection_rule
 
 
 class TrainScreen(BaseScreen):
     """Meta-trainings on the left, the curves of the chosen one on the right."""
 
     TAB = "train"
-    KEYS: ClassVar[Keys] = (
-        ("↑↓", "choose"), ("y", "log y"), ("s", "smooth"), ("f", "follow"), ("z", "full"), ("r", "start"),
-        ("i", "interrupt"), ("e", "export"),
-    )  # fmt: skip
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.ROWS.called("choose", "↑↓"),
+        keys.LOG_Y,
+        keys.SMOOTH,
+        keys.FOLLOW,
+        keys.FULL,
+        keys.START,
+        keys.INTERRUPT,
+        keys.EXPORT,
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "smooth", "smoothing", show=False),
-        Binding("y", "plot('toggle_log_y')", show=False),
-        Binding("x", "plot('toggle_log_x')", show=False),
-        Binding("f", "plot('toggle_follow')", show=False),
-        Binding("plus,equals_sign", "plot('zoom', 2.0)", show=False),
-        Binding("minus", "plot('zoom', 0.5)", show=False),
-        Binding("0", "plot('reset_view')", show=False),
-        Binding("left,h", "plot('move', -1)", show=False),
-        Binding("right,l", "plot('move', 1)", show=False),
+        *keys.bindings(keys.SMOOTH),
+        *keys.forwarded("plot", keys.OF_A_PLOT),
     ]
 
     DEFAULT_CSS = """
@@ -79,9 +80,9 @@ class TrainScreen(BaseScreen):
             yield Table(id="trainings")
             yield Lines(id="about", classes="boxed")
         with Vertical(id="curves"):
-            yield Plot(id="meta", log_y=True, x_label="meta-iteration", charset=self.rnnprop.charset)
+            yield Plot(id="meta", log_y=True, x_label="meta-iteration", charset=self.host.charset)
             yield Lines(id="values")
-            yield Plot(id="rate", title="meta-iterations a second", charset=self.rnnprop.charset)
+            yield Plot(id="rate", title="meta-iterations a second", charset=self.host.charset)
 
     @property
     def table(self) -> Table:
