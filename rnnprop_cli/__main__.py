@@ -3,7 +3,12 @@
 import sys
 
 from rnnprop_cli.execute.openmp import bound_spin
-from rnnprop_cli.runs.interrupt import EXIT_INTERRUPTED, end_at_once_from_here_on, unwind_on_signals
+from rnnprop_cli.runs.interrupt import (
+    EXIT_INTERRUPTED,
+    end_at_once_from_here_on,
+    exit_code_of_signal,
+    unwind_on_signals,
+)
 
 
 def main() -> None:
@@ -19,6 +24,10 @@ def main() -> None:
         app(prog_name="rnnprop")
     except KeyboardInterrupt:  # before the command line itself could say so
         sys.exit(EXIT_INTERRUPTED)
+    except Exception:
+        if (code := exit_code_of_signal()) is None:
+            raise
+        sys.exit(code)
     finally:
         end_at_once_from_here_on()
 

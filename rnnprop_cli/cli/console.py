@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +22,9 @@ from typer.core import TyperGroup
 
 from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
+from rnnprop_cli.files.limits import TOO_MANY_OPEN, more_descriptors
 from rnnprop_cli.naming import bytes_written_out, shell_line, shell_word
+from rnnprop_cli.runs.interrupt import exit_code_of_signal
 from rnnprop_cli.view.safe_text import safe_text
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
@@ -67,7 +70,7 @@ class Settings:
         """
         if len(self.databases) > 1:
             raise UsageError(
-                f"--db names {len(self.databases)} databases, and only `report`, `tui`, `runs list` and `runs export` "
+                f"--db names {len(self.databases)} databases, and only `report`, `tui` and `runs list|show|export` "
                 "read several. Name one; `rnnprop db merge A.db B.db -o ALL.db` makes one of several."
             )
         return self.databases[0]
@@ -218,7 +221,7 @@ class ReportingGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; raises only `typer.Exit` and Typer's own usage errors."""
         try:
-            result = super().invoke(ctx)
+            result = _invoked(super().invoke, ctx)
             if sys.stdout is not None:  # None where the shell has closed it
                 sys.stdout.flush()  # here, where a failure can still be reported
             return result
@@ -237,7 +240,8 @@ class ReportingGroup(TyperGroup):
             if settings(ctx).verbose:
                 _show_traceback(error)
             where = "" if error.filename is None else f": {error.filename}"
-            show_error(f"{error.strerror or error}{where}")
+            remedy = f". {more_descriptors()}" if error.errno in TOO_MANY_OPEN else ""
+            show_error(f"{error.strerror or error}{where}{remedy}")
             raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:
             if _is_typers(error):
@@ -251,6 +255,17 @@ class ReportingGroup(TyperGroup):
                 "This is a fault of rnnprop: please report it with the output of `rnnprop doctor`."
             )
             raise typer.Exit(EXIT_FAILED) from None
+
+
+def _invoked(command: Callable[[Any], Any], ctx: Any) -> Any:
+    """What a command returns. An error after a signal that should have ended it is no error but that signal."""
+    try:
+        return command(ctx)
+    except Exception:
+        code = exit_code_of_signal()
+        if code is None:
+            raise
+        raise typer.Exit(code) from None
 
 
 def _is_typers(error: Exception) -> bool:

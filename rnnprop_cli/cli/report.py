@@ -213,18 +213,11 @@ def _what_is_missing(
 
 def _unmeasured(experiment: "ExperimentInfo", summary: "Summary") -> tuple[int, int]:
     """How many pairs of problem and optimizer that the spec asks for have no final result, and how many it has."""
-    import json
-
-    from pydantic import ValidationError
-
     from rnnprop_cli.plan.lanes import lanes
-    from rnnprop_cli.spec.bench import BenchSpec
-    from rnnprop_cli.spec.stored import upgraded_bench
+    from rnnprop_cli.view.facts.progress import stored_bench
 
-    try:
-        stored = upgraded_bench(experiment.spec)
-        spec = BenchSpec.model_validate_json(json.dumps(stored))
-    except (ValidationError, ValueError, KeyError, TypeError):
+    spec = stored_bench(experiment)
+    if spec is None:
         return 0, 0  # of an earlier version: what is recorded can still be shown
     measured = {
         (row.problem, row.optimizer) for row in summary.rows if row.phase == "final" and row.counts.seeds

@@ -7,6 +7,7 @@ fetch` leaves there, is obeyed too. No function here opens a socket.
 
 import gzip
 import hashlib
+import os
 import zlib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -163,4 +164,4 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def _path(folder: Path, file: str) -> Path | None:
-    return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
+    return next((path for path in (folder / file, folder / f"{file}.gz") if os.path.isfile(path)), None)  # noqa: PTH113

@@ -19,6 +19,7 @@ from torch import Tensor
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned
 from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.datasets.base import check_unchanged
 from rnnprop_cli.components.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.components.optimizers.base import BaselineSpec, Given, Optimizer
 from rnnprop_cli.components.optimizers.learned import LearnedSpec
@@ -46,6 +47,7 @@ class BatchJob:
     weights: Weights | None  # meta-params, for a learned optimizer
     engine: Engine
     curve_points: int  # longer curves are thinned
+    dataset_sha256: str | None = None  # of the dataset that the keys stand for; None: whatever is there
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ def run_batch(job: BatchJob) -> BatchEvents:
 
     Yields:
         `BatchProgress` now and then, `BatchDone` at the end.
+
+    Raises:
+        DataError: the dataset is not the one that the job is for.
     """
     started = time.monotonic()
     batch, engine = job.batch, job.engine
@@ -81,9 +86,11 @@ def run_batch(job: BatchJob) -> BatchEvents:
     memory = PeakMemory(device)
     horizon = batch.problem.horizon
     kernel, _ = select_kernel(engine.kernel, device, dtype)
+    dataset = _dataset(batch.problem.optimizee.dataset_name, engine.data_dir)
+    check_unchanged([] if dataset is None else [dataset], job.dataset_sha256)
     optimizee = build_optimizee(
         batch.problem.optimizee,
-        _dataset(batch.problem.optimizee.dataset_name, engine.data_dir),
+        dataset,
         batch.seeds,
         batch.problem.minibatch,
         dtype,

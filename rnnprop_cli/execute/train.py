@@ -20,6 +20,7 @@ from torch import Tensor
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_learned
 from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.datasets.base import check_unchanged
 from rnnprop_cli.components.learned.base import SteppedOptimizer
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizees.base import Optimizee
@@ -86,9 +87,19 @@ class MetaTraining:
         spec: the recipe.
         engine: where to run.
         snapshot: where to go on from; None to start.
+        dataset_sha256: what its dataset must be; None: whatever is there.
+
+    Raises:
+        DataError: the dataset is absent or another one.
     """
 
-    def __init__(self, spec: TrainSpec, engine: Engine, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        engine: Engine,
+        snapshot: Snapshot | None = None,
+        dataset_sha256: str | None = None,
+    ) -> None:
         self.spec = spec
         self.device = engine.torch_device
         self.dtype = DTYPES[spec.dtype]
@@ -103,6 +114,7 @@ class MetaTraining:
         ]
         names = {name for task in self.tasks if (name := task.optimizee.dataset_name) is not None}
         self.datasets = {name: load_dataset(name, engine.data_dir) for name in sorted(names)}
+        check_unchanged(self.datasets.values(), dataset_sha256)
         if snapshot is None:
             self.meta_iteration = 0
             self.average = MovingAverage()

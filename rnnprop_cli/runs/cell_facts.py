@@ -13,7 +13,7 @@ from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.plan.cells import Cell, cell_config
+from rnnprop_cli.plan.cells import Cell, Problem, cell_config
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.plan.lanes import Lane
 from rnnprop_cli.records import LrSource, RunFacts
@@ -58,6 +58,11 @@ class CellFacts:
             notices,
         )
 
+    def dataset_sha256(self, problem: Problem) -> str | None:
+        """The hash of the dataset of a problem; None where it has none."""
+        name = problem.optimizee.dataset_name
+        return None if name is None else self.datasets[name]
+
     def weights_of(self, optimizer: OptimizerSpec) -> Weights | None:
         """The meta-params of a learned optimizer."""
         return self.weights[optimizer.weights] if isinstance(optimizer, LearnedSpec) else None
@@ -67,8 +72,8 @@ class CellFacts:
         facts: dict[str, str | int | float | None] = dict(self.environment)
         optimizee = cell.problem.optimizee
         dataset = optimizee.dataset_name
-        if dataset is not None:
-            facts["dataset_sha256"] = self.datasets[dataset]
+        if (sha256 := self.dataset_sha256(cell.problem)) is not None:
+            facts["dataset_sha256"] = sha256
         if dataset not in sources() and (dataset is not None or optimizee.chance_loss is not None):
             facts["chance_loss"] = optimizee.chance_loss  # elsewhere it follows from the dataset's name
         weights = self.weights_of(cell.optimizer)

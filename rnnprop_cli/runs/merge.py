@@ -13,16 +13,18 @@ from rnnprop_cli.errors import IntegrityError, StoreError, UsageError, suggested
 from rnnprop_cli.records import TRAIN_LOSS, ExperimentInfo, RunInfo
 from rnnprop_cli.runs.snapshots import checkpoint_files, checkpoint_folder
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint, side_path
-from rnnprop_cli.store.database import creating, storage_errors, sync_folder
+from rnnprop_cli.store.database import creating, sync_folder
 from rnnprop_cli.store.folders import new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.maintenance import check_database
 from rnnprop_cli.store.merge import copy_union
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
+from rnnprop_cli.store.place import prepare_folder
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.several import UnionReader
+from rnnprop_cli.store.trouble import storage_errors
 from rnnprop_cli.store.union import Copy, Member, Union
-from rnnprop_cli.store.writer import Writer, prepare_folder
+from rnnprop_cli.store.writer import Writer
 
 _SHOWN: Final = 10  # conflicts listed in a message
 

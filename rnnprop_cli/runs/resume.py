@@ -9,8 +9,8 @@ from rnnprop_cli.errors import StoreError, UsageError
 from rnnprop_cli.files.reading import parse_json
 from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts, RunInfo
 from rnnprop_cli.spec.stored import upgraded_train
-from rnnprop_cli.store.database import REPLACE
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.trouble import REPLACE
 from rnnprop_cli.store.writer import Writer
 
 _KEY: Final = re.compile(r"[0-9a-f]{64}")

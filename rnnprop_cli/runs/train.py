@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.datasets.base import recorded_sha256
 from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.minibatches import check_epochs
 from rnnprop_cli.components.optimizees.base import Given
@@ -127,10 +128,8 @@ def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
             hashes[name] = dataset.sha256
         device, dtype = engine.torch_device, DTYPES[spec.dtype]
         task.optimizee.rehearse(Given(dataset, (0, 1), task.minibatch, dtype, device, spec.sampling))
-    if len(hashes) == 1:
-        (environment["dataset_sha256"],) = hashes.values()
-    elif hashes:
-        environment["dataset_sha256"] = ", ".join(f"{name} {hashes[name]}" for name in sorted(hashes))
+    if (sha256 := recorded_sha256(hashes)) is not None:
+        environment["dataset_sha256"] = sha256
     return environment
 
 
@@ -203,7 +202,8 @@ def run_train(
         if found.experiment is None:
             folder = checkpoint_folder(database, reader.experiment(experiment_id))
             held.enter_context(held_folder(folder))
-        training = MetaTraining(spec, engine, snapshot)
+        sha256 = environment.get("dataset_sha256")
+        training = MetaTraining(spec, engine, snapshot, None if sha256 is None else str(sha256))
         writer.rewind(experiment_id, key, training.meta_iteration)
         writer.mark_running(experiment_id, [key])
         if training.kernel_notice:

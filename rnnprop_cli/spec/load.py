@@ -95,6 +95,20 @@ def resolve(path: FilePath) -> Resolved[BenchSpec] | Resolved[TrainSpec]:
     return Resolved("train", _train(source, ()), source.text)
 
 
+def resolve_bench_text(text: str, name: str) -> Resolved[BenchSpec]:
+    """As `resolve_bench`, of TOML that lies in no file; `name` stands for it in messages."""
+    source = parse(text, name)
+    _expect(source, "bench")
+    return Resolved("bench", _bench(source), source.text)
+
+
+def resolve_train_text(text: str, name: str, overrides: Sequence[str] = ()) -> Resolved[TrainSpec]:
+    """As `resolve_train`, of TOML that lies in no file; `name` stands for it in messages."""
+    source = parse(text, name)
+    _expect(source, "train")
+    return Resolved("train", _train(source, overrides), source.text)
+
+
 def load_bench(path: FilePath) -> BenchSpec:
     """Load a benchmark. Raises SpecError as `resolve` does, and for a train spec."""
     return resolve_bench(path).spec

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rnnprop_cli.store.database import BUSY_TIMEOUT_S, storage_errors
+from rnnprop_cli.store.database import Opened
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.row_types import CHUNK, TEXT, misfit
+from rnnprop_cli.store.trouble import BUSY_TIMEOUT_S, storage_errors
 from rnnprop_cli.store.union import Union
 
 _CHUNKS = """
@@ -29,7 +30,9 @@ class UnionReader(Reader):
     """Reads several databases through one connection that cannot write to them. One thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection, union: Union) -> None:
-        super().__init__(Path(", ".join(map(str, union.paths))), connection)
+        path = Path(", ".join(map(str, union.paths)))
+        super().__init__(path, Opened(path, connection, NEWEST_VERSION))
+        self.paths = union.paths
         self.union = union
         self._versions = union.data_versions()
         self._changes = 0

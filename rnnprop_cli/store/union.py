@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import UsageError
-from rnnprop_cli.store.database import check_file, reading_uri, storage_errors
+from rnnprop_cli.store.database import check_file, reading_uri
+from rnnprop_cli.store.trouble import storage_errors
 
 MOST: Final = 10  # databases that SQLite attaches
 # A run that is over goes before one that failed, and that before one that was never finished.

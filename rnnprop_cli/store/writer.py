@@ -24,11 +24,12 @@ from rnnprop_cli.records import (
     Status,
 )
 from rnnprop_cli.store import curve_rows
-from rnnprop_cli.store.database import creating, open_writer, storage_errors
+from rnnprop_cli.store.database import creating, open_writer
 from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
-from rnnprop_cli.store.place import Place
+from rnnprop_cli.store.place import Place, identity, prepare_folder
+from rnnprop_cli.store.trouble import storage_errors
 
 _RUN_COLUMNS = tuple(RunFacts.__dataclass_fields__)
 _RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name not in ("key", "status"))
@@ -43,6 +44,11 @@ class Writer:
         self._db = Database(connection, execute_plugins=False)
         self._synchronous = ""
         self._place = place
+        self._log = Path(f"{path}-wal")
+        self._log_file: tuple[int, int] | None = None  # of the write-ahead log, once it is there
+        self._begun: tuple[int, str] | None = (
+            None  # the experiment that is written: its id, the hash of its spec
+        )
 
     @classmethod
     @contextmanager
@@ -57,7 +63,7 @@ class Writer:
             if not path.exists():
                 with creating(path) as connection:
                     migrate(connection)
-            with closing(open_writer(path, NEWEST_VERSION)) as connection, Place.watch(path) as place:
+            with Place.watch(path) as place, closing(open_writer(path, NEWEST_VERSION)) as connection:
                 with storage_errors(path):
                     migrate(connection)
                 writer = cls(path, connection, place)
@@ -79,6 +85,9 @@ class Writer:
         A database that is no longer where it was gets this transaction still, which is the last: see `check_place`.
         """
         with storage_errors(self.path):
+            if not self._place.lost:
+                self._place.check_content(self._begun)
+                self._check_log()
             wanted = "FULL" if durable else "NORMAL"
             if self._synchronous != wanted:
                 self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -102,6 +111,18 @@ class Writer:
         """
         if self._place.lost:
             raise self._place.error(self._connection)
+        self._place.check_content(self._begun)
+
+    def _check_log(self) -> None:
+        """Others take a log that was deleted for an empty one: what is in ours goes into the database while we can."""
+        if self._log_file is None:
+            self._log_file = identity(self._log)
+        elif identity(self._log) != self._log_file:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raise StoreError(
+                f"{self._log}: was deleted or replaced while this was running. What was recorded has been saved; "
+                "run the same command again, and leave the files beside the database alone while it runs."
+            )
 
     def _take_over(self) -> None:
         """We hold the lock, so whatever is still marked running has no process any more."""
@@ -109,27 +130,36 @@ class Writer:
             connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
             adopt_folders(connection, self.path)
 
-    def begin_experiment(self, facts: ExperimentFacts, *, fresh: bool = False) -> int:
+    def begin_experiment(
+        self, facts: ExperimentFacts, *, fresh: bool = False, going_on: int | None = None
+    ) -> int:
         """Id of the newest experiment of this kind, name and spec, or of a new one (always, if `fresh`).
 
         Continuing keeps the facts of the first start and logs those of this one as an event `continued`.
+
+        Args:
+            facts: of this start.
+            fresh: never go on with one.
+            going_on: the id of the one to go on with, where it need not be the newest.
         """
         with self._transaction() as connection:
             (use,) = connection.execute("SELECT coalesce(max(last_used), 0) + 1 FROM experiment").fetchone()
             found = connection.execute(
                 "SELECT id FROM experiment WHERE kind = ? AND name = ? AND spec_sha256 = ?"
-                " ORDER BY last_used DESC LIMIT 1",
-                (facts.kind, facts.name, facts.spec_sha256),
+                " AND id = coalesce(?, id) ORDER BY last_used DESC LIMIT 1",
+                (facts.kind, facts.name, facts.spec_sha256, going_on),
             ).fetchone()
             if found and not fresh:
                 connection.execute("UPDATE experiment SET last_used = ? WHERE id = ?", (use, found[0]))
                 start = {name: getattr(facts, name) for name in ("git_sha", "versions", "argv", "host")}
                 self._insert_event(int(found[0]), "continued", json.dumps(start))
+                self._begun = int(found[0]), facts.spec_sha256
                 return int(found[0])
             row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
             row["folder"] = new_folder(facts.spec_sha256) if facts.kind == "train" else None
             table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
             assert table.last_pk is not None
+            self._begun = int(table.last_pk), facts.spec_sha256
             return int(table.last_pk)
 
     def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:
@@ -296,21 +326,6 @@ class Writer:
         for block in curves:
             grouped.setdefault((run_ids[block.key], metric_ids[block.metric]), []).append(block)
         return grouped
-
-
-def prepare_folder(path: Path) -> Path:
-    """The database's real path, its folder made.
-
-    Raises:
-        StoreError: the folder cannot be made.
-    """
-    try:
-        place = path.expanduser().resolve()
-    except (RuntimeError, ValueError) as error:  # a loop of links, an unknown user's home, a zero byte
-        raise StoreError(f"{path}: cannot be a database: {error}. Choose another place with --db.") from None
-    with storage_errors(path):
-        place.parent.mkdir(parents=True, exist_ok=True)
-    return place
 
 
 def utc_now() -> str:

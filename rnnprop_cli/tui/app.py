@@ -1,10 +1,11 @@
 """The app: owns the state, the watcher and the child process; screens show the one and steer the others."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -37,6 +38,7 @@ from rnnprop_cli.tui.work import Work
 from rnnprop_cli.view.safe_text import safe_text
 
 DEFAULT_FPS = 3.0
+_NAME_COLUMNS = 28  # of an experiment, before anything beside it goes
 
 
 class RnnpropApp(App[None]):
@@ -57,6 +59,7 @@ class RnnpropApp(App[None]):
         self,
         database: Path,
         *,
+        more: Sequence[Path] = (),
         fps: float = DEFAULT_FPS,
         charset: Charset = Charset.BRAILLE,
         theme: str = "dark",
@@ -67,7 +70,7 @@ class RnnpropApp(App[None]):
         self.state = ViewState()
         self.works = Work(self)
         self._ends_soon = False
-        self._watcher = StoreWatcher(database, self.post_message, min(max(fps, 0.2), 10.0))
+        self._watcher = StoreWatcher((database, *more), self.post_message, min(max(fps, 0.2), 10.0))
         for look in LOOKS.values():
             self.register_theme(textual_theme(look))
         self.theme = theme if theme in LOOKS else "dark"
@@ -174,7 +177,13 @@ class RnnpropApp(App[None]):
                     (facts.kind, Cell(facts.name, bold=True), tally, Cell(created, look.palette.muted)),
                 )
             )
-        columns = [Column("", 5), Column("experiment"), Column("runs", 34), Column("created", 19)]
+        tallies = max((cell_len(str(row.cells[2])) for row in rows), default=0)
+        columns = [
+            Column("", 5, priority=3),
+            Column("experiment", least=_NAME_COLUMNS, names=True),
+            Column("runs", max(tallies, len("runs")), priority=2),
+            Column("created", 19, priority=1),
+        ]
         here = self.state.experiment
         self.push_screen(
             Choose("experiments", columns, rows, selected=here.id if here else None),

@@ -15,10 +15,15 @@ _FILTER_KEYS: Final = Key("filter-keys", "", f"keys: {' '.join(FILTER_KEYS)}")
 SIGNS: Final = (
     Key(
         "difference",
-        "Δbest%",
+        "Δfinal%",
         "final loss against the best tuned baseline, paired by seed; below 0 is better",
     ),
-    Key("best", "★ dashed", "that baseline; its learning rate is named"),
+    Key("win", "bold green", "a win: the whole 95 % interval of the difference lies below 0"),
+    Key(
+        "best",
+        "★ dashed",
+        "that baseline (a heavy line where there is no colour); its learning rate is named",
+    ),
     Key("states", "DIV FAIL STOP STALL", "diverged; failed; interrupted; its process is gone"),
 )
 SECTIONS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (

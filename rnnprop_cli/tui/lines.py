@@ -22,6 +22,7 @@ def group_label(group: SeedGroup, signs: Glyphs) -> str:
 def group_series(
     drawn: Sequence[SeedGroup],
     slots: Mapping[int, int],
+    letters: Mapping[int, int],
     lines: Mapping[int, Curve | Band],
     signs: Glyphs,
     *,
@@ -43,7 +44,7 @@ def group_series(
         series.append(
             PlotSeries.of(
                 label,
-                letter(slot).strip(),
+                letter(letters[group.id]).strip(),
                 line,
                 dashed=group.is_best,
                 color_index=slot,
@@ -53,12 +54,12 @@ def group_series(
     return series
 
 
-def plot_notes(state: ViewState, drawn: Sequence[SeedGroup]) -> str:
+def plot_notes(state: ViewState, drawn: Sequence[SeedGroup], *, bands: bool) -> str:
     """What was done to the curves: the kind of band, over how many seeds, and the smoothing."""
     words = []
     seeds = max((len(group.runs) for group in drawn), default=0)
     if seeds > 1:
-        band = BAND_NAMES[state.style.band]
+        band = BAND_NAMES[state.style.band] if bands else ""
         words.append(f"{band} of {seeds} seeds" if band else f"median of {seeds} seeds")
     horizon = max((group.facts.horizon for group in drawn), default=1)
     words.append(smoothing_note(decay_over(horizon, state.style.smoothing)))

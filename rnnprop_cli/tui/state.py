@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, Literal
 
-from rnnprop_cli.records import ExperimentInfo, Kind
+from rnnprop_cli.records import RATE, ExperimentInfo, Kind
 from rnnprop_cli.tui.reading import Bench, Snapshot
 from rnnprop_cli.view.curves.curve import BandKind
 from rnnprop_cli.view.curves.seed_lines import LineStyle
+from rnnprop_cli.view.facts.progress import Progress, begun_last, bench_progress
+from rnnprop_cli.view.facts.training import recent_rate
 from rnnprop_cli.view.table.filtering import Filter, Subject, parse_filter
 from rnnprop_cli.view.table.rows import Problem
 from rnnprop_cli.view.table.seed_groups import SeedGroup
@@ -151,8 +154,15 @@ class ViewState:
         others = [g for g in self.bench.groups if g.id in chosen and g.id not in near_ids]
         return [group for group in near if group.id in chosen] + others
 
+    def letters(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
+        """Letters of drawn groups, as numbers that rise down the table; what the table does not list comes last."""
+        listed = [group.id for _, groups in self.sections() for group in groups]
+        place = {number: at for at, number in enumerate(listed)}
+        ordered = sorted(drawn, key=lambda group: place.get(group.id, len(place)))
+        return {group.id: number for number, group in enumerate(ordered)}
+
     def optimizer_slots(self) -> dict[tuple[str, str], int]:
-        """Letter and colour of every (optimizer, phase) of the benchmark: learned ones first."""
+        """Colour of every (optimizer, phase) of the benchmark: learned ones first."""
         order: dict[tuple[str, str], int] = {}
         for phase in ("final", "default"):
             groups = [g for g in (self.bench.groups if self.bench else ()) if g.facts.phase == phase]
@@ -161,7 +171,7 @@ class ViewState:
         return order
 
     def slots(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
-        """Letter and colour of every drawn group, as a number; an optimizer has the same one on every problem."""
+        """Colour of every drawn group, as a number; an optimizer has the same one on every problem."""
         order = self.optimizer_slots()
         taken: dict[int, int] = {}
         for group in drawn:
@@ -172,6 +182,20 @@ class ViewState:
             if group.id not in taken:
                 taken[group.id] = next(slot for slot in range(1 << 20) if slot not in taken.values())
         return taken
+
+
+def progress_in_front(state: ViewState, now: datetime) -> Progress | None:
+    """How far the experiment in front is; None where that is not known."""
+    training, bench = state.snapshot.training, state.bench
+    if state.front == "train":
+        if training is None or not training.planned:
+            return None
+        left, rate = training.planned - training.done, recent_rate(training.curves.get(RATE))
+        return Progress(min(training.done / training.planned, 1.0), left / rate if rate else None)
+    if bench is None:
+        return None
+    begun = begun_last(bench.experiment, bench.events)
+    return bench_progress(bench.planned, bench.groups, bench.steps_done, begun, now)
 
 
 def subject_of(group: SeedGroup) -> Subject:

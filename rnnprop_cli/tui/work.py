@@ -6,6 +6,8 @@ from pathlib import Path
 from textual.timer import Timer
 
 from rnnprop_cli.errors import RunError, SpecError
+from rnnprop_cli.store.lock import both_at_once
+from rnnprop_cli.tui.holder import find_holder
 from rnnprop_cli.tui.host import Host, Severity
 from rnnprop_cli.tui.launch import Child, SpecFile, command_of, find_specs, read_spec
 from rnnprop_cli.tui.screens.ask import Ask, Choose
@@ -70,7 +72,11 @@ class Work:
         self._host.ask(
             Choose(
                 "start a bench or a train",
-                [Column("", 5), Column("name", 24), Column("file")],
+                [
+                    Column("", 5, priority=1),
+                    Column("name", 24, names=True),
+                    Column("file", least=24, names=True),
+                ],
                 rows,
                 placeholder="tab: or type the path of a spec",
                 about=about,
@@ -89,6 +95,10 @@ class Work:
         words = command_of(self._host.database, spec)
         text = [*wrapped(f"rnnprop {shlex.join(words)}", _COLUMNS), []]
         text += wrapped("It runs as a process of its own and goes on if this app is closed.", _COLUMNS)
+        holder = find_holder([self._host.database])
+        if holder is not None and holder.alive:
+            refused = f"Process {holder.pid} is writing here, so this one will be refused. "
+            text += [[], *wrapped(refused + both_at_once(self._host.database), _COLUMNS)]
 
         def answered(answer: object) -> None:
             if answer == "start":

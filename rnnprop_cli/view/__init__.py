@@ -5,7 +5,7 @@
 - `facts`    what an experiment says about itself: its log, its weights, its checkpoints
 - `figures`  pictures as plain values, and drawn as SVG or with matplotlib
 - `formats`  all of this as files: JSON, CSV, Markdown, HTML
-- `numbers`, `safe_text`  how a number and a text are written, wherever they are shown
+- `numbers`, `safe_text`, `shorten`  how a number and a text are written, wherever they are shown
 
 Each room imports only from those above it. Whatever two commands or screens show alike is worked out here, once; what
 only one of them needs (widths, keys, colours of a terminal) belongs to `cli` or `tui`.

@@ -71,8 +71,35 @@ def format_interval(estimate: Estimate) -> str:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """A duration to three digits."""
-    return "" if seconds is None else f"{seconds:.3g}" if math.isfinite(seconds) else "never"
+    """A duration in seconds, to three digits or to the second."""
+    if seconds is None:
+        return ""
+    if not math.isfinite(seconds):
+        return "never"
+    return f"{seconds:.3g}" if seconds < 999.5 else f"{seconds:,.0f}"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as people say it, in the unit that suits it.
+
+    >>> [format_duration(seconds) for seconds in (0.0123, 3.214, 75, 7500, 200_000)]
+    ['12.3 ms', '3.21 s', '1 min 15 s', '2 h 5 min', '2 d 7 h']
+    """
+    if seconds < 0.9995:
+        return f"{1e3 * seconds:.3g} ms"
+    if seconds < 59.5:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours_left} h"
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def format_remaining(seconds: float) -> str:
+    """How long something goes on yet, to the second."""
+    return format_duration(max(round(seconds), 1))
 
 
 def format_mean(loss: Estimate) -> str:

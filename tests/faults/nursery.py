@@ -33,6 +33,15 @@ def child(order: dict[str, Any]) -> NoReturn:
         os.dup2(stream, number)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, most in order["limits"].items():
+        resource.setrlimit(getattr(resource, name), (most, most))
+    if order["cgroup"]:
+        (Path(order["cgroup"]) / "cgroup.procs").write_text(str(os.getpid()))
+    if order["user"]:
+        os.setgroups([])
+        os.setresgid(order["user"], order["user"], order["user"])
+        os.setresuid(order["user"], order["user"], order["user"])
+        os.umask(order["umask"])
     os.environ.update(order["environment"])
     os.environ[VARIABLE] = order["faults"]
     sys.path.insert(0, str(Path(__file__).parent / "worker_site"))

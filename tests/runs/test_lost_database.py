@@ -1,7 +1,9 @@
 """The database is taken away under a run: that is said at the next write, and nothing that was computed is lost."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ def delete_folder(path: Path) -> None:
     shutil.rmtree(path.parent)
 
 
-def after(count: int, kind: type[Event], act: Callable[[], None]) -> Callable[[Event], None]:
+def after(count: int, kind: type[Event], act: Callable[[], object]) -> Callable[[Event], None]:
     """An observer that acts at the so-many-th event of a kind."""
     seen = 0
 
@@ -118,3 +120,29 @@ def test_a_moved_database_gets_what_was_computed_and_says_where_it_is(path: Path
         run(path, observe=after(3, MetaStepDone, move))
     assert str(elsewhere / "a.db") in str(told.value)
     assert not list(path.parent.glob("*rescued*"))
+
+
+@pytest.mark.parametrize("work", ["bench", "train"])
+def test_a_database_that_is_copied_over_ends_the_run_and_the_copy_is_whole(path: Path, work: str) -> None:
+    other = path.with_name("other.db")
+    if work == "bench":
+        act = after(2, BatchFinished, lambda: shutil.copyfile(other, path))
+        with pytest.raises(StoreError, match="another database was copied over it"):
+            bench(path, observe=act)
+    else:
+        act = after(1, CheckpointKept, lambda: shutil.copyfile(other, path))
+        with pytest.raises(StoreError, match="another database was copied over it"):
+            run(path, observe=act)
+    assert path.read_bytes() == other.read_bytes()
+    assert not Path(f"{path}-wal").exists()
+    check_database(path)
+
+
+def test_somebody_elses_checkpoint_ends_nothing(path: Path) -> None:
+    def checkpoint() -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(FULL)")
+
+    assert bench(path, observe=after(1, BatchFinished, checkpoint)).failed == 0
+    assert run(path, observe=after(1, CheckpointKept, checkpoint)).meta_iterations == SPEC.meta_iterations
+    check_database(path)

@@ -14,8 +14,15 @@ from rnnprop_cli.view.curves.sparkline import sparkline
 from rnnprop_cli.view.formats.curve_export import RunCurve, curves_csv, curves_json
 from rnnprop_cli.view.formats.markdown import to_markdown
 from rnnprop_cli.view.formats.records import FIELDS, to_csv, to_json
-from rnnprop_cli.view.numbers import format_interval, format_loss, format_percent, format_rate
-from rnnprop_cli.view.table.columns import OPTIMIZER, format_failures
+from rnnprop_cli.view.numbers import (
+    format_duration,
+    format_interval,
+    format_loss,
+    format_percent,
+    format_rate,
+    format_seconds,
+)
+from rnnprop_cli.view.table.columns import OPTIMIZER, format_failures, legend, narrower, used_columns
 from rnnprop_cli.view.table.summary import summarize
 
 EVIL = "ev|il\x1b]52;c;\x07\u202e"
@@ -123,6 +130,45 @@ def test_other_numbers_are_written_short():
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.00042, "0.42 ms"),
+        (0.5, "500 ms"),
+        (0.9996, "1 s"),
+        (3.214, "3.21 s"),
+        (59.4, "59.4 s"),
+        (59.7, "1 min 0 s"),
+        (3599.7, "1 h 0 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_written_in_its_unit(seconds, text):
+    assert format_duration(seconds) == text
+
+
+def test_seconds_are_never_written_as_a_power_of_ten():
+    assert [format_seconds(s) for s in (0.1234, 12.34, 12345.6, math.inf, None)] == [
+        "0.123",
+        "12.3",
+        "12,346",
+        "never",
+        "",
+    ]
+
+
+def test_columns_go_by_their_priority_and_the_legend_explains_those_that_stay(summary):
+    columns = used_columns(summary.rows)
+    gone = []
+    while (fewer := narrower(columns)) is not None:
+        gone += [column.heading for column in columns if column not in fewer]
+        columns = fewer
+    assert gone == ["s", "test loss", "IQM", "median", "test acc", "better", "lr"]
+    assert {"optimizer", "final loss", "failures"} <= {column.heading for column in columns}
+    assert "bootstrap" in legend(used_columns(summary.rows))
+    assert "bootstrap" not in legend(columns)
+
+
+@pytest.mark.parametrize(
     ("values", "text"),
     [
         ((0.305217, 0.304112, 0.307391), "0.3052 [0.3041, 0.3074]"),
@@ -151,15 +197,36 @@ def test_the_best_baseline_is_marked_without_colour(summary):
 def some_curves():
     (run,) = runs_of("ad,am", [0.5])
     values = np.array([1.5, NAN, math.inf, 0.1], dtype=np.float32).astype(np.float64)
-    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values)] * 2
+    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values, "demo")] * 2
 
 
 def test_curves_as_csv_have_a_line_per_value_in_shortest_spelling():
     records = list(csv.reader(io.StringIO("".join(curves_csv(some_curves())))))
-    assert records[0] == ["run", "optimizer", "learning_rate", "seed", "metric", "step", "value"]
     assert len(records) == 1 + 8
-    assert [record[5:] for record in records[1:5]] == [["0", "1.5"], ["1", "nan"], ["2", "inf"], ["9", "0.1"]]
-    assert records[1][:5] == ["0", "ad,am", "0.03125", "0", "loss"]
+    assert [record[-2:] for record in records[1:5]] == [
+        ["0", "1.5"],
+        ["1", "nan"],
+        ["2", "inf"],
+        ["9", "0.1"],
+    ]
+    row = dict(zip(*records[:2], strict=True))
+    assert row == {
+        "run": "0",
+        "experiment": "demo",
+        "dataset": "mnist",
+        "optimizee": "mlp sigmoid",
+        "depth": "1",
+        "activation": "sigmoid",
+        "horizon": "100",
+        "optimizer": "ad,am",
+        "learning_rate": "0.03125",
+        "seed": "0",
+        "phase": "final",
+        "status": "done",
+        "metric": "loss",
+        "step": "0",
+        "value": "1.5",
+    }
 
 
 def test_curves_as_json_are_valid_json():

@@ -31,13 +31,32 @@ KEYS = ("optimizer", "depth", "lr", "loss")
         ("lr:.03125", True),
         ("lr:<.1", True),
         ("loss:>0", False),
-        ("unknown:2", False),
         ("mnist !depth:1", True),
         ("!", False),
     ],
 )
 def test_every_word_must_fit(text, fits):
     assert parse_filter(text, KEYS).fits(ADAM) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dept:>1", "no key dept: did you mean depth?"),
+        ("!dept:2 adam", "no key dept: did you mean depth?"),
+        ("colour:red", "no key colour: there is optimizer, depth, lr, loss"),
+        ("horizon:>1", ""),  # of another table
+    ],
+)
+def test_an_unknown_key_is_named_and_hides_nothing(text, said):
+    found = parse_filter(text, KEYS, elsewhere=("horizon",))
+    assert found.problem == said
+    assert found.fits(ADAM)
+
+
+def test_a_colon_after_something_else_than_a_word_is_a_colon():
+    assert parse_filter("d2:", KEYS).problem
+    assert not parse_filter(r"\d:", KEYS).fits(ADAM)
 
 
 @pytest.mark.parametrize("text", ["[", "optimizer:(", "!*", "a\\"])

@@ -10,9 +10,11 @@ from bench_samples import EXPERIMENT, runs_of
 from rnnprop_cli.view.curves.curve import Band, Curve
 from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
 from rnnprop_cli.view.facts.log_lines import command_line, log_lines
+from rnnprop_cli.view.figures.summary_figures import summary_figures
 from rnnprop_cli.view.table.live import LiveGroups
-from rnnprop_cli.view.table.pivot import column_choices, compared_groups, pivot
+from rnnprop_cli.view.table.pivot import column_choices, compared_groups, is_one_problem, pivot
 from rnnprop_cli.view.table.rate_curves import best_point, rate_curves
+from rnnprop_cli.view.table.summary import summarize
 
 
 def numbered(*lots):
@@ -117,6 +119,45 @@ def test_a_pivot_puts_every_varied_axis_in_rows_or_columns():
     assert len(both.cells) == 8
 
 
+def test_a_single_problem_shows_its_optimizers_by_rank_and_never_against_themselves():
+    groups = groups_of(runs_of("sgd", [0.5, 0.6]), learned([0.1, 0.2]), runs_of("adam", [0.2, 0.3]))
+    shown = compared_groups(groups, learned_only=True)
+    assert is_one_problem(shown)
+    assert column_choices(shown) == ["horizon"]
+    found = pivot(shown, "horizon")
+    assert found.rows == (("rnnprop",), ("adam",), ("sgd",))
+    assert found.columns == ("100",)
+    assert len(found.cells) == 3
+
+
+def test_the_line_lies_inside_its_own_band():
+    rng = np.random.default_rng(0)
+    noisy = [Curve.of(np.exp(rng.normal(size=400))) for _ in range(5)]
+    spiky = Curve.of(np.where(np.arange(400) % 7, 1.0, np.inf))
+    for curves in (noisy, [*noisy[:2], spiky, spiky]):
+        band = line_over_seeds(curves, ["done"] * len(curves), 400, LineStyle("iqr", 0.1))
+        assert isinstance(band, Band)
+        assert (band.low <= band.middle).all()
+        assert (band.middle <= band.high).all()
+    raw = line_over_seeds(noisy, ["done"] * 5, 400, LineStyle("iqr", 0.0))
+    smoothed = line_over_seeds(noisy, ["done"] * 5, 400, LineStyle("iqr", 0.1))
+    assert np.std(np.log(smoothed.high)) < np.std(np.log(raw.high)) / 2
+
+
+def test_the_plot_and_the_report_show_the_same_statistic_over_the_tuning_seeds():
+    searches = [
+        runs_of("adam", losses, phase="tuning", lr=rate, lr_source="tuned")
+        for rate, losses in ((0.01, [0.2, 0.3, 1.0]), (0.1, [0.3, 0.3, 0.3]))
+    ]
+    runs = numbered(*searches, runs_of("adam", [0.3, 0.4], lr=0.1))
+    (live,) = rate_curves(LiveGroups().groups(EXPERIMENT, runs))
+    (figure,) = [one for one in summary_figures(summarize(EXPERIMENT, runs)) if one.name.startswith("rates")]
+    assert live.curve.middle.tolist() == figure.lines[0].middle.tolist() == pytest.approx([0.5, 0.3])
+    assert live.curve.high.tolist() == figure.lines[0].high.tolist() == [1.0, 0.3]
+    assert figure.lines[0].name == "adam *"
+    assert figure.lines[0].width > figure.lines[0].style.width
+
+
 def test_rate_curves_hold_the_search_and_a_level_line_for_the_learned_optimizer():
     searches = [
         runs_of("adam", losses, phase="tuning", lr=rate)
@@ -152,6 +193,8 @@ def test_the_log_is_newest_first_and_names_bad_ends():
         groups,
         [("2026-01-03T00:00:00Z", "continued", '{"argv": "[]", "host": "h"}')],
     )
-    assert [line.kind for line in lines] == ["continued", "diverged", "started", "created"]
+    assert [line.kind for line in lines] == ["finished", "continued", "diverged", "started", "created"]
+    assert lines[0].text == "demo: 1 diverged, 1 done"
+    assert lines[0].time_utc == "2026-01-03T00:00:00Z"  # the store keeps no time of ends
     assert "rnnprop bench --spec 'my file.toml'" in lines[-1].text
     assert command_line(["/usr/bin/rnnprop", "db", "path"]) == "rnnprop db path"

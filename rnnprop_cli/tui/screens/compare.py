@@ -167,8 +167,9 @@ class CompareScreen(BaseScreen):
         plot.empty_text = (
             "reading ..." if any(g.id not in state.snapshot.lines for g in drawn) else "no final runs yet"
         )
-        plot.show_bands = state.style.band is not None
-        plot.set_series(group_series(drawn, state.slots(drawn), state.snapshot.lines, self.signs))
+        slots = state.slots(drawn)
+        plot.show_bands = state.style.band is not None and self.has_room_for_bands
+        plot.set_series(group_series(drawn, slots, slots, state.snapshot.lines, self.signs))
 
     def _rate_series(self, groups: Sequence[SeedGroup]) -> list[PlotSeries]:
         series = []
@@ -179,7 +180,7 @@ class CompareScreen(BaseScreen):
                 PlotSeries.of(
                     _rate_label(curve),
                     letter(slot).strip(),
-                    curve.curve if self.state.style.band else curve.curve.median,
+                    curve.curve if self.state.style.band and self.has_room_for_bands else curve.curve.median,
                     dashed=curve.group is not None and curve.group.is_best,
                     color_index=slot,
                 )
@@ -195,8 +196,9 @@ class CompareScreen(BaseScreen):
             if phase == "final"
         ]
         last = self._first + len(self._in_view)
+        best = "heavy" if self.app.no_color else "dashed"
         where = (
-            f" {self._first + 1}-{last} of {panels} panels · {self._mode} · dashed: the best tuned baseline"
+            f" {self._first + 1}-{last} of {panels} panels · {self._mode} · {best}: the best tuned baseline"
         )
         self.query_one("#legend", Lines).show_lines([parts, [Part(where, palette.muted)]])
 
@@ -208,7 +210,7 @@ class CompareScreen(BaseScreen):
             return
         palette, step, readings = self.look.palette, event.step, event.readings
         self.query_one("#legend", Lines).show(
-            lambda columns, rows: value_lines(readings, step, None, palette, columns, rows)
+            lambda columns, rows: value_lines("", readings, step, None, palette, columns, rows)
         )
 
     # Keys

@@ -1,6 +1,6 @@
 """Matrix: how far from the best tuned baseline, over optimizees, depths, activations and horizons."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -10,17 +10,20 @@ from textual.widget import Widget
 
 from rnnprop_cli.tui import keys
 from rnnprop_cli.tui.keys import Key
-from rnnprop_cli.tui.run_rows import short_percent
+from rnnprop_cli.tui.run_rows import short_loss, short_percent
 from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.detail import detail_lines
-from rnnprop_cli.tui.widgets.heat import HeatRow, HeatTable
+from rnnprop_cli.tui.widgets.heat import HeatBar, HeatRow, HeatTable
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Cell
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.table.pivot import Pivot, column_choices, compared_groups, pivot
+from rnnprop_cli.view.table.pivot import Pivot, column_choices, compared_groups, is_one_problem, pivot
 from rnnprop_cli.view.table.seed_groups import SeedGroup
 from rnnprop_cli.view.table.verdicts import verdict
+
+_WHY_COLUMNS = 72
+_BAR_RANGE = 4.0  # the longest bar at most, in lowest losses
 
 
 class MatrixScreen(BaseScreen):
@@ -39,7 +42,7 @@ class MatrixScreen(BaseScreen):
 
     DEFAULT_CSS = """
     MatrixScreen {
-        & #cell { height: 10; }
+        & #cell { height: 10; max-height: 48%; }
         & #legend { height: 1; }
         & .-hidden { display: none !important; }
         &.-tall #cell { height: 14; }
@@ -93,6 +96,7 @@ class MatrixScreen(BaseScreen):
             HeatRow(
                 label,
                 tuple(self._cell(found.cells.get((at, column))) for column in range(len(found.columns))),
+                self._bar(found.cells.get((at, 0)), groups) if is_one_problem(groups) else None,
             )
             for at, label in enumerate(found.rows)
         ]
@@ -100,6 +104,8 @@ class MatrixScreen(BaseScreen):
         who = "all optimizers" if not self._learned_only else "learned optimizers"
         if self._learned_only and not any(group.is_learned for group in groups):
             who = "all optimizers: no learned one here"
+        if is_one_problem(groups):
+            who = f"bars: final loss · {groups[0].problem.short_title}"
         self.heat.border_title = Content(safe_text(f"{self.signs.delta}% to the best tuned baseline · {who}"))
         self.heat.border_subtitle = Content(f"columns: {axis}")
         better, worse = self.look.heat(-20), self.look.heat(20)
@@ -108,7 +114,7 @@ class MatrixScreen(BaseScreen):
                 [
                     Part(" -20 ", ground=better), Part(" better  "), Part(" +20 ", ground=worse), Part(" worse  "),
                     Part("plain", self.look.palette.muted),
-                    Part(": undecided (the 95 % interval holds 0)", self.look.palette.muted),
+                    Part(": undecided" + self._why_plain, self.look.palette.muted),
                 ]
             ]
         )  # fmt: skip
@@ -131,6 +137,21 @@ class MatrixScreen(BaseScreen):
         mark = "!" if row.counts.diverged or row.counts.failed else ""
         text = short_percent(percent) + mark
         return Cell(text, look.palette.text, look.heat(percent) if sure else None, bold=sure)
+
+    @property
+    def _why_plain(self) -> str:
+        return " (the 95 % interval holds 0)" if self.size.width >= _WHY_COLUMNS else ""
+
+    def _bar(self, group: SeedGroup | None, groups: Sequence[SeedGroup]) -> HeatBar | None:
+        """The final loss of a group; those far beyond the best are cut, or all others would look the same."""
+        loss = None if group is None else group.row.final.mean.centre
+        if group is None or loss is None:
+            return None
+        losses = [each for other in groups if (each := other.row.final.mean.centre) is not None]
+        longest = min(max(losses), max(min(losses), 0.0) * _BAR_RANGE) or 1.0
+        beyond = "+" if loss > longest else ""
+        slot = self.state.optimizer_slots().get((group.facts.optimizer, "final"), 0)
+        return HeatBar(loss / longest, short_loss(loss) + beyond, self.look.palette.series_color(slot))
 
     def _chosen(self) -> SeedGroup | None:
         return None if self._shown is None else self._shown.cells.get(self.heat.cursor)

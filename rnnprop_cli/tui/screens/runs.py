@@ -113,26 +113,27 @@ class RunsScreen(BaseScreen):
         state = self.state
         self._show_table()
         drawn = state.drawn()
-        slots = state.slots(drawn)
+        slots, letters = state.slots(drawn), state.letters(drawn)
         cursor = state.cursor
         plot = self.plot
         plot.palette_name = self.look.palette.name
         problem = cursor.problem if cursor else None
         plot.plot_title = f"loss  {problem.short_title}" if problem else "loss"
-        plot.notes = plot_notes(state, drawn)
-        plot.show_bands = state.style.band is not None
+        plot.notes = plot_notes(state, drawn, bands=self.has_room_for_bands)
+        plot.show_bands = state.style.band is not None and self.has_room_for_bands
         plot.x_max = float(problem.horizon) if problem else None
         plot.empty_text = self._why_empty(drawn)
         plot.set_series(
-            group_series(drawn, slots, state.snapshot.lines, self.signs, first=cursor.id if cursor else None)
+            group_series(
+                drawn, slots, letters, state.snapshot.lines, self.signs, first=cursor.id if cursor else None
+            )
         )
         self._show_values(plot.crosshair, plot.readings())
         self._show_detail()
 
     def _show_table(self) -> None:
         state, table = self.state, self.table
-        drawn = state.drawn()
-        columns, rows = run_table(state, state.slots(drawn), table.size.width, self.look, self.signs)
+        columns, rows = run_table(state, table.size.width, self.look, self.signs)
         table.set_rows(columns, rows)
         if state.jump_to is not None:
             table.move_to(state.jump_to)
@@ -140,8 +141,7 @@ class RunsScreen(BaseScreen):
         if state.cursor_id != table.cursor_key:
             key = table.cursor_key
             state.cursor_id = key if isinstance(key, int) else None
-            drawn = state.drawn()
-            columns, rows = run_table(state, state.slots(drawn), table.size.width, self.look, self.signs)
+            columns, rows = run_table(state, table.size.width, self.look, self.signs)
             table.set_rows(columns, rows)
         listed = sum(not row.is_heading for row in rows)
         total = 0 if state.bench is None else len(state.bench.groups)
@@ -177,7 +177,7 @@ class RunsScreen(BaseScreen):
         reference = None if best is None else safe_text(group_label(best, self.signs))
         palette = self.look.palette
         self.query_one("#values", Lines).show(
-            lambda columns, rows: value_lines(readings, step, reference, palette, columns, rows)
+            lambda columns, rows: value_lines("batch", readings, step, reference, palette, columns, rows)
         )
 
     def _show_detail(self) -> None:

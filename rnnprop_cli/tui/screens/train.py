@@ -26,13 +26,13 @@ from rnnprop_cli.tui.reading import Training, stalled
 from rnnprop_cli.tui.run_rows import short_loss
 from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
-from rnnprop_cli.tui.widgets.detail import duration
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.curves.curve import smooth
 from rnnprop_cli.view.curves.seed_lines import decay_over
 from rnnprop_cli.view.facts.training import chosen_checkpoint, recent_rate, selection_rule
+from rnnprop_cli.view.numbers import format_remaining
 from rnnprop_cli.view.safe_text import safe_text
 
 
@@ -154,7 +154,12 @@ class TrainScreen(BaseScreen):
                     ),
                 )
             )
-        columns = [Column("", 1), Column("meta-training"), Column("done", 5, True), Column("created", 11)]
+        columns = [
+            Column("", 1),
+            Column("meta-training", names=True),
+            Column("done", 5, True),
+            Column("created", 11),
+        ]
         self.table.set_rows(columns, rows)
         self.table.border_title = Content(f"meta-trainings {len(rows)}")
         if self.table.cursor_key != shown.experiment.id and self.state.train_id is None:
@@ -191,7 +196,7 @@ class TrainScreen(BaseScreen):
             )
         palette = self.look.palette
         self.query_one("#values", Lines).show(
-            lambda columns, rows: value_lines(readings, step, None, palette, columns, rows)
+            lambda columns, rows: value_lines("", readings, step, None, palette, columns, rows)
         )
 
     def _about(self, training: Training, columns: int) -> list[Line]:
@@ -211,7 +216,7 @@ class TrainScreen(BaseScreen):
         if (speed := recent_rate(training.curves.get(RATE))) is not None:
             text = f"{speed:.3g} a second"
             if result.status == "running" and training.planned:
-                text += f", {duration((training.planned - training.done) / speed)} to go"
+                text += f", {format_remaining((training.planned - training.done) / speed)} to go"
             lines.append([Part(" rate     ", muted), Part(text)])
         lines += [*self._ending(training, columns), *self._checkpoints(training, columns)]
         return lines

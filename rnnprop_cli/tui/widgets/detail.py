@@ -7,7 +7,7 @@ from rnnprop_cli.tui.run_rows import progress, short_rate
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, wrapped
-from rnnprop_cli.view.numbers import format_loss, format_mean
+from rnnprop_cli.view.numbers import format_duration, format_loss, format_mean, format_remaining
 from rnnprop_cli.view.table.rows import SummaryRow
 from rnnprop_cli.view.table.seed_groups import SeedGroup
 from rnnprop_cli.view.table.verdicts import verdict
@@ -39,9 +39,8 @@ def detail_lines(
             text = f"its writer{gone} is gone: it crashed or was killed; the same command goes on from here"
             lines += wrapped(text, columns - 1, color=look.bad, indent=" ")
     elif row.cost.elapsed_s is not None:
-        lines.append(
-            _pair("time a run", f"{row.cost.elapsed_s:,.2f} s on {facts.device}, {facts.dtype}", muted)
-        )
+        time = format_duration(row.cost.elapsed_s)
+        lines.append(_pair("time a run", f"{time} on {facts.device}, {facts.dtype}", muted))
     if group.reason:
         color = look.bad if group.statuses["failed"] else look.warn
         lines += wrapped(group.reason, columns - 1, color=color, indent=" ")
@@ -94,19 +93,5 @@ def _eta(bench: Bench, group: SeedGroup) -> str:
         except (ValueError, TypeError):
             return text
         if elapsed > 1:
-            text += f", about {duration(elapsed * (1 - share) / share)} to go"
+            text += f", about {format_remaining(elapsed * (1 - share) / share)} to go"
     return text
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(75)
-    '1 min 15 s'
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

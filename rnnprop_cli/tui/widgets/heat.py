@@ -27,6 +27,16 @@ class HeatRow:
 
     label: tuple[str, ...]
     cells: tuple[Cell | None, ...]
+    bar: "HeatBar | None" = None  # fills what the cells leave
+
+
+@dataclass(frozen=True)
+class HeatBar:
+    """A bar and what stands at its end."""
+
+    share: float  # of the room
+    text: str
+    color: str
 
 
 class HeatTable(Widget, can_focus=True):
@@ -158,6 +168,14 @@ class HeatTable(Widget, can_focus=True):
             edge = Style(color=palette.accent, bgcolor=found.ground or palette.ground, bold=True)
             left, right = ("[", "]") if here else (" ", " ")
             segments += [Segment(left, edge), Segment(f"{_right(found.text)}", style), Segment(right, edge)]
+        if row.bar is not None:
+            room = self.size.width - sum(segment.cell_length for segment in segments) - 2
+            text = safe_text(row.bar.text)
+            length = round(max(room - cell_len(text) - 1, 0) * min(max(row.bar.share, 0.0), 1.0))
+            segments.append(Segment(" ", plain))
+            ink = Style(color=row.bar.color, bgcolor=palette.ground)
+            segments.append(Segment(("#" if self.has_class("-ascii") else "▆") * length, ink))
+            segments.append(Segment(f" {text}", plain))
         return Strip(segments).adjust_cell_length(self.size.width, plain)
 
 

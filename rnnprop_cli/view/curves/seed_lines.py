@@ -33,8 +33,8 @@ def line_over_seeds(
 ) -> Curve | Band:
     """The median over seeds, with the band that is wanted.
 
-    A diverged seed counts as infinitely bad from where it stopped to the horizon. Smoothing is of the middle line
-    only: the band shows what was measured.
+    A diverged seed counts as infinitely bad from where it stopped to the horizon. The edges of the band are smoothed as
+    the middle is, so that the line never leaves its own band.
     """
     rows = [
         curve.diverged_until(horizon - 1) if status == "diverged" else curve
@@ -52,4 +52,7 @@ def line_over_seeds(
     middle = smooth(band.median, decay)
     if style.band is None:
         return middle
-    return Band(band.steps, band.low, middle.values, band.high, band.count)
+    low, high = (smooth(Curve(band.steps, edge), decay).values for edge in (band.low, band.high))
+    # where an edge has steps without a logarithm, its average is over fewer than the middle's
+    low, high = np.fmin(low, middle.values), np.fmax(high, middle.values)
+    return Band(band.steps, low, middle.values, high, band.count)

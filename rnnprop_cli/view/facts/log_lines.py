@@ -2,10 +2,12 @@
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rnnprop_cli.records import ExperimentInfo, Status
+from rnnprop_cli.view.facts.progress import FINISHED, is_settled
 from rnnprop_cli.view.facts.weights_facts import WEIGHTS_EVENT, parse_weights_events
 from rnnprop_cli.view.table.rows import Problem
 from rnnprop_cli.view.table.seed_groups import SeedGroup
@@ -57,8 +59,22 @@ def log_lines(
         for group in members:
             at = "" if group.facts.lr is None else f" at {group.facts.lr:.3g}"
             lines += _group_lines(group, label + at, None)
+    lines += _finished(experiment, groups, lines)
     lines.reverse()  # of lines of one second the one written last comes first
     return sorted(lines, key=lambda line: line.time_utc, reverse=True)
+
+
+def _finished(
+    experiment: ExperimentInfo, groups: Sequence[SeedGroup], lines: Sequence[LogLine]
+) -> list[LogLine]:
+    """That all is settled, where no event says so: of an earlier version, listed under the time of the last start."""
+    last = max((line.time_utc for line in lines if line.kind in ("created", "continued")), default="")
+    statuses = sum((group.statuses for group in groups), Counter[Status]())
+    if not is_settled(statuses) or any(line.kind == FINISHED and line.time_utc >= last for line in lines):
+        return []
+    started = max((_started(group) for group in groups), default="")
+    text = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
+    return [LogLine(max(started, last), FINISHED, f"{experiment.facts.name}: {text}")]
 
 
 def _group_lines(group: SeedGroup, label: str, begun: str | None) -> list[LogLine]:

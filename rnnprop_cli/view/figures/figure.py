@@ -17,10 +17,8 @@ from rnnprop_cli.view.table.rows import Problem
 from rnnprop_cli.view.table.seed_groups import Summary
 
 Scale = Literal["linear", "log"]
-_CEILING: Final = (
-    50.0  # the y axis ends at this multiple of the lowest value; what lies beyond is marked at its top
-)
-_WIDEST_FACTOR: Final = 4.0  # of the performance profiles
+BEST: Final = "*, heavy: the best tuned baseline."  # for captions
+_HEAVY: Final = 1.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +34,17 @@ class Line:
     level: bool = False  # does not depend on x: drawn from edge to edge
     marked: bool = False  # with a marker at every point
     steps: bool = False  # a step function
+    is_best: bool = False  # the best tuned baseline of the problem
+
+    @property
+    def width(self) -> float:
+        """Of its stroke, where 1 is usual: the best baseline is heavy, so that it is seen without colour too."""
+        return self.style.width * (_HEAVY if self.is_best else 1.0)
+
+    @property
+    def name(self) -> str:
+        """What the legend calls it; marked as in the tables."""
+        return f"{self.label} *" if self.is_best else self.label
 
 
 @dataclass(frozen=True, eq=False)

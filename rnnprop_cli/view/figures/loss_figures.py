@@ -1,6 +1,7 @@
 """Loss curves of every optimizer on one problem (the paper's Figures 2, 4, 5, 7, 8 and 9)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from rnnprop_cli.view.curves.curve import Curve, FloatArray, quantiles
 from rnnprop_cli.view.figures.figure import (
+    BEST,
     Figure,
     Line,
     line,
@@ -58,7 +60,8 @@ def _line(group: SeedGroup, style: Style, load: LoadCurves, width: int) -> Line 
         return None
     low, middle, high = quantiles(np.stack(averages), _QUARTILES)
     x = np.minimum(np.arange(middle.size) * width + (width - 1) / 2, horizon - 1)
-    return line(group.facts.optimizer, style, x, middle, low, high)
+    drawn = line(group.facts.optimizer, style, x, middle, low, high)
+    return replace(drawn, is_best=group.is_best)
 
 
 def geometric_means(curve: Curve, horizon: int, width: int) -> FloatArray:
@@ -83,7 +86,7 @@ def _figure(problem: Problem, lines: Sequence[Line], width: int) -> Figure:
         name=problem_slug("loss", problem),
         problem=problem,
         title=problem.title,
-        caption=f"Minibatch loss while training: median over seeds with the interquartile range.{stretch}",
+        caption=f"Minibatch loss while training: median over seeds with the interquartile range.{stretch} {BEST}",
         x_label="step",
         y_label="loss",
         x_scale="linear",

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from rnnprop_cli.view.figures.figure import (
+    BEST,
     Figure,
     Line,
     line,
@@ -73,7 +74,7 @@ def _rate_figure(problem: Problem, groups: Sequence[SeedGroup], styles: dict[str
         title=problem.title,
         caption="Final loss against learning rate in the search: mean over the tuning seeds, whiskers from the lowest "
         "to the highest. A learned optimizer that brings its own rate is a level line: the mean over the final seeds "
-        f"with its 95 % interval. {_BEYOND}",
+        f"with its 95 % interval. {_BEYOND} {BEST}",
         x_label="learning rate",
         y_label="final loss",
         x_scale="log",
@@ -102,7 +103,12 @@ def _shown(lines: Sequence[Line], reference: tuple[float, str] | None) -> float:
 def _rate_line(one: RateCurve, style: Style) -> Line:
     band = one.curve
     drawn = line(one.optimizer, style, band.steps, band.middle, band.low, band.high)
-    return replace(drawn, level=one.is_level, marked=not one.is_level)
+    return replace(
+        drawn,
+        level=one.is_level,
+        marked=not one.is_level,
+        is_best=one.group is not None and one.group.is_best,
+    )
 
 
 def _depth_figures(summary: Summary, styles: dict[str, Style]) -> list[Figure]:

@@ -61,12 +61,12 @@ def figure_svg(figure: Figure, colours: Mapping[str, str]) -> str:
     return "\n".join(parts)
 
 
-def swatch_svg(style: Style, colour: str, *, marked: bool) -> str:
+def swatch_svg(one: Line, colour: str) -> str:
     """A short piece of a line, for the legend."""
-    marker = _marker(style, 18, 6) if marked else ""
+    marker = _marker(one.style, 18, 6) if one.marked else ""
     return (
         f'<svg viewBox="0 0 36 12" class="swatch" style="color:{colour}" aria-hidden="true">'
-        f'<path d="M1 6H35" {_stroke(style)}/>{marker}</svg>'
+        f'<path d="M1 6H35" {_stroke(one)}/>{marker}</svg>'
     )
 
 
@@ -112,7 +112,7 @@ def _ticks(scale: Scale, limits: tuple[float, float]) -> Sequence[float]:
 def _line(one: Line, colour: str, place_x: Place, place_y: Place) -> Iterator[str]:
     xs = [place_x(x) for x in one.x.tolist()]
     low, middle, high = (values.tolist() for values in (one.low, one.middle, one.high))
-    yield f'<g style="color:{colour}"><title>{_text(one.label)}</title>'
+    yield f'<g style="color:{colour}"><title>{_text(one.name)}</title>'
     if one.marked:
         whiskers = "".join(
             f"M{x:.1f} {place_y(bottom):.1f}V{place_y(top):.1f}"
@@ -127,7 +127,7 @@ def _line(one: Line, colour: str, place_x: Place, place_y: Place) -> Iterator[st
             back = "L".join(f"{x:.1f} {place_y(top):.1f}" for x, _, top in reversed(ends))
             yield f'<path class="band" d="M{there}L{back}Z"/>'
     ys = [place_y(value) if math.isfinite(value) else None for value in middle]
-    yield f'<path d="{_path(xs, ys, steps=one.steps)}" {_stroke(one.style)}/>'
+    yield f'<path d="{_path(xs, ys, steps=one.steps)}" {_stroke(one)}/>'
     if one.marked:
         yield "".join(_marker(one.style, x, y) for x, y in zip(xs, ys, strict=True) if y is not None)
     yield "</g>"
@@ -159,9 +159,9 @@ def _crosses(one: Line, colour: str, figure: Figure, place_x: Place) -> Iterator
                 )
 
 
-def _stroke(style: Style) -> str:
-    width = _STROKE * style.width
-    dashes = " ".join(f"{dash * width:.1f}" for dash in style.dashes)
+def _stroke(one: Line) -> str:
+    width = _STROKE * one.width
+    dashes = " ".join(f"{dash * width:.1f}" for dash in one.style.dashes)
     pattern = f' stroke-dasharray="{dashes}"' if dashes else ""
     return f'class="line" stroke-width="{width:.2f}"{pattern}'
 

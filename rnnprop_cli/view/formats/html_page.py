@@ -183,8 +183,7 @@ def _figures(figures: Sequence[Figure], colours: Mapping[str, str], *, titled: b
         yield f"<h3>{_text(figure.title)}</h3>" if titled else ""
         yield figure_svg(figure, colours)
         swatches = (
-            f"<span>{swatch_svg(one.style, colours[one.label], marked=one.marked)}{_text(one.label)}</span>"
-            for one in figure.lines
+            f"<span>{swatch_svg(one, colours[one.label])}{_text(one.name)}</span>" for one in figure.lines
         )
         yield f'<div class="legend">{"".join(swatches)}</div>'
         yield f'<figcaption class="caption">{_text(figure.caption)}</figcaption></figure>'

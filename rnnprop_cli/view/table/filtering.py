@@ -7,6 +7,7 @@ depth:>2  lr:<.1  a number compared; also =, >=, <= and a range 1..3
 status:diverged   any key takes a regular expression
 """
 
+import difflib
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -40,7 +41,9 @@ class Filter:
     """A parsed filter; the empty one fits everything."""
 
     text: str = ""
-    problem: str = ""  # what could not be understood; such a word is looked for literally
+    problem: str = (
+        ""  # what could not be understood; an unknown key is left out, else the word is taken literally
+    )
     tests: tuple[Callable[[Subject], bool], ...] = ()
 
     def fits(self, subject: Subject) -> bool:
@@ -48,8 +51,13 @@ class Filter:
         return all(test(subject) for test in self.tests)
 
 
-def parse_filter(text: str, keys: tuple[str, ...]) -> Filter:
+def parse_filter(text: str, keys: tuple[str, ...], elsewhere: tuple[str, ...] = ()) -> Filter:
     """Understand what was typed; never fails, since it is parsed anew with every key.
+
+    Args:
+        text: what was typed.
+        keys: those that the rows have.
+        elsewhere: keys of other rows, which say nothing here.
 
     >>> adam = Subject("adam done", {"depth": 2.0})
     >>> parse_filter("ADA !failed depth:>1", ("depth",)).fits(adam)
@@ -57,6 +65,10 @@ def parse_filter(text: str, keys: tuple[str, ...]) -> Filter:
     """
     tests, problems = [], []
     for word in text.split():
+        if key := _unknown_key(word, keys):
+            if key not in elsewhere:
+                problems.append(_no_such_key(key, keys))
+            continue
         try:
             tests.append(_test(word, keys))
         except re2.error as error:
@@ -66,6 +78,18 @@ def parse_filter(text: str, keys: tuple[str, ...]) -> Filter:
             )
             tests.append(_search(re2.escape(_text_of(word))))
     return Filter(text, "; ".join(problems), tuple(tests))
+
+
+def _unknown_key(word: str, keys: tuple[str, ...]) -> str:
+    """What looks like a key and is none; empty where there is no such thing."""
+    key, colon, _ = word.lstrip("!").partition(":")
+    return key if colon and key.isidentifier() and key not in keys else ""
+
+
+def _no_such_key(key: str, keys: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(key, keys, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(keys)}"
+    return f"no key {key}: {hint}"
 
 
 def _test(word: str, keys: tuple[str, ...]) -> Callable[[Subject], bool]:

@@ -26,10 +26,15 @@ class Pivot:
 
 
 def compared_groups(groups: Iterable[SeedGroup], *, learned_only: bool) -> list[SeedGroup]:
-    """The groups that a matrix shows: measured finally, learned ones alone if there are some and it is asked for."""
+    """The groups that a matrix shows: measured finally; learned ones alone if that is asked for and makes a matrix."""
     final = [group for group in groups if group.facts.phase == "final"]
     learned = [group for group in final if group.is_learned]
-    return learned if learned and learned_only else final
+    return learned if learned and learned_only and not is_one_problem(final) else final
+
+
+def is_one_problem(groups: Iterable[SeedGroup]) -> bool:
+    """Whether optimizers are all that they differ in."""
+    return len({group.problem for group in groups}) == 1
 
 
 def varied_axes(groups: Sequence[SeedGroup]) -> list[AxisName]:
@@ -40,13 +45,17 @@ def varied_axes(groups: Sequence[SeedGroup]) -> list[AxisName]:
 def column_choices(groups: Sequence[SeedGroup]) -> list[AxisName]:
     """Axes that can make columns, the most useful first."""
     varied = varied_axes(groups)
-    return [axis for axis in _COLUMN_PREFERENCE if axis in varied] or ["horizon"]
+    choices = [axis for axis in _COLUMN_PREFERENCE if axis in varied]
+    # Optimizers need another axis across, or all that is seen is a diagonal.
+    return choices if choices and choices != ["optimizer"] else ["horizon"]
 
 
 def pivot(groups: Sequence[SeedGroup], column_axis: AxisName) -> Pivot:
     """Lay groups out over two dimensions; every axis that varies is in the rows or the columns."""
     row_axes = tuple(axis for axis in varied_axes(groups) if axis != column_axis) or ("optimizer",)
-    ordered = sorted(groups, key=lambda group: (*(_axis_order(group, axis) for axis in row_axes), group.id))
+    ordered = list(groups)  # of one problem: by rank
+    if not is_one_problem(groups):
+        ordered.sort(key=lambda group: (*(_axis_order(group, axis) for axis in row_axes), group.id))
     labels = {group.id: tuple(_word(group, axis) for axis in row_axes) for group in ordered}
     rows = tuple(dict.fromkeys(labels[group.id] for group in ordered))
     by_value = sorted(groups, key=lambda group: _axis_order(group, column_axis))

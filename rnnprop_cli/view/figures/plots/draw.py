@@ -46,7 +46,7 @@ _WHISKER_ALPHA: Final = 0.5
 
 def draw(figure: Figure) -> Canvas:
     """Draw a figure; call it, and save what it returns, inside `matplotlib.rc_context(LOOKS)`."""
-    longest = max((len(one.label) for one in figure.lines), default=0)
+    longest = max((len(one.name) for one in figure.lines), default=0)
     fitting = int(_WIDTH_IN / (_LEGEND_HANDLE_IN + longest * _LEGEND_CHARACTER_IN))
     columns = max(1, min(_LEGEND_COLUMNS, len(figure.lines), fitting))
     legend_rows = -(-len(figure.lines) // columns)
@@ -100,7 +100,7 @@ def _draw_line(axes: Axes, one: Line) -> None:
     bottom, top = axes.get_ylim()
     look: dict[str, Any] = {
         "color": style.light,
-        "linewidth": mpl.rcParams["lines.linewidth"] * style.width,
+        "linewidth": mpl.rcParams["lines.linewidth"] * one.width,
         "linestyle": (0, style.dashes) if style.dashes else "-",
     }
     middle = np.where(np.isfinite(one.middle), one.middle, np.nan)
@@ -128,10 +128,10 @@ def _legend(canvas: Canvas, lines: Sequence[Line], columns: int) -> None:
             [],
             [],
             color=one.style.light,
-            linewidth=mpl.rcParams["lines.linewidth"] * one.style.width,
+            linewidth=mpl.rcParams["lines.linewidth"] * one.width,
             linestyle=(0, one.style.dashes) if one.style.dashes else "-",
             marker=one.style.marker if one.marked else "",
-            label=_plain(one.label),
+            label=_plain(one.name),
         )
         for one in lines
     ]
