@@ -9,7 +9,6 @@ import typer
 from rnnprop_cli.cli import completion
 from rnnprop_cli.cli.console import settings, stderr, stdout
 from rnnprop_cli.cli.options import AllowCodeOption, JsonOption
-from rnnprop_cli.components import plugins
 from rnnprop_cli.errors import suggested
 from rnnprop_cli.naming import shell_word
 from rnnprop_cli.view.safe_text import safe_text
@@ -39,6 +38,7 @@ def show(
     allow_code: AllowCodeOption = False,
 ) -> None:
     """Architecture, tensors and how the weights were made, as JSON; their curve is in the file beside the tensors."""
+    from rnnprop_cli.components import plugins
     from rnnprop_cli.runs.weights import find_weights
 
     plugins.allow_code(allow_code)
@@ -68,6 +68,7 @@ def export(
     allow_code: AllowCodeOption = False,
 ) -> None:
     """Write weights to a file of their own, with all that is known of their making."""
+    from rnnprop_cli.components import plugins
     from rnnprop_cli.runs.weights import export_weights
 
     plugins.allow_code(allow_code)

@@ -28,7 +28,7 @@ from rnnprop_cli.runs.observer import Event, MetaStepDone
 from rnnprop_cli.runs.train import run_train
 from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.load import load_train
+from rnnprop_cli.spec.load import load_bench, load_train
 from rnnprop_cli.spec.train import CheckpointSpec, ConvexSpec, TrainSpec, TruncationSpec, ValidationSpec
 from rnnprop_cli.store.reader import Reader
 
@@ -243,3 +243,14 @@ def test_a_mistake_in_the_spec_is_told(old: str, new: str, said: str, tmp_path: 
         load_train(tmp_path / "own.toml")
     assert said in str(caught.value)
     assert ":4:" in str(caught.value)
+
+
+def test_the_specs_beside_the_example_load() -> None:
+    folder = Path(__file__).parents[2] / "examples"
+    spec = load_train(folder / "train_mlp_optimizer.toml")
+    assert isinstance(spec.optimizer, OutsideSpec)
+    assert spec.optimizer.source.text == (folder / "mlp_optimizer.py").read_text(encoding="utf-8")
+    names = [
+        each.weights for each in load_bench(folder / "bench_mlp_optimizer.toml").optimizers if each.learned
+    ]
+    assert names == [spec.name]

@@ -113,7 +113,7 @@ WRONG = [
     (BENCH, "[tuning]", "[tuning", ["8:8: is not TOML: Expected ']'"]),
     (BENCH, "seeds = 2", "seeds = 2\nseeds = 3", ["10:10: is not TOML: Cannot overwrite"]),
     (BENCH, "seeds = 2", 'seeds = "2', ["9:11: is not TOML: "]),
-    (TRAIN, '"rnnprop"', '"rnprop"', ["3:8: optimizer.kind: must be one of dm, rnnprop, not 'rnprop' - did"]),
+    (TRAIN, '"rnnprop"', '"rnprop"', ["3:8: optimizer.kind: must be one of architecture, dm, rnnprop, not"]),
     (TRAIN, 'kind = "rnnprop"', 'kind = "dm"\nbeta1 = 0.9', ["4:1: optimizer.beta1: is not a setting of kind 'dm'"]),
     (TRAIN, "horizon = 100", "horizon = 90", ["4:1: truncation: horizon 90 is not a multiple of unroll 20"]),
     (TRAIN, "dimension = 20", "scaling = true", ["7:11: convex.scaling: must be a number, not true"]),

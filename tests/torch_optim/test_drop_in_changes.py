@@ -12,38 +12,38 @@ import torch
 from drop_in_samples import params_of, rnnprop, run, set_grads, values
 from torch import nn
 
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
+from rnnprop_cli.torch_optim.learned_optimizer import CoordinatewiseOptimizer
 
-Change = Callable[[LearnedOptimizer, list[nn.Parameter]], object]
+Change = Callable[[CoordinatewiseOptimizer, list[nn.Parameter]], object]
 SHAPES = ((9, 31), (200,), (4, 4), (4, 4), ())  # of one large and several small tensors
 
 
-def _entries(optimizer: LearnedOptimizer) -> Any:
+def _entries(optimizer: CoordinatewiseOptimizer) -> Any:
     return [(state, name) for state in optimizer.state.values() for name in state]
 
 
-def moved_in_place(optimizer: LearnedOptimizer, _: list[nn.Parameter]) -> None:
+def moved_in_place(optimizer: CoordinatewiseOptimizer, _: list[nn.Parameter]) -> None:
     for state, name in _entries(optimizer):
         state[name].data = state[name].data.clone()
 
 
-def replaced(optimizer: LearnedOptimizer, _: list[nn.Parameter]) -> None:
+def replaced(optimizer: CoordinatewiseOptimizer, _: list[nn.Parameter]) -> None:
     for state, name in _entries(optimizer):
         state[name] = state[name].clone()
 
 
-def exchanged(optimizer: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def exchanged(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     """Of two parameters of one shape."""
     first, second = (optimizer.state[params[index]] for index in (2, 3))
     first["hidden"], second["hidden"] = second["hidden"], first["hidden"]
 
 
-def narrowed(optimizer: LearnedOptimizer, _: list[nn.Parameter]) -> None:
+def narrowed(optimizer: CoordinatewiseOptimizer, _: list[nn.Parameter]) -> None:
     for state in optimizer.state.values():
         state["cell"] = state["cell"].bfloat16()
 
 
-def narrowed_and_widened(optimizer: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def narrowed_and_widened(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     narrowed(optimizer, params)
     set_grads(params, 20)
     optimizer.step()
@@ -51,48 +51,48 @@ def narrowed_and_widened(optimizer: LearnedOptimizer, params: list[nn.Parameter]
         state["cell"] = state["cell"].float()
 
 
-def turned_round(optimizer: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def turned_round(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     """The same numbers at the same places, in another order of memory."""
     for name in ("exp_avg", "exp_avg_sq"):
         value = optimizer.state[params[0]][name]
         value.data = value.data.t().contiguous().t()
 
 
-def transposed_where_it_lies(optimizer: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def transposed_where_it_lies(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     optimizer.state[params[2]]["exp_avg"].t_()
 
 
-def params_moved(_: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def params_moved(_: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     for param in params:
         param.data = param.data.clone()
 
 
-def params_turned_round(_: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def params_turned_round(_: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     params[0].data = params[0].data.t().contiguous().t()
 
 
-def params_narrowed(_: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def params_narrowed(_: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     for param in params:
         param.data = param.data.bfloat16()
 
 
-def forgotten(optimizer: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def forgotten(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     del optimizer.state[params[1]]
 
 
-def entry_gone(optimizer: LearnedOptimizer, params: list[nn.Parameter]) -> None:
+def entry_gone(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter]) -> None:
     del optimizer.state[params[0]]["exp_avg"]
 
 
-def reordered(optimizer: LearnedOptimizer, _: list[nn.Parameter]) -> None:
+def reordered(optimizer: CoordinatewiseOptimizer, _: list[nn.Parameter]) -> None:
     optimizer.param_groups[0]["params"].reverse()
 
 
-def loaded(optimizer: LearnedOptimizer, _: list[nn.Parameter]) -> None:
+def loaded(optimizer: CoordinatewiseOptimizer, _: list[nn.Parameter]) -> None:
     optimizer.load_state_dict(optimizer.state_dict())
 
 
-def rate_changed(optimizer: LearnedOptimizer, _: list[nn.Parameter]) -> None:
+def rate_changed(optimizer: CoordinatewiseOptimizer, _: list[nn.Parameter]) -> None:
     optimizer.param_groups[0] |= {"lr": 0.03, "weight_decay": 0.1, "maximize": True}
 
 

@@ -76,7 +76,7 @@ def weights_called(name: str) -> Weights:
 
 
 def weights_of(spec: RNNpropSpec | DMSpec, meta_params_Q: Tensor) -> Weights:
-    named = spec.build().rule.named(meta_params_Q)
+    named = spec.build().named(meta_params_Q)
     return Weights(spec, {name: value.numpy() for name, value in named.items()}, "0" * 64, "a test")
 
 
