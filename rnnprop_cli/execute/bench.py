@@ -21,6 +21,7 @@ from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned
 from rnnprop_cli.components.datasets import Dataset, load_dataset
 from rnnprop_cli.components.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.components.optimizers.base import BaselineSpec, Given, Optimizer
+from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.recorded_steps import Steps
@@ -45,6 +46,7 @@ class BatchJob:
     weights: Weights | None  # meta-params, for a learned optimizer
     engine: Engine
     curve_points: int  # longer curves are thinned
+    dataset_sha256: str | None = None  # what the dataset must be; None where there is none, or any will do
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
     kernel, _ = select_kernel(engine.kernel, device, dtype)
     optimizee = build_optimizee(
         batch.problem.optimizee,
-        _dataset(batch.problem.optimizee.dataset_name, engine.data_dir),
+        _dataset(batch.problem.optimizee.dataset_name, engine.data_dir, job.dataset_sha256),
         batch.seeds,
         batch.problem.minibatch,
         dtype,
@@ -134,9 +136,21 @@ def _build_optimizer(
 
 
 @lru_cache(maxsize=4)
-def _dataset(name: str | None, data_dir: Path | None) -> Dataset | None:
-    """Datasets stay in memory between batches."""
-    return None if name is None else load_dataset(name, data_dir)
+def _dataset(name: str | None, data_dir: Path | None, sha256: str | None) -> Dataset | None:
+    """Datasets stay in memory between batches.
+
+    Raises:
+        DataError: it is not here, or not the one with that hash.
+    """
+    if name is None:
+        return None
+    found = load_dataset(name, data_dir)
+    if sha256 not in (None, found.sha256):
+        raise DataError(
+            f"dataset {name} has changed while the benchmark ran: put it back, or run the command again to measure "
+            "on what it is now"
+        )
+    return found
 
 
 def _take(pending: list[Tensor]) -> NDArray[np.float32]:

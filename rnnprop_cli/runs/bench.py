@@ -225,7 +225,9 @@ class _Driver:
         self.ledger.writer.add_runs(self.ledger.experiment_id, runs)
         weights = self.facts.weights_of(batch.optimizer)
         self._in_flight[keys] = entry
-        self.dispatcher.submit(BatchJob(batch, keys, weights, self.facts.engine, self.curve_points))
+        dataset_sha256 = self.facts.datasets.get(batch.problem.optimizee.dataset_name or "")
+        job = BatchJob(batch, keys, weights, self.facts.engine, self.curve_points, dataset_sha256)
+        self.dispatcher.submit(job)
         return True
 
     def _take(self, told: Dispatched) -> None:

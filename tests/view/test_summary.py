@@ -1,6 +1,8 @@
 """Runs to rows: grouping, counting, ranking, comparing."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -205,3 +207,14 @@ def test_every_run_is_counted_once_and_the_order_of_runs_does_not_matter(groups,
     again = summarize(EXPERIMENT, shuffled)
     names = [(row.optimizer, row.rank, row.seeds, row.diverged) for row in summary.rows]
     assert names == [(row.optimizer, row.rank, row.seeds, row.diverged) for row in again.rows]
+
+
+def test_guessing_costs_what_was_recorded_whatever_the_dataset_is_called():
+    def at_chance(recorded: float | None) -> int:
+        config = json.dumps({"environment": {"chance_loss": recorded}})
+        runs = runs_of("adam", [0.65, 0.69, 0.75], dataset="mnist")
+        (row,) = rows([replace(run, facts=replace(run.facts, config_json=config)) for run in runs])
+        return row.stuck
+
+    assert at_chance(math.log(2)) == 2
+    assert at_chance(None) == 0
