@@ -53,7 +53,7 @@ class BatchedMatrix:
         self.steps_s: list[float] = []
 
     def __call__(self) -> None:
-        bench._dataset = lambda name, data_dir: self.dataset  # type: ignore[assignment]
+        bench._dataset = lambda name, data_dir, sha256: self.dataset  # type: ignore[assignment]
         self.steps_s.append(sum(map(self._steps_of, self.jobs)))
 
     def _steps_of(self, job: BatchJob) -> float:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, fetch and verify datasets.", no_args_is_help=True)
 
 NamesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="digits, mnist, cifar10; all if absent.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        help="digits, mnist, cifar10, sentences, a file or folder/ of your own; without any, all that are here.",
+    ),
 ]
 
 
@@ -32,7 +36,7 @@ def list_(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
         return
     for row in rows:
         where = safe_text(row["where"] or f"fetch it with: rnnprop data fetch {row['name']}")
-        stdout().print(f"{row['name']:<8}  {row['status']:<7}  {where}", soft_wrap=True)
+        stdout().print(f"{row['name']:<9}  {row['status']:<7}  {where}", soft_wrap=True)
 
 
 def datasets_here(data_dir: Path | None) -> list[dict[str, Any]]:
@@ -91,7 +95,9 @@ def verify(ctx: typer.Context, names: NamesArgument = None, data_dir: DataDirOpt
         else:
             if not settings(ctx).quiet:
                 note = f" - {dataset.note}" if dataset.note else ""
-                stdout().print(f"{name}: ok, sha256 {dataset.sha256[:16]}{note}", soft_wrap=True)
+                stdout().print(
+                    f"{safe_text(name)}: ok, sha256 {dataset.sha256[:16]}{safe_text(note)}", soft_wrap=True
+                )
     if wrong:
         raise typer.Exit(4)
 

@@ -86,7 +86,7 @@ def run_batch(job: BatchJob) -> BatchEvents:
     memory = PeakMemory(device)
     horizon = batch.problem.horizon
     kernel, _ = select_kernel(engine.kernel, device, dtype)
-    dataset = _dataset(batch.problem.optimizee.dataset_name, engine.data_dir)
+    dataset = _dataset(batch.problem.optimizee.dataset_name, engine.data_dir, job.dataset_sha256)
     check_unchanged([] if dataset is None else [dataset], job.dataset_sha256)
     optimizee = build_optimizee(
         batch.problem.optimizee,
@@ -144,8 +144,8 @@ def _build_optimizer(
 
 
 @lru_cache(maxsize=4)
-def _dataset(name: str | None, data_dir: Path | None) -> Dataset | None:
-    """Datasets stay in memory between batches."""
+def _dataset(name: str | None, data_dir: Path | None, sha256: str | None) -> Dataset | None:
+    """Datasets stay in memory between batches; one that is to be another is read anew."""
     return None if name is None else load_dataset(name, data_dir)
 
 

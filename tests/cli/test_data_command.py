@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -27,9 +28,10 @@ def _subset(root: Path, content: bytes = bytes(3073)) -> Path:
 
 def test_list_shows_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
     result = runner.invoke(app, ["data", "list", "--data-dir", str(_subset(tmp_path / "d"))])
-    digits, mnist, cifar = result.stdout.splitlines()
+    digits, mnist, cifar, sentences = result.stdout.splitlines()
     assert digits.split() == ["digits", "bundled", "scikit-learn"]
     assert mnist.endswith("rnnprop data fetch mnist")
+    assert sentences.split() == ["sentences", "bundled", "made", "here"]
     assert cifar.split() == ["cifar10", "found", str(tmp_path / "d" / "cifar10")]
 
 
@@ -40,6 +42,7 @@ def test_list_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("digits", "bundled"),
         ("mnist", "absent"),
         ("cifar10", "found"),
+        ("sentences", "bundled"),
     ]
 
 
@@ -48,6 +51,15 @@ def test_verify_reads_what_is_here(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "cifar10: ok, sha256 " in result.stdout
     assert "1 of 60,000 CIFAR-10 images" in result.stdout
+
+
+def test_verify_takes_data_of_ones_own(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.arange(4) % 2)
+    result = runner.invoke(app, ["data", "verify", str(tmp_path / "mine.npz")])
+    assert (result.exit_code, "mine.npz: ok, sha256 " in result.stdout) == (0, True)
+    np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.arange(5))
+    result = runner.invoke(app, ["data", "verify", str(tmp_path / "mine.npz")])
+    assert (result.exit_code, "array x has 4 examples, y has 5" in result.stderr) == (4, True)
 
 
 def test_verify_exits_4_on_damage_and_absence_but_looks_at_all(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ WRONG = [
     (BENCH, 'kind = "mlp"', 'kind = "mlp"\ndepth = []', ["5:9: optimizees[0].depth: is an empty list"]),
     (BENCH, 'kind = "mlp"', 'kind = "mlp"\ndepth = [2, 2]', ["5:13: optimizees[0].depth[1]: stands in this list"]),
     (BENCH, 'kind = "mlp"', 'kind = "mlp"\ndepth = [[1]]', ["5:10: optimizees[0].depth[0]: must be a whole number"]),
-    (BENCH, '"digits"', '"imagenet"', ["5:11: optimizees[0].dataset: must be 'digits', 'mnist' or 'cifar10', not"]),
+    (BENCH, '"digits"', '"imagenet"', ["5:11: optimizees[0].dataset: must be 'digits', 'mnist', 'cifar10' or 'sen"]),
     (BENCH, 'dataset = "digits"', "[optimizees.dataset]", ["5:1: optimizees[0].dataset: must be text in quotes"]),
     (BENCH, 'kind = "adam"', 'kind = "adam"\nlr = 0', ["8:6: optimizers[0].lr: must be 'tuned' or 'default' or"]),
     (BENCH, 'kind = "adam"', 'kind = "adam"\nlr = nan', ["8:6: optimizers[0].lr: must be 'tuned'"]),

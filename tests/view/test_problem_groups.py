@@ -9,6 +9,7 @@ from rnnprop_cli.components.optimizees.conv import ConvSpec
 from rnnprop_cli.components.optimizees.lstm import LSTMSpec
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
+from rnnprop_cli.components.optimizees.transformer import TransformerSpec
 from rnnprop_cli.view.table.problem_groups import group_of, group_order
 
 
@@ -26,6 +27,8 @@ def run_of(optimizee, horizon=100):
         (MLPSpec(hidden=40), 100, "width"),
         (MLPSpec(init="torch"), 100, "initialisation"),
         (MLPSpec(dataset="digits"), 100, "dataset"),
+        (TransformerSpec(), 100, "architecture"),
+        (TransformerSpec(dataset="sentences"), 100, "architecture + dataset"),
         (MLPSpec(), 2000, "horizon"),
         (
             MLPSpec(dataset="cifar10", depth=2, activation="elu"),

@@ -1,6 +1,7 @@
 """Runs to rows: grouping, counting, ranking, comparing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -210,3 +211,14 @@ def test_every_run_is_counted_once_and_the_order_of_runs_does_not_matter(groups,
     again = summarize(EXPERIMENT, shuffled)
     names = [(row.optimizer, row.rank, row.counts.seeds, row.counts.diverged) for row in summary.rows]
     assert names == [(row.optimizer, row.rank, row.counts.seeds, row.counts.diverged) for row in again.rows]
+
+
+def test_guessing_costs_what_was_recorded_whatever_the_dataset_is_called():
+    def at_chance(recorded: float | None) -> int:
+        runs = runs_of("adam", [0.65, 0.69, 0.75], dataset="mnist")
+        config = {"environment": {"chance_loss": recorded}}
+        (row,) = rows([replace(run, config=config) for run in runs])
+        return row.counts.stuck
+
+    assert at_chance(math.log(2)) == 2
+    assert at_chance(None) == 0

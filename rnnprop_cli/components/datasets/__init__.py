@@ -126,6 +126,8 @@ def _known(name: str, info: ValidationInfo) -> str:
         return name
     form = _format_of(name)
     if form is not None:
+        if not name.isprintable():
+            raise ValueError("has a name with characters that cannot be shown: rename it")
         folder = (info.context or {}).get(FOLDER)
         if folder is None:
             return str(_absolute(name)) + "/" * name.endswith("/")

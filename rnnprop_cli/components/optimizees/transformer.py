@@ -211,7 +211,8 @@ class Transformer(Layered):
         n_cells = len(params_CP)
         n_seeds, n_sequences, n_places = symbols_SMT.shape
         # a product and no lookup, whose gradient would depend on the order of the threads of a GPU
-        one_hot = torch.nn.functional.one_hot(symbols_SMT, self.vocabulary).to(params_CP.dtype)
+        every_V = torch.arange(self.vocabulary, device=symbols_SMT.device)
+        one_hot = (symbols_SMT[..., None] == every_V).to(params_CP.dtype)
         h = shared_product(one_hot.view(n_seeds, n_sequences * n_places, self.vocabulary), next(tensors))
         h = (h.view(n_cells, n_sequences, n_places, -1) + next(tensors)[:, None]).flatten(1, 2)
         for _ in range(self.layers):

@@ -46,7 +46,7 @@ def group_of(run: RunInfo) -> str:
         ]
     else:
         # Activation and depth mean something else there; only a dataset can be told apart from the architecture.
-        dataset = settings.get("dataset", _BASE["dataset"])
+        dataset = settings.get("dataset") or _BASE["dataset"]
         changed = ["architecture"] + (["dataset"] if dataset != _BASE["dataset"] else [])
     changed += ["horizon"] if run.facts.horizon != _BASE_HORIZON else []
     return " + ".join(sorted(changed, key=_ORDER.index)) or IN_DISTRIBUTION
