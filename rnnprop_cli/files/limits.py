@@ -63,9 +63,10 @@ def why_no_locks(path: Path) -> str | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if path.is_file():
             fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return None  # somebody holds one
     except OSError as error:

@@ -89,6 +89,12 @@ def _write(place: Path, paths: Sequence[Path], trainings: _Checkpoints, exists: 
         union = Union(connection, paths, NEWEST_VERSION)
         connection.execute("BEGIN IMMEDIATE")
         copy_union(connection, union, trainings.folders, keep_ids_of_first=exists)
+        for (path,) in connection.execute("SELECT path FROM main.checkpoint").fetchall():
+            copied = path.rpartition("/")[0] in trainings.files
+            if copied and not (place.parent / path).exists():
+                raise StoreError(
+                    f"{path}: came while checkpoints were copied; the meta-training is running. Merge again."
+                )
         connection.execute("COMMIT")
         union.close()
 

@@ -67,8 +67,7 @@ class Found:
 
     def begin(self, writer: Writer, reader: Reader) -> Resumption:
         """Makes the experiment, or notes that it goes on, and queues its run."""
-        experiment_id = writer.begin_experiment(self.facts, fresh=self.experiment is None)
-        writer.add_runs(experiment_id, [self.run])
+        experiment_id = writer.begin_experiment(self.facts, [self.run], fresh=self.experiment is None)
         if self.changed is not None and reader.keys_with_status(experiment_id)[self.run.key] != "done":
             writer.log_event(experiment_id, INEXACT, self.changed)
         return Resumption(experiment_id, self.run, inexact_mark(reader, experiment_id))

@@ -24,7 +24,7 @@ from rnnprop_cli.records import (
     ExperimentInfo,
     RunInfo,
 )
-from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark, recorded_spec
+from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark, only_run, recorded_spec
 from rnnprop_cli.runs.shipped_weights import shipped_folder, shipped_names
 from rnnprop_cli.store.checkpoints import (
     MAX_BYTES,
@@ -72,7 +72,7 @@ def find_weights(name: str, database: Path | None, *, must_be_finished: bool = F
 
 def choose_checkpoint(reader: Reader, experiment: ExperimentInfo) -> CheckpointInfo | None:
     """The checkpoint of a meta-training that its recipe's rule prefers; None if there is none with a finite loss."""
-    (run,) = reader.runs(experiment.id)
+    run = only_run(reader, experiment)
     steps, losses = reader.curve(run.id, TRAIN_LOSS)
     curve = Curve(steps.astype(np.float64), losses)
     return chosen_checkpoint(reader.checkpoints(run.id), selection_rule(experiment), curve)
@@ -87,7 +87,7 @@ def _from_store(
             experiment = reader.find_experiment(base, kind="train")
         except UsageError:
             return None
-        run = reader.runs(experiment.id)[0]
+        run = only_run(reader, experiment)
         kept = reader.checkpoints(run.id)
         inexact = inexact_mark(reader, experiment.id)
         starts = [event for event in reader.events(experiment.id) if _computed(event, run)]

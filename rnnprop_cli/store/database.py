@@ -15,7 +15,15 @@ from typing import Final
 from rnnprop_cli.errors import StoreError
 from rnnprop_cli.files.reading import check_regular
 from rnnprop_cli.files.writing import usual_mode
-from rnnprop_cli.store.trouble import BUSY_TIMEOUT_S, HOT_JOURNAL, REPLACE, SIDE_FILES, storage_errors
+from rnnprop_cli.store.trouble import (
+    BUSY_TIMEOUT_S,
+    HOT_JOURNAL,
+    REPLACE,
+    SIDE_FILES,
+    no_locks,
+    storage_errors,
+    why_unlockable,
+)
 
 APPLICATION_ID: Final = 0x524E4E50  # "RNNP"
 _SMALLEST_PAGE: Final = 512
@@ -128,6 +136,8 @@ def open_reader(path: Path, newest_version: int) -> Opened:
     check_file(path, newest_version)
     with storage_errors(path):
         still = _still(path)
+        if still is None and (reason := why_unlockable(path)):
+            raise no_locks(path, reason)  # SQLite would wait for somebody who holds it
         connection = _first_read(reading_uri(path))
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         try:

@@ -128,10 +128,21 @@ class Writer:
         """We hold the lock, so whatever is still marked running has no process any more."""
         with self._transaction() as connection:
             connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
+            # Of versions that were killed before they had queued the run of a meta-training: nothing was done yet.
+            empty = (
+                "SELECT id FROM experiment WHERE kind = 'train' AND id NOT IN (SELECT experiment_id FROM run)"
+            )
+            connection.execute(f"DELETE FROM event WHERE experiment_id IN ({empty})")
+            connection.execute(f"DELETE FROM experiment WHERE id IN ({empty})")
             adopt_folders(connection, self.path)
 
     def begin_experiment(
-        self, facts: ExperimentFacts, *, fresh: bool = False, going_on: int | None = None
+        self,
+        facts: ExperimentFacts,
+        runs: Sequence[RunFacts] = (),
+        *,
+        fresh: bool = False,
+        going_on: int | None = None,
     ) -> int:
         """Id of the newest experiment of this kind, name and spec, or of a new one (always, if `fresh`).
 
@@ -139,6 +150,7 @@ class Writer:
 
         Args:
             facts: of this start.
+            runs: queued in it with the same transaction, where it must not be without them.
             fresh: never go on with one.
             going_on: the id of the one to go on with, where it need not be the newest.
         """
@@ -153,27 +165,29 @@ class Writer:
                 connection.execute("UPDATE experiment SET last_used = ? WHERE id = ?", (use, found[0]))
                 start = {name: getattr(facts, name) for name in ("git_sha", "versions", "argv", "host")}
                 self._insert_event(int(found[0]), "continued", json.dumps(start))
+                self._queue(connection, int(found[0]), runs)
                 self._begun = int(found[0]), facts.spec_sha256
                 return int(found[0])
             row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
             row["folder"] = new_folder(facts.spec_sha256) if facts.kind == "train" else None
             table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
             assert table.last_pk is not None
+            self._queue(connection, int(table.last_pk), runs)
             self._begun = int(table.last_pk), facts.spec_sha256
             return int(table.last_pk)
 
     def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:
         """Queue runs. Those whose key the experiment has already stay as they are."""
-        columns = ("experiment_id", "status", *_RUN_COLUMNS)
-        sql = (
-            f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-            " ON CONFLICT (experiment_id, key) DO NOTHING"
-        )
         with self._transaction() as connection:
-            connection.executemany(
-                sql,
-                ((experiment_id, "queued", *(getattr(run, name) for name in _RUN_COLUMNS)) for run in runs),
-            )
+            self._queue(connection, experiment_id, runs)
+
+    def _queue(self, connection: sqlite3.Connection, experiment_id: int, runs: Sequence[RunFacts]) -> None:
+        columns = ("experiment_id", "status", *_RUN_COLUMNS)
+        connection.executemany(
+            f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            " ON CONFLICT (experiment_id, key) DO NOTHING",
+            ((experiment_id, "queued", *(getattr(run, name) for name in _RUN_COLUMNS)) for run in runs),
+        )
 
     def mark_running(self, experiment_id: int, keys: Sequence[str]) -> None:
         """Runs start now; what an earlier attempt left in their result is cleared, their curves stay."""

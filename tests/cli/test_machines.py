@@ -46,7 +46,7 @@ def test_an_absurd_width_is_none(columns: str, folder: Path, monkeypatch: pytest
     console.drop_absurd_width()
     assert runner.invoke(app, ["--db", "a.db", "report", "demo"]).stdout == usual
     helped = runner.invoke(app, ["report", "--help"]).stdout
-    assert "Show a benchmark" in helped
+    assert "Show benchmarks" in helped
     assert max(map(len, helped.splitlines())) == 80
 
 

@@ -7,6 +7,7 @@ answers with the child's pid and, when it has ended, with its return code.
 import json
 import os
 import resource
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -17,6 +18,9 @@ import torch
 from faults import VARIABLE, inject
 
 from rnnprop_cli.__main__ import main
+from rnnprop_cli.runs.interrupt import ENDING, unwind_on_signals
+
+SIGNALS = {*ENDING, signal.SIGINT}
 
 
 def child(order: dict[str, Any]) -> NoReturn:
@@ -48,8 +52,12 @@ def child(order: dict[str, Any]) -> NoReturn:
     inject(order["faults"])
     sys.argv = ["rnnprop", *order["arguments"]]
     try:
+        unwind_on_signals()  # as the first thing that the program does
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         main()
         code = 0
+    except KeyboardInterrupt:
+        code = 130
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -65,8 +73,10 @@ if __name__ == "__main__":
     sklearn.datasets.load_digits()
     print("ready", flush=True)
     for line in sys.stdin:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the program itself has begun
         pid = os.fork()
         if not pid:
             child(json.loads(line))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

@@ -56,7 +56,9 @@ def test_too_few_open_files_are_said_with_what_allows_more(
 ) -> None:
     stopped = nursery.run(folder, *command, limits={"RLIMIT_NOFILE": most})
     if stopped.code:
-        assert stopped.code == 3, stopped.said
+        assert stopped.code in (1, 3), (
+            stopped.said
+        )  # 1: a file that is none of the storage could not be opened
         assert f"may have {most} files open at once" in stopped.said
         assert "ulimit -n" in stopped.said
         TALLY["commands with too few descriptors"] += 1

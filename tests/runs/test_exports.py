@@ -105,6 +105,7 @@ def test_wandb_runs_are_offline_and_hold_nothing_of_this_machine(
     assert len(files) == len({curve.run.id for curve in curves})
     content = b"".join(path.read_bytes() for path in target.rglob("*") if path.is_file())
     assert b"learning_rate" in content
+    assert content.count(b"loss") >= 12 * len(files)  # a value at every step
     for secret in (str(Path.cwd()), str(tmp_path), str(Path(sys.executable).parent)):
         assert secret.encode() not in content
     assert {path.suffix for path in target.rglob("*") if not path.is_dir()} == {".wandb"}

@@ -195,6 +195,24 @@ def test_a_damaged_checkpoint_is_refused_and_no_folder_is_left(halted: Path, tmp
     assert not list((tmp_path / "there").glob("checkpoints/*"))
 
 
+def test_a_checkpoint_that_came_meanwhile_is_not_recorded_without_its_file(
+    halted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = merging._trainings
+
+    def too_early(*arguments: Any) -> Any:
+        found = whole(*arguments)
+        (files,) = found.files.values()
+        files[:] = [path for path in files if path.stem != "meta-000000006"]  # the recorded one
+        return found
+
+    monkeypatch.setattr(merging, "_trainings", too_early)
+    with pytest.raises(StoreError, match="the meta-training is running"):
+        merge([halted / "a.db"], tmp_path / "there" / "all.db")
+    assert not (tmp_path / "there" / "all.db").exists()
+    assert not list((tmp_path / "there").glob("checkpoints/*"))
+
+
 def test_the_command_says_what_it_did(folder: Path) -> None:
     arguments = ["db", "merge", str(folder / "a.db"), str(folder / "b.db"), "-o", str(folder / "all.db")]
     done = CliRunner().invoke(app, arguments)
