@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.records import RunInfo
 from rnnprop_cli.view.formats.curve_export import RunCurve, facts_of
+from rnnprop_cli.view.formats.records import as_record
 from rnnprop_cli.view.table.rows import SummaryRow
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Table(Sequence[SummaryRow]):
     """A benchmark: one row for each optimizer on each problem, as `rnnprop report` ranks and compares them.
 
-    `SummaryRow` says what its fields mean; intervals are of 95 %. A row is a win where `difference_high` is below zero.
+    `SummaryRow` says what its fields mean, records and frames are flat; intervals are of 95 %. A row is a win where
+    `difference_high` is below zero.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Table(Sequence[SummaryRow]):
 
     def records(self) -> list[dict[str, Any]]:
         """A dictionary for each row."""
-        return [asdict(row) for row in self.rows]
+        return [as_record(row) for row in self.rows]
 
     def frame(self) -> "pd.DataFrame":
         """A pandas table of all rows; numbers that are not there are NaN.

@@ -82,10 +82,20 @@ def expand(data: Mapping[str, Any]) -> Expanded:
 
 def _chosen(table: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The table with one value for each of its axes."""
-    made = {key: values.get(key, value) for key, value in table.items()}
+    made = {key: values.get(key, value) for key, value in table.items() if _is_told(key, value, values)}
     if isinstance(inner := made.get(INNER), dict):
-        made[INNER] = {key: values.get(f"{INNER}.{key}", value) for key, value in inner.items()}
+        named = {f"{INNER}.{key}": (key, value) for key, value in inner.items()}
+        made[INNER] = {
+            key: values.get(name, value)
+            for name, (key, value) in named.items()
+            if _is_told(name, value, values)
+        }
     return made
+
+
+def _is_told(name: str, value: Any, values: Mapping[str, Any]) -> bool:
+    """Whether a setting has a value; a list that is no axis was found to be wrong."""
+    return name in values or not isinstance(value, list)
 
 
 def _axes(table: Mapping[str, Any]) -> tuple[dict[str, list[tuple[int, Any]]], list[tuple[Path, str]]]:

@@ -55,7 +55,7 @@ def test_a_summary_has_the_rows_of_the_report(results: rnnprop.Results) -> None:
     assert [row.optimizer for row in table] == ["adam", "sgd"]
     assert len(table) == 2
     assert table[0].rank == 1
-    assert table[-1].diverged == 3
+    assert table[-1].counts.diverged == 3
     assert results.summary() == table
     assert table.records()[0]["optimizee"] == "mlp 4 sigmoid"
 
