@@ -22,7 +22,7 @@ PER_SEED: Final = 3
 EXAMPLES: Final = 6
 SPREAD: Final = 0.05  # of the cells of a seed around its theta_0
 CLOSE: Final = 1e-9  # relative to the largest number, float64
-DIFFERENCE: Final = 1e-5  # step of a difference quotient
+DIFFERENCE: Final = 1e-8  # step of a difference quotient: few kinks of a ReLU lie between
 SLOPES_AGREE: Final = 1e-4
 STEPS: Final = 20
 
