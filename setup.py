@@ -1,11 +1,12 @@
-"""Builds wheels that carry the compiled CPU kernel: python -m build -C--build-option=--with-kernels
+"""Builds wheels that carry the specs of bench_specs/ and, with -C--build-option=--with-kernels, the CPU kernel.
 
-Without that option there is nothing to build, and the kernel is compiled on first use. pyproject.toml says all else.
+Without that option the kernel is compiled on first use. pyproject.toml says all else.
 """
 
 import importlib.util
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,28 @@ from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
 
-RECIPE = Path(__file__).parent / "rnnprop_cli" / "kernels" / "recipe.py"
+ROOT = Path(__file__).parent
+SPECS = "bench_specs"  # of the repository, which the package finds beside itself where it is not built
+RECIPE = ROOT / "rnnprop_cli" / "kernels" / "recipe.py"
 spec = importlib.util.spec_from_file_location("recipe", RECIPE)
 recipe = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(recipe)
+
+
+class PackageWithSpecs(build_py):
+    """The package, with the specs as a folder in it."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        folder = Path(self.build_lib, "rnnprop_cli", SPECS)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for spec in sorted((ROOT / SPECS).glob("*.toml")):
+            shutil.copy(spec, folder)
 
 
 class WheelWithKernels(bdist_wheel):
@@ -64,4 +82,4 @@ def compile_into(folder, instructions):
     (folder / recipe.file_name(recipe.file_stem(instructions), content)).write_bytes(content)
 
 
-setup(cmdclass={"bdist_wheel": WheelWithKernels})
+setup(cmdclass={"bdist_wheel": WheelWithKernels, "build_py": PackageWithSpecs})

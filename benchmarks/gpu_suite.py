@@ -33,20 +33,22 @@ from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
 from meta_training import SPEC, draw, eager_work  # noqa: E402
-from rnnprop_cli.spec.optimizees import MLPSpec  # noqa: E402
-from rnnprop_cli.spec.optimizers import AdamSpec  # noqa: E402
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee  # noqa: E402
 from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned  # noqa: E402
 from rnnprop_cli.accelerate.tabled import with_table  # noqa: E402
 from rnnprop_cli.components.datasets import Dataset  # noqa: E402
+from rnnprop_cli.components.optimizees.mlp import MLPSpec  # noqa: E402
+from rnnprop_cli.components.optimizers.adam import AdamSpec  # noqa: E402
 from rnnprop_cli.components.optimizers.base import Given  # noqa: E402
-from rnnprop_cli.execute.device import Engine, KernelName  # noqa: E402
+from rnnprop_cli.execute.device import Engine  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
+from rnnprop_cli.fields import KernelName  # noqa: E402
 from rnnprop_cli.kernels.base import Kernel  # noqa: E402
 from rnnprop_cli.kernels.network import Hidden, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
+from rnnprop_cli.meta.draws import draw as schedule  # noqa: E402
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
@@ -156,7 +158,9 @@ class Suite:
             nonlocal state, number
             optimizee = draw(self.small, number, self.device, None, tasks, self.mlp)
             number += 1
-            state, loss = meta_iteration(self.spec, state, optimizee, rule, kernel, estimator)
+            state, loss = meta_iteration(
+                self.spec, state, optimizee, rule, kernel, schedule(self.spec, 0), estimator
+            )
             return loss
 
         return work
@@ -201,7 +205,7 @@ class Suite:
         seconds = {name: clock.best(name) for name in clock.work}
         coordinates = draw(self.small, 0, device, None, 1, self.mlp).n_coordinates
         network = self.spec.optimizer.build().network
-        floor_s = floor_flops(network, coordinates, self.spec.truncation.horizon) / clock.flops
+        floor_s = floor_flops(network, coordinates, schedule(self.spec, 0).horizon) / clock.flops
         one, eager = seconds["meta-iteration, cuda body recorded"], seconds["meta-iteration, eager"]
         return {
             "rounds": rounds,

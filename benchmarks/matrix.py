@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from matrix_work import MINIBATCH, BatchedMatrix, LoopedCells, MakeOptimizer
 from measuring import Timings, add_isa, conditions, images, use_isa
-from rnnprop_cli.spec.optimizers import ClassicalSpec
 
 from rnnprop_cli.components.datasets import Dataset
 from rnnprop_cli.components.optimizees.base import OptimizeeSpec
@@ -24,11 +23,12 @@ from rnnprop_cli.components.optimizees.lstm import LSTMSpec
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
 from rnnprop_cli.components.optimizers.adam import AdamSpec
+from rnnprop_cli.components.optimizers.base import BaselineSpec
 from rnnprop_cli.components.optimizers.momentum import MomentumSpec
 from rnnprop_cli.components.optimizers.rmsprop import RMSpropSpec
 from rnnprop_cli.execute.device import Engine
 
-OPTIMIZERS: dict[str, tuple[ClassicalSpec, MakeOptimizer]] = {
+OPTIMIZERS: dict[str, tuple[BaselineSpec, MakeOptimizer]] = {
     "adam": (AdamSpec(), lambda params, lr: torch.optim.Adam(params, lr)),
     "momentum": (MomentumSpec(), lambda params, lr: torch.optim.SGD(params, lr, momentum=0.9)),
     "rmsprop": (

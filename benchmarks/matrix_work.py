@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
-from rnnprop_cli.spec.optimizers import ClassicalSpec
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -16,6 +15,7 @@ from rnnprop_cli.components.optimizees.conv import ConvSpec
 from rnnprop_cli.components.optimizees.lstm import LSTMSpec
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
+from rnnprop_cli.components.optimizers.base import BaselineSpec
 from rnnprop_cli.execute import bench
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, run_batch
 from rnnprop_cli.execute.device import Engine
@@ -34,7 +34,7 @@ class BatchedMatrix:
     def __init__(
         self,
         optimizee: OptimizeeSpec,
-        spec: ClassicalSpec,
+        spec: BaselineSpec,
         seeds: int,
         rates: int,
         steps: int,

@@ -38,7 +38,9 @@ from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.meta.draws import draw as schedule
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
+from rnnprop_cli.meta.truncation import spans
 from rnnprop_cli.spec.train import ConvexSpec, TrainSpec
 
 F32 = torch.float32
@@ -76,7 +78,7 @@ def body_work(
     def work() -> None:
         nonlocal state, number
         optimizee = draw(dataset, number, device, kernel.passes, tasks)
-        state, _ = meta_iteration(spec, state, optimizee, rule, kernel)
+        state, _ = meta_iteration(spec, state, optimizee, rule, kernel, schedule(spec, 0))
         number += 1
 
     return work
@@ -88,6 +90,7 @@ def eager_work(
     """One meta-iteration as one writes it in PyTorch."""
     network = EagerNetwork().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=spec.meta_optimizer.lr)
+    cut = schedule(spec, 0)
     number = 0
 
     def work() -> None:
@@ -96,12 +99,12 @@ def eager_work(
         number += 1
         theta = optimizee.init_params()
         features, state = EagerFeatures(theta.numel(), device), network.zero_state(theta.numel(), device)
-        for window in range(spec.truncation.windows):
-            for t in range(spec.truncation.unroll):
-                step = window * spec.truncation.unroll + t
+        for first, unroll in spans(cut.horizon, cut.unroll):
+            for t in range(unroll):
+                step = first + t
                 leaf = theta.detach().requires_grad_()
                 (grad,) = torch.autograd.grad(optimizee.loss(leaf, step).sum(), leaf)
-                if t == spec.truncation.unroll - 1:
+                if t == unroll - 1:
                     loss = optimizee.loss(theta, step).sum()
                 moves, state = network(features(grad.flatten()), state)
                 theta = theta - spec.optimizer.alpha * moves.view_as(theta)

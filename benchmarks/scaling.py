@@ -15,6 +15,7 @@ from measuring import Timings, add_isa, conditions, fresh_peak_bytes, print_peak
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.components.optimizees.quadratic import Quadratic
 from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.meta.draws import draw
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
 from rnnprop_cli.spec.train import TrainSpec, TruncationSpec
 
@@ -36,7 +37,8 @@ def iteration(
     optimizee = Quadratic(coordinates, list(range(tasks)), F32, device)
     meta_params_Q = rule.start(0, F32, device)
     optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
-    return lambda: meta_iteration(spec, MetaState(meta_params_Q, optimizer), optimizee, rule, kernel)
+    state, drawn = MetaState(meta_params_Q, optimizer), draw(spec, 0)
+    return lambda: meta_iteration(spec, state, optimizee, rule, kernel, drawn)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
 from rnnprop_cli.statistics import paired_difference
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.run_losses import losses_by_seed
+from rnnprop_cli.view.table.run_losses import losses_by_seed
 
 
 def runs_of(spec: BenchSpec, database: Path, engine: Engine) -> list[RunInfo]:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.rows import Problem
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.summary import summarize
 
 SHOWN = 5
 MOST = 1.0  # regret on one problem
@@ -42,8 +42,8 @@ def main() -> None:
     rules: dict[str, dict[Problem, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if "=" in row.optimizer:  # not the calibrated settings of an earlier time
-            lost = row.diverged or row.final_loss_mean is None
-            loss = math.inf if lost else float(row.final_loss_mean or math.inf)
+            lost = row.counts.diverged or row.final.mean.centre is None
+            loss = math.inf if lost else float(row.final.mean.centre or math.inf)
             rules[row.optimizer.split()[0]][row.problem][row.optimizer] = loss
     for rule, losses in rules.items():
         found = regrets(losses)

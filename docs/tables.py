@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rnnprop_cli.runs.report import read_report
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.rows import Problem, Summary, SummaryRow
-from rnnprop_cli.view.seed_groups import short_title
-from rnnprop_cli.view.verdicts import leads
+from rnnprop_cli.view.table.rows import Problem, SummaryRow
+from rnnprop_cli.view.table.seed_groups import Summary
+from rnnprop_cli.view.table.verdicts import leads
 
 MARK = re.compile(r"(<!-- table ([\w.-]+)(?: / ([^:\n]+))?: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 BEST = "best tuned"  # a column of its own: the best of all tuned baselines, with its name
@@ -30,7 +30,7 @@ def table(summary: Summary, columns: list[str], problems: str) -> str:
     baseline where all others of the line lose to it."""
     lines = [f"| | {' | '.join(columns)} |", f"| :--- | {' | '.join('---:' for _ in columns)} |"]
     for problem, rows in summary.problems:
-        if not fnmatchcase(short_title(problem), problems):
+        if not fnmatchcase(problem.short_title, problems):
             continue
         found = [_find(rows, column) for column in columns]
         if not any(found):
@@ -50,16 +50,21 @@ def _find(rows: tuple[SummaryRow, ...], column: str) -> SummaryRow | None:
 def _text(row: SummaryRow | None, column: str, shown: list[SummaryRow]) -> str:
     if row is None:
         return ""
+    counts = row.counts
     failures = [
-        f"{count} of {row.seeds + row.failed + row.missing} {what}"
-        for count, what in ((row.diverged, "diverged"), (row.stuck, "at chance"), (row.failed, "failed"))
+        f"{count} of {counts.planned} {what}"
+        for count, what in (
+            (counts.diverged, "diverged"),
+            (counts.stuck, "at chance"),
+            (counts.failed, "failed"),
+        )
         if count
     ]
-    if row.final_loss_mean is None or row.final_loss_high is None:
+    mean, _, high = row.final.mean
+    if mean is None or high is None:
         return ", ".join(failures) or "-"
-    digits = 3 if row.final_loss_mean < 10 else 1
-    half = row.final_loss_high - row.final_loss_mean
-    text = f"{row.final_loss_mean:.{digits}f} ±{half:.{digits}f}"
+    digits = 3 if mean < 10 else 1
+    text = f"{mean:.{digits}f} ±{high - mean:.{digits}f}"
     if leads(row, shown):
         text = f"**{text}**"
     if column == BEST:
@@ -67,15 +72,15 @@ def _text(row: SummaryRow | None, column: str, shown: list[SummaryRow]) -> str:
     if row.lr_source == "tuned" and row.learning_rate is not None:
         text += f" @ {row.learning_rate:.3g}"
     for one in row.confirmed:
-        if one.final_loss_mean is not None:
-            text += f"; again {one.final_loss_mean:.{digits}f}"
-    if row.paper_final_loss is not None:
-        text += f" (paper {row.paper_final_loss:g})"
+        if one.loss.centre is not None:
+            text += f"; again {one.loss.centre:.{digits}f}"
+    if row.paper is not None:
+        text += f" (paper {row.paper.final_loss:g})"
     return ", ".join([text, *failures])
 
 
 def _title(problem: Problem, rows: list[SummaryRow | None]) -> str:
-    seeds = {row.seeds for row in rows if row is not None}
+    seeds = {row.counts.seeds for row in rows if row is not None}
     return f"{problem.title} · {min(seeds)} seeds" if len(seeds) == 1 else f"{problem.title}"
 
 

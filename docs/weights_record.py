@@ -9,7 +9,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rnnprop_cli.runs.weights import find_weights, shipped_names
+from rnnprop_cli.runs.shipped_weights import shipped_names
+from rnnprop_cli.runs.weights import find_weights
 
 MARK = re.compile(r"(<!-- weights -->\n).*?(<!-- end -->)", re.DOTALL)
 TICKS = (0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)

@@ -10,6 +10,7 @@ from compare import Minibatch
 from torch import Tensor
 
 from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.datasets.mnist import FILES
 from rnnprop_cli.data.files import find
 
 HELDOUT_SIZE = 1000  # images at a time
@@ -43,7 +44,7 @@ def load_images(data_dir: Path | None) -> Images:
     Raises:
         DataError: a folder is named, and MNIST is not in it.
     """
-    mnist = data_dir is not None or find("mnist", None) is not None
+    mnist = data_dir is not None or find(FILES, None) is not None
     dataset = load_dataset("mnist" if mnist else "digits", data_dir)
     assert dataset.test_images is not None
     assert dataset.test_labels is not None

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnprop_cli.statistics import mean_with_interval, paired_difference
-from rnnprop_cli.view.export import format_loss, format_rate
+from rnnprop_cli.view.numbers import format_loss, format_rate
 
 
 def show(problem: Problem, comparison: Comparison, options: Options) -> None:

@@ -3,7 +3,12 @@
 import sys
 
 from rnnprop_cli.execute.openmp import bound_spin
-from rnnprop_cli.runs.interrupt import EXIT_INTERRUPTED, end_at_once_from_here_on, unwind_on_signals
+from rnnprop_cli.runs.interrupt import (
+    EXIT_INTERRUPTED,
+    end_at_once_from_here_on,
+    exit_code_of_signal,
+    unwind_on_signals,
+)
 
 
 def main() -> None:
@@ -12,12 +17,17 @@ def main() -> None:
     bound_spin()
     try:
         from rnnprop_cli.cli.app import app
-        from rnnprop_cli.cli.console import allow_narrow_encodings
+        from rnnprop_cli.cli.console import allow_narrow_encodings, drop_absurd_width
 
         allow_narrow_encodings()
+        drop_absurd_width()
         app(prog_name="rnnprop")
     except KeyboardInterrupt:  # before the command line itself could say so
         sys.exit(EXIT_INTERRUPTED)
+    except Exception:
+        if (code := exit_code_of_signal()) is None:
+            raise
+        sys.exit(code)
     finally:
         end_at_once_from_here_on()
 

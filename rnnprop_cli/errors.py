@@ -3,12 +3,12 @@
 Every message is shown as it is, without a traceback; `cli/console.py` maps each class to an exit code.
 """
 
-import shlex
+from rnnprop_cli.naming import shell_line
 
 
 def suggested(*words: object) -> str:
     """A command line of ours that a reader can paste into a shell, whatever the names in it hold."""
-    return shlex.join(["rnnprop", *map(str, words)])
+    return shell_line("rnnprop", *words)
 
 
 class RnnpropError(Exception):

@@ -13,6 +13,18 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class MisplacedError(ValueError):
+    """What a validator of a table raises where a setting inside it is wrong.
+
+    Attributes:
+        path: keys and indexes from the table to the setting.
+    """
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -20,6 +32,9 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 # theta_0. paper: every weight and bias ~ Normal(0, std 0.1); torch: torch.nn's default
 Init = Literal["paper", "torch"]
+
+# Which implementation computes the network of a learned optimizer.
+KernelName = Literal["auto", "reference", "cpu", "cuda"]
 
 # How minibatches are drawn from a dataset.
 # - epochs: without replacement, as the paper's authors do: every epoch is a permutation of the training split,

@@ -4,8 +4,9 @@ A *run* is one cell of a benchmark or one meta-training. The executor makes `Cel
 keeps them, the view reads them back as `RunInfo` and `ExperimentInfo`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,11 @@ TRAIN_LOSS = "train_loss"  # of a meta-training, per meta-iteration
 MOVING_AVERAGE = "moving_average"
 VALIDATION_LOSS = "validation_loss"
 RATE = "meta_iterations_per_s"
+
+
+def task_validation(number: int, label: str) -> str:
+    """The metric of the validation loss of one of several tasks, numbered from 1."""
+    return f"{VALIDATION_LOSS} {number}: {label}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class MetaStepResult:
     moving_average: float
     elapsed_s: float
     validation_loss: float | None = None
+    task_losses: tuple[float, ...] = ()  # of validation, task by task, where there are several
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,20 @@ class ExperimentInfo:
     folder: str | None = (
         None  # of a meta-training's checkpoints, relative to the database's; None where unknown
     )
+    # What the JSON of its facts holds, read once by the store.
+    resolved: Mapping[str, Any] = field(default_factory=dict, compare=False)  # spec_json
+    versions: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    argv: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The resolved spec; empty where an earlier version recorded none."""
+        return _mapping(self.resolved.get("spec"))
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """With what it was computed; empty where an earlier version recorded none."""
+        return _mapping(self.resolved.get("environment"))
 
 
 @dataclass(frozen=True)
@@ -134,3 +155,14 @@ class RunInfo:
     facts: RunFacts
     result: CellResult
     started_utc: str | None
+    # what the JSON of its facts holds, read once by the store
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The hashes of what it used, and with what it was computed."""
+        return _mapping(self.config.get("environment"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -106,5 +106,5 @@ def test_there_is_no_percentage_of_nothing(reference):
 
 
 def test_importing_the_tables_loads_no_scipy():
-    code = "import sys, rnnprop_cli.view.export; assert 'scipy' not in sys.modules"
+    code = "import sys, rnnprop_cli.view.formats.records; assert 'scipy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,14 +3,14 @@
 Shape legend: C cells, P coordinates, N = C P, F features, Q meta-params.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor
 
 from rnnprop_cli.components.learned.network import LearnedState, NetworkRule
 from rnnprop_cli.components.learned.rnnprop import Moments, RNNpropRule
 from rnnprop_cli.kernels.base import Kernel
-from rnnprop_cli.kernels.passes import FusedPasses, RelativeInputs, TensorStep
+from rnnprop_cli.kernels.passes import FusedPasses, RelativeInputs, TensorSteps
 
 
 class NetworkOptimizer:
@@ -141,7 +141,7 @@ def fused_step(
 
 def fused_steps(
     rule: NetworkRule, passes: FusedPasses | None
-) -> Callable[[Tensor, Sequence[TensorStep]], None] | None:
+) -> Callable[[Tensor, TensorSteps], None] | None:
     """What takes one step of every tensor in one pass over memory; None where nothing does.
 
     It is given meta-params and tensors, and raises MisfitError where a tensor does not lie as it would have to.
@@ -149,7 +149,7 @@ def fused_steps(
     if passes is None or not passes.steps_tensors or not isinstance(rule, RNNpropRule):
         return None
 
-    def take(meta_params_Q: Tensor, tensors: Sequence[TensorStep]) -> None:
+    def take(meta_params_Q: Tensor, tensors: TensorSteps) -> None:
         passes.relative_steps(rule.network, meta_params_Q, rule.beta1, rule.beta2, rule.eps, tensors)
 
     return take

@@ -1,5 +1,6 @@
 """From settings to an optimizer that runs as fast as it can here: the one place where that is chosen."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,12 +24,24 @@ def build_baseline(spec: BaselineSpec, given: Given, kernel: Kernel) -> Optimize
 
 
 def build_learned(
-    architecture: Architecture, meta_params_Q: Tensor, given: Given, kernel: Kernel
+    architecture: Architecture,
+    meta_params_Q: Tensor,
+    given: Given,
+    kernel: Kernel,
+    factor: Callable[[int], float] | None = None,
 ) -> Optimizer[Any]:
-    """A learned optimizer with given meta-params and one alpha per cell."""
+    """A learned optimizer with given meta-params and one alpha per cell.
+
+    Args:
+        architecture: what it is, but for its meta-params.
+        meta_params_Q: [Q] the meta-params.
+        given: alphas, horizon and shapes.
+        kernel: computes its network, where it is one.
+        factor: schedule, from the steps done to a factor of alpha; None: none.
+    """
     if not isinstance(architecture, NetworkRule):
-        return SteppedOptimizer(architecture, meta_params_Q, given.lr_C, given.shapes, given.horizon)
-    network = NetworkOptimizer(architecture, meta_params_Q, given.lr_C, kernel)
+        return SteppedOptimizer(architecture, meta_params_Q, given.lr_C, given.shapes, given.horizon, factor)
+    network = NetworkOptimizer(architecture, meta_params_Q, given.lr_C, kernel, factor)
     return _on_device(network, kernel, given.lr_C.device)
 
 

@@ -10,14 +10,14 @@ from typing import Annotated, Final
 import typer
 
 from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB, __version__
-from rnnprop_cli.cli import data, db, runs, spec, weights
+from rnnprop_cli.cli import data, db, plugin, runs, spec, weights
 from rnnprop_cli.cli.bench import bench
 from rnnprop_cli.cli.console import Color, ReportingGroup, Settings, use_color
 from rnnprop_cli.cli.doctor import doctor
+from rnnprop_cli.cli.options import databases_of, with_homes
 from rnnprop_cli.cli.report import report
 from rnnprop_cli.cli.train import train
 from rnnprop_cli.cli.tui import tui
-from rnnprop_cli.errors import UsageError
 
 app = typer.Typer(
     cls=ReportingGroup,
@@ -39,6 +39,7 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[..., None] | typer.Typer], ...]] 
     ("tui", LOOK, tui),
     ("runs", LOOK, runs.app),
     ("spec", PREPARE, spec.app),
+    ("plugin", PREPARE, plugin.app),
     ("data", PREPARE, data.app),
     ("weights", PREPARE, weights.app),
     ("db", PREPARE, db.app),
@@ -60,9 +61,15 @@ def _choose_color(value: Color) -> Color:
 @app.callback()
 def root(
     ctx: typer.Context,
-    db_path: Annotated[
-        Path, typer.Option("--db", metavar="PATH", envvar=DATABASE_VARIABLE, help="Database of all runs.")
-    ] = Path(DEFAULT_DB),
+    db_paths: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--db",
+            metavar="PATH",
+            help="Database of all runs; more than once: several, to look at. "
+            rf"\[env var: {DATABASE_VARIABLE}; default: {DEFAULT_DB}]",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", envvar="RNNPROP_QUIET", help="Only data and errors.")
     ] = False,
@@ -84,15 +91,14 @@ def root(
     ] = False,
 ) -> None:
     """Meta-train learned optimizers and measure them honestly against tuned classical ones."""
-    try:
-        db_path.expanduser()
-    except RuntimeError:
-        raise UsageError(f"--db {db_path}: there is no such user, and so no home of his") from None
-    ctx.obj = Settings(db=db_path, quiet=quiet, verbose=verbose)
+    ctx.obj = Settings(databases=databases_of(db_paths), quiet=quiet, verbose=verbose)
 
 
 for _name, _panel, _target in COMMANDS:
     if isinstance(_target, typer.Typer):
+        for _command in _target.registered_commands:
+            assert _command.callback is not None
+            _command.callback = with_homes(_command.callback)
         app.add_typer(_target, name=_name, rich_help_panel=_panel)
     else:
-        app.command(_name, rich_help_panel=_panel)(_target)
+        app.command(_name, rich_help_panel=_panel)(with_homes(_target))

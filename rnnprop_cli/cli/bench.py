@@ -1,7 +1,6 @@
 """`rnnprop bench`: run a benchmark matrix."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rnnprop_cli.cli.console import EXIT_FAILED, settings, stderr, stdout, this_
 from rnnprop_cli.cli.options import (
     AUTO_DEVICE,
     AllowCodeOption,
+    BenchSpecOption,
     DataDirOption,
     DeviceOption,
     JsonOption,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def bench(
     ctx: typer.Context,
-    spec: Annotated[Path, typer.Option("--spec", help="Benchmark file, e.g. bench_specs/quickstart.toml.")],
+    spec: BenchSpecOption,
     only: Annotated[
         str | None,
         typer.Option("--only", help="Glob over 'PROBLEM/OPTIMIZER' as --dry-run lists them, e.g. '*/adam'."),
@@ -76,8 +76,9 @@ def bench(
 ) -> None:
     """Tune and race optimizers over a matrix; running the command again does only what is missing."""
     from rnnprop_cli.spec.load import resolve_bench
+    from rnnprop_cli.spec.shipped import find_spec
 
-    resolved = resolve_bench(spec)
+    resolved = resolve_bench(find_spec(spec))
     asked, text = resolved.spec, resolved.toml
     if seed is not None:
         asked = asked.model_copy(update={"seed": seed})

@@ -8,9 +8,9 @@ import codecs
 import contextlib
 import io
 import os
-import shlex
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,9 @@ from typer.core import TyperGroup
 
 from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
+from rnnprop_cli.files.limits import TOO_MANY_OPEN, more_descriptors
+from rnnprop_cli.naming import bytes_written_out, shell_line, shell_word
+from rnnprop_cli.runs.interrupt import exit_code_of_signal
 from rnnprop_cli.view.safe_text import safe_text
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
@@ -33,6 +36,13 @@ EXIT_CODES: Final[tuple[tuple[type[RnnpropError], int], ...]] = (
     (StoreError, 3),
     (IntegrityError, 4),
 )
+
+
+NARROWEST: Final = (
+    20  # columns of a terminal; what says less, or 0, has no window yet or never will: docker, cron, ssh
+)
+WIDEST: Final = 1000  # more would only fill lines with blanks
+_USUAL_WIDTH: Final = 80
 
 
 class Color(StrEnum):
@@ -47,14 +57,30 @@ class Color(StrEnum):
 class Settings:
     """The options that stand before the command."""
 
-    db: Path = Path(DEFAULT_DB)
+    databases: tuple[Path, ...] = (Path(DEFAULT_DB),)
     quiet: bool = False
     verbose: bool = False
 
     @property
+    def db(self) -> Path:
+        """The one database of a command that takes one.
+
+        Raises:
+            UsageError: several are named.
+        """
+        if len(self.databases) > 1:
+            raise UsageError(
+                f"--db names {len(self.databases)} databases, and only `report`, `tui` and `runs list|show|export` "
+                "read several. Name one; `rnnprop db merge A.db B.db -o ALL.db` makes one of several."
+            )
+        return self.databases[0]
+
+    @property
     def place(self) -> tuple[str, ...]:
         """The words that name the database in a command; none for the usual one."""
-        return () if self.db == Path(DEFAULT_DB) else ("--db", str(self.db))
+        if self.databases == (Path(DEFAULT_DB),):
+            return ()
+        return tuple(word for path in self.databases for word in ("--db", str(path)))
 
 
 def settings(ctx: typer.Context) -> Settings:
@@ -123,7 +149,7 @@ def allow_narrow_encodings() -> None:
 
 def this_command() -> str:
     """The command line of this process, as a shell takes it."""
-    return shlex.join(["rnnprop", *sys.argv[1:]])
+    return shell_line("rnnprop", *sys.argv[1:])
 
 
 def stdout() -> Console:
@@ -139,13 +165,38 @@ def stderr() -> Console:
 def _console(*, stderr: bool) -> Console:
     options: dict[str, Any] = {"stderr": stderr, "markup": False, "emoji": False, "highlight": False}
     if _color is Color.NEVER:
-        return _PipeConsole(color_system=None, **options)
-    if _color is Color.ALWAYS:  # overrides NO_COLOR: a flag goes before a variable
-        console = _PipeConsole(force_terminal=True, no_color=False, **options)
-        if console.color_system:
-            return console
-        return _PipeConsole(force_terminal=True, no_color=False, color_system="standard", **options)
-    return _PipeConsole(**options)
+        options |= {"color_system": None}
+    elif _color is Color.ALWAYS:  # overrides NO_COLOR: a flag goes before a variable
+        options |= {"force_terminal": True, "no_color": False}
+        if not _PipeConsole(**options).color_system:
+            options |= {"color_system": "standard"}
+    console = _PipeConsole(**options)
+    if not _is_sane(console.width):
+        console.width = _USUAL_WIDTH if console.width < NARROWEST else WIDEST
+    return console
+
+
+def _is_sane(columns: int) -> bool:
+    return NARROWEST <= columns <= WIDEST
+
+
+def drop_absurd_width() -> None:
+    """From here on COLUMNS holds for nobody where no terminal is of that width, nor for Typer's help a window's."""
+    with contextlib.suppress(KeyError, ValueError):
+        if not _is_sane(int(os.environ["COLUMNS"])):
+            del os.environ["COLUMNS"]
+    with contextlib.suppress(OSError):
+        if not _is_sane(os.get_terminal_size(1).columns):
+            os.environ.setdefault("TERMINAL_WIDTH", str(_USUAL_WIDTH))
+
+
+def print_path(path: Path) -> None:
+    """A path as data on stdout; one that is no text goes to a program as bytes, to a terminal as a shell takes it."""
+    text = str(path)
+    if text.isprintable():
+        typer.echo(text)
+    else:
+        typer.echo(shell_word(text) if sys.stdout.isatty() else os.fsencode(text))
 
 
 def exit_code(error: RnnpropError) -> int:
@@ -161,7 +212,7 @@ def show_error(error: Exception | str) -> None:
     console = stderr()
     for message in error.problems if isinstance(error, SpecError) else [str(error) or type(error).__name__]:
         console.print("error:", style="bold red", end=" ")
-        console.print(safe_text(message, keep_newlines=True), soft_wrap=True)
+        console.print(safe_text(bytes_written_out(message), keep_newlines=True), soft_wrap=True)
 
 
 class ReportingGroup(TyperGroup):
@@ -170,7 +221,7 @@ class ReportingGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; raises only `typer.Exit` and Typer's own usage errors."""
         try:
-            result = super().invoke(ctx)
+            result = _invoked(super().invoke, ctx)
             if sys.stdout is not None:  # None where the shell has closed it
                 sys.stdout.flush()  # here, where a failure can still be reported
             return result
@@ -189,7 +240,8 @@ class ReportingGroup(TyperGroup):
             if settings(ctx).verbose:
                 _show_traceback(error)
             where = "" if error.filename is None else f": {error.filename}"
-            show_error(f"{error.strerror or error}{where}")
+            remedy = f". {more_descriptors()}" if error.errno in TOO_MANY_OPEN else ""
+            show_error(f"{error.strerror or error}{where}{remedy}")
             raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:
             if _is_typers(error):
@@ -203,6 +255,17 @@ class ReportingGroup(TyperGroup):
                 "This is a fault of rnnprop: please report it with the output of `rnnprop doctor`."
             )
             raise typer.Exit(EXIT_FAILED) from None
+
+
+def _invoked(command: Callable[[Any], Any], ctx: Any) -> Any:
+    """What a command returns. An error after a signal that should have ended it is no error but that signal."""
+    try:
+        return command(ctx)
+    except Exception:
+        code = exit_code_of_signal()
+        if code is None:
+            raise
+        raise typer.Exit(code) from None
 
 
 def _is_typers(error: Exception) -> bool:

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 @app.command()
 def path(ctx: typer.Context) -> None:
     """Print where the database is, or would be made."""
-    typer.echo(str(console.settings(ctx).db.expanduser().resolve()))
+    console.print_path(console.settings(ctx).db.resolve())
 
 
 @app.command()
@@ -54,9 +54,35 @@ def backup(
     if target is None:
         target = db.with_name(f"{db.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{db.suffix}")
     size = copy_database(db, target)
-    typer.echo(str(target))
+    console.print_path(target)
     if not console.settings(ctx).quiet:
         console.stderr().print(f"{size:,} bytes", soft_wrap=True)
+
+
+@app.command()
+def merge(
+    ctx: typer.Context,
+    sources: Annotated[list[Path], typer.Argument(metavar="DATABASE", help="Databases to take from.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="What to add to or make (default: that of --db)."
+        ),
+    ] = None,
+) -> None:
+    """Make one database of several, checkpoints included: every result once, by what identifies it.
+
+    A cell that has another result in one of them is refused, with both; then nothing is written. Again: no change.
+    """
+    from rnnprop_cli.runs.merge import merge as merge_databases
+
+    target = output or console.settings(ctx).db
+    merged = merge_databases(sources, target)
+    console.print_path(target)
+    if not console.settings(ctx).quiet:
+        new = f"{merged.added:,} of them added now" if merged.added else "nothing new"
+        what = "experiment" if merged.experiments == 1 else "experiments"
+        console.stderr().print(f"{merged.experiments:,} {what}, {merged.runs:,} runs, {new}", soft_wrap=True)
 
 
 @app.command()

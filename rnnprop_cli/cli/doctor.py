@@ -143,6 +143,7 @@ def _database(db: Path) -> Finding:
 def _writing(db: Path) -> Finding:
     """Whether a run could record its results."""
     from rnnprop_cli.store.lock import find_holder
+    from rnnprop_cli.store.trouble import why_unlockable
 
     where = db.expanduser().resolve()
     holder = find_holder(where)
@@ -151,6 +152,8 @@ def _writing(db: Path) -> Finding:
     folder = _existing(where.parent)
     if not os.access(folder, os.W_OK | os.X_OK) or (where.exists() and not os.access(where, os.W_OK)):
         return Finding("writing", "broken", f"{where}: not permitted; choose another place with --db")
+    if reason := why_unlockable(where):
+        return Finding("writing", "broken", f"{folder}: this file system cannot lock ({reason})")
     return Finding("writing", "ok", "nobody is writing; runs can be recorded")
 
 

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from rnnprop_cli.records import CheckpointInfo, ExperimentInfo, LrSource, RunInfo, Status
 from rnnprop_cli.store.reader import Curve
-from rnnprop_cli.view.export import format_loss, format_rate
+from rnnprop_cli.view.curves.sparkline import sparkline
+from rnnprop_cli.view.numbers import format_loss, format_rate
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.sparkline import sparkline
 
 _LR_SOURCES: Final[dict[LrSource, str]] = {
     "tuned": "of the search",
@@ -100,7 +100,7 @@ def facts_table(run: RunInfo, experiment: ExperimentInfo, checkpoints: Sequence[
         "time": None if r.elapsed_s is None else f"{r.elapsed_s:.3g} s",
         "peak memory": None if r.peak_bytes is None else f"{r.peak_bytes / 2**20:,.1f} MiB",
         "commit": e.git_sha,
-        "versions": _pairs(e.versions),
+        "versions": ", ".join(f"{name} {number}" for name, number in experiment.versions.items()),
         "checkpoints": "\n".join(f"{c.meta_step:,}  {c.path}" for c in checkpoints) or None,
     }
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -131,13 +131,6 @@ def _loss(value: float | None) -> str:
 
 def _first_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0]
-
-
-def _pairs(versions: str) -> str:
-    try:
-        return ", ".join(f"{name} {number}" for name, number in json.loads(versions).items())
-    except (ValueError, AttributeError):
-        return versions
 
 
 def run_json(info: RunInfo) -> str:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnnprop_cli.cli import console
+from rnnprop_cli.cli import completion, console
 from rnnprop_cli.cli.options import JsonOption
 from rnnprop_cli.errors import RunError, UsageError
+from rnnprop_cli.naming import shell_line, shell_word
+from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rnnprop_cli.records import Kind, RunInfo
     from rnnprop_cli.store.reader import Reader
+    from rnnprop_cli.view.formats.curve_export import RunCurve
 
 app = typer.Typer(no_args_is_help=True, help="List, show, remove and export runs.")
 
@@ -41,6 +44,14 @@ class CurveFormat(StrEnum):
 
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
+
+
+class Program(StrEnum):
+    """Whose files are written."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
 
 
 StatusOption = Annotated[
@@ -48,10 +59,21 @@ StatusOption = Annotated[
     typer.Option("--status", "-s", help="Only runs of this status; may be repeated."),
 ]
 RunsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids of runs, or the first characters of keys.")
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Ids of runs, or the first characters of keys.",
+        autocompletion=completion.runs,
+    ),
 ]
 ExperimentOption = Annotated[
-    str | None, typer.Option("--experiment", "-e", help="All runs of this experiment (name or id).")
+    str | None,
+    typer.Option(
+        "--experiment",
+        "-e",
+        help="All runs of this experiment (name or id).",
+        autocompletion=completion.experiments,
+    ),
 ]
 
 
@@ -60,7 +82,11 @@ def list_runs(
     ctx: typer.Context,
     experiment: Annotated[
         str | None,
-        typer.Argument(metavar="[EXPERIMENT]", help="Name or id; without it, experiments are listed."),
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="Name or id; without it, experiments are listed.",
+            autocompletion=completion.experiments,
+        ),
     ] = None,
     status: StatusOption = None,
     kind: Annotated[KindChoice | None, typer.Option("--kind", help="Only experiments of this kind.")] = None,
@@ -72,10 +98,10 @@ def list_runs(
     --json gives every run with its facts and its result, one object a line and no limit: the numbers per seed.
     """
     from rnnprop_cli.cli import run_tables
-    from rnnprop_cli.store.reader import Reader
+    from rnnprop_cli.store.several import open_readers
 
     out = console.stdout()
-    with Reader.open(console.settings(ctx).db) as reader:
+    with open_readers(console.settings(ctx).databases) as reader:
         if experiment is None and not status:
             counts = reader.status_counts()
             out.print(run_tables.experiments_table(reader.experiments(_kind(kind)), counts))
@@ -97,14 +123,19 @@ def list_runs(
 def show(
     ctx: typer.Context,
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Id of a run, or the first characters of its key.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Id of a run, or the first characters of its key.",
+            autocompletion=completion.runs,
+        ),
     ],
 ) -> None:
     """Show a run: what it was, what came of it, its curves in miniature."""
     from rnnprop_cli.cli import run_tables
-    from rnnprop_cli.store.reader import Reader
+    from rnnprop_cli.store.several import open_readers
 
-    with Reader.open(console.settings(ctx).db) as reader:
+    with open_readers(console.settings(ctx).databases) as reader:
         info = reader.find_run(run)
         experiment = reader.experiment(info.experiment_id)
         curves = {metric: reader.curve(info.id, metric) for metric in reader.metrics(info.id)}
@@ -162,38 +193,69 @@ def export(
         list[str] | None, typer.Option("--metric", "-m", help="Only this metric; may be repeated.")
     ] = None,
     output_format: Annotated[
-        CurveFormat, typer.Option("--format", "-f", help="How to write.")
+        CurveFormat, typer.Option("--format", "-f", help="How to write; parquet needs --output.")
     ] = CurveFormat.CSV,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
+    to: Annotated[
+        tuple[Program, Path] | None,
+        typer.Option("--to", metavar="PROGRAM DIR", help="A new folder for tensorboard or wandb (offline)."),
+    ] = None,
 ) -> None:
-    """Write curves: a line per value as CSV, or an object per curve as JSON."""
-    from rnnprop_cli.files.writing import check_output, write_whole
-    from rnnprop_cli.store.reader import Reader
-    from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
+    """Write curves with what they are of: a line per value as CSV or Parquet, or an object per curve as JSON.
 
-    database = console.settings(ctx).db
+    --to tensorboard DIR and --to wandb DIR write what these programs read; nothing is sent anywhere.
+    """
+    from rnnprop_cli.files.writing import check_output, write_whole
+    from rnnprop_cli.runs.curves import read_curves
+    from rnnprop_cli.store.several import open_readers, tell_conflicts
+    from rnnprop_cli.view.formats.curve_export import curves_csv, curves_json
+
+    shared = console.settings(ctx)
+    if to is not None and output is not None:
+        raise UsageError("either --to PROGRAM DIR or --output FILE, not both.")
+    if output_format is CurveFormat.PARQUET and output is None and to is None:
+        raise UsageError("-f parquet is no text: name a file with --output.")
     if output is not None:
-        check_output(output, database=database)
-    with Reader.open(database) as reader:
+        for each in shared.databases:
+            check_output(output, database=each)
+    with open_readers(shared.databases) as reader:
+        for line in [] if shared.quiet else tell_conflicts(reader):
+            console.stderr().print(safe_text(line), soft_wrap=True)
         chosen = _chosen(reader, runs, experiment, status)
-        ids = [run.id for run in chosen]
-        names = metric or list(dict.fromkeys(name for run_id in ids for name in reader.metrics(run_id)))
-        by_metric = {name: reader.curves(ids, name) for name in names}
-    curves = [
-        RunCurve(run, name, *by_metric[name][run.id])
-        for run in chosen
-        for name in names
-        if len(by_metric[name][run.id][0])
-    ]
+        curves = read_curves(reader, chosen, metric or ())
     if not curves:
-        what = f"of {' or '.join(names)} " if metric else ""
+        what = f"of {' or '.join(metric)} " if metric else ""
         raise UsageError(f"no curve {what}in the {len(chosen)} chosen runs.")
-    parts = curves_csv(curves) if output_format is CurveFormat.CSV else curves_json(curves)
-    if output is None:
+    database = shared.databases[0]
+    if to is not None:
+        _export_to(*to, curves, quiet=shared.quiet)
+    elif output_format is CurveFormat.PARQUET:
+        from rnnprop_cli.runs.exports.parquet import write_parquet
+
+        assert output is not None
+        write_parquet(curves, output, database)
+    else:
+        parts = curves_csv(curves) if output_format is CurveFormat.CSV else curves_json(curves)
+        if output is not None:
+            write_whole(output, parts, database=database)
+            return
         for part in parts:
             typer.echo(part, nl=False)
-        return
-    write_whole(output, parts, database=database)
+
+
+def _export_to(program: Program, folder: Path, curves: "list[RunCurve]", *, quiet: bool) -> None:
+    if program is Program.TENSORBOARD:
+        from rnnprop_cli.runs.exports.tensorboard import write_tensorboard
+
+        count, see = write_tensorboard(curves, folder), shell_line("tensorboard", "--logdir", folder)
+    else:
+        from rnnprop_cli.runs.exports.wandb import write_wandb
+
+        count, see = write_wandb(curves, folder), f"wandb sync {shell_word(str(folder))}/wandb/offline-run-*"
+    if not quiet:
+        console.stderr().print(
+            f"wrote {_runs(count)} to {shell_word(str(folder))}; next: {see}", soft_wrap=True
+        )
 
 
 def _chosen(

@@ -1,4 +1,4 @@
-"""`rnnprop spec`: check, describe and start spec files."""
+"""`rnnprop spec`: list those that come along, check, describe and start spec files."""
 
 import json
 from enum import StrEnum
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnnprop_cli.cli import completion
 from rnnprop_cli.cli.console import settings, show_error, stderr, stdout
+from rnnprop_cli.cli.options import JsonOption
 from rnnprop_cli.errors import SpecError, suggested
+from rnnprop_cli.naming import shell_word
 from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rnnprop_cli.spec.bench import BenchSpec
     from rnnprop_cli.spec.train import TrainSpec
 
-app = typer.Typer(help="Check spec files, and write new ones.", no_args_is_help=True)
+app = typer.Typer(help="List, copy, check and start spec files.", no_args_is_help=True)
 
 
 class Kind(StrEnum):
@@ -25,18 +28,97 @@ class Kind(StrEnum):
     TRAIN = "train"
 
 
+class StarterKind(StrEnum):
+    """What can be started with."""
+
+    BENCH = "bench"
+    TRAIN = "train"
+    OPTIMIZEE = "optimizee"
+    OPTIMIZER = "optimizer"
+    ARCHITECTURE = "architecture"
+    DATASET = "dataset"
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Show the specs that come with rnnprop: what each reproduces, its size, and about how long it takes here.
+
+    `--spec NAME` runs one. The time is reckoned from the arithmetic; `bench --spec NAME --dry-run` measures.
+    """
+    from rnnprop_cli.cli.progress import duration
+    from rnnprop_cli.runs.spec_list import list_shipped, work_rate
+
+    found, rate = list_shipped(), work_rate()
+    if as_json:
+        rows = [{**vars(each), "seconds": each.flops / rate} for each in found]
+        typer.echo(json.dumps({"specs": rows}, indent=2))
+        return
+    table = [
+        (
+            each.name,
+            f"{each.size:,} {'cells' if each.kind == 'bench' else 'meta-iterations'}",
+            "< 1 min" if each.flops / rate < 60 else f"~{duration(each.flops / rate)}",
+            safe_text(each.description),
+        )
+        for each in sorted(found, key=lambda each: each.kind)
+    ]
+    name_width, size_width, time_width = (max(len(row[i]) for row in table) for i in range(3))
+    for name, size, time, description in table:
+        stdout().print(
+            f"{name:<{name_width}}  {size:>{size_width}}  {time:>{time_width}}  {description}", soft_wrap=True
+        )
+    if not settings(ctx).quiet:
+        stderr().print(
+            "run one with `rnnprop bench --spec NAME` or `rnnprop train --spec NAME`; "
+            "`rnnprop spec copy NAME` writes it here, to be changed",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def copy(
+    ctx: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(help="A spec that comes with rnnprop.", autocompletion=completion.shipped),
+    ],
+    to: Annotated[
+        Path | None, typer.Argument(metavar="TO", help="A new file, or a folder (default: this one).")
+    ] = None,
+) -> None:
+    """Write a spec that comes with rnnprop to a file of your own. A file that exists is never overwritten."""
+    from rnnprop_cli.files.writing import write_whole
+    from rnnprop_cli.spec.shipped import find_shipped
+
+    found = find_shipped(name)
+    target = (to or Path()) / found.name if to is None or to.is_dir() else to
+    write_whole(target, found.read_bytes(), database=settings(ctx).db)
+    if not settings(ctx).quiet:
+        kind = "train" if found.stem.startswith("train_") else "bench"
+        run = suggested(kind, "--spec", target)
+        stderr().print(f"wrote {shell_word(str(target))}; run it with: {run}", soft_wrap=True)
+
+
 @app.command()
 def check(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files (TOML).")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Spec files (TOML), or names of shipped ones.",
+            autocompletion=completion.specs,
+        ),
+    ],
 ) -> None:
     """Say whether spec files are right; every mistake is shown with its line. Exits 2 if there is one."""
     from rnnprop_cli.spec.load import resolve
+    from rnnprop_cli.spec.shipped import find_spec
 
     wrong = 0
     for file in files:
         try:
-            resolved = resolve(file)
+            resolved = resolve(find_spec(file))
         except SpecError as error:
             wrong += 1
             show_error(error)
@@ -60,22 +142,30 @@ def schema(kind: Annotated[Kind, typer.Argument(help="Which kind of spec.")] = K
 @app.command()
 def init(
     ctx: typer.Context,
-    kind: Annotated[Kind, typer.Argument(help="Which kind of spec.")] = Kind.BENCH,
+    kind: Annotated[
+        StarterKind, typer.Argument(help="A kind of spec, or of code to use in one.")
+    ] = StarterKind.BENCH,
     file: Annotated[Path | None, typer.Argument(help="Where to write it; stdout if absent.")] = None,
 ) -> None:
-    """Write a commented spec to start from. A file that exists is never overwritten."""
+    """Write a commented file to start from: a spec, or code of your own to use in one. Never overwrites a file."""
     from rnnprop_cli.files.writing import write_whole
-    from rnnprop_cli.spec.starters import STARTERS
+    from rnnprop_cli.spec.starters import starter
 
     if file is None:
-        typer.echo(STARTERS[kind.value], nl=False)
+        typer.echo(starter(kind.value), nl=False)
         return
-    write_whole(file, STARTERS[kind.value], database=settings(ctx).db)
+    write_whole(file, starter(kind.value), database=settings(ctx).db)
     if not settings(ctx).quiet:
-        stderr().print(
-            f"wrote {safe_text(str(file))}; check it with: {safe_text(suggested('spec', 'check', file))}",
-            soft_wrap=True,
-        )
+        checked = {
+            StarterKind.BENCH: suggested("spec", "check", file),
+            StarterKind.TRAIN: suggested("spec", "check", file),
+            StarterKind.OPTIMIZEE: suggested("plugin", "check", f"{file}:Rings"),
+            StarterKind.OPTIMIZER: suggested("plugin", "check", f"{file}:SignMomentum"),
+            StarterKind.ARCHITECTURE: suggested("plugin", "check", f"{file}:MLPOptimizer"),
+            StarterKind.DATASET: f"python {shell_word(str(file))}",
+        }[kind]
+        word = "run" if kind is StarterKind.DATASET else "check"
+        stderr().print(f"wrote {shell_word(str(file))}; {word} it with: {checked}", soft_wrap=True)
 
 
 def _summary(spec: "BenchSpec | TrainSpec") -> str:
@@ -88,7 +178,7 @@ def _summary(spec: "BenchSpec | TrainSpec") -> str:
             f"{_count(spec.seeds, 'seed')}"
         )
     return (
-        f"train '{spec.name}': {spec.optimizer.kind} on {spec.optimizee.label}, "
+        f"train '{spec.name}': {spec.optimizer.name} on {spec.trained_on}, "
         f"{_count(spec.meta_iterations, 'meta-iteration')}"
     )
 

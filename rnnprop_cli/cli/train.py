@@ -1,11 +1,11 @@
 """`rnnprop train`: meta-train a learned optimizer."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnnprop_cli.cli import completion
 from rnnprop_cli.cli.console import settings, stderr, stdout
 from rnnprop_cli.cli.options import (
     AUTO_DEVICE,
@@ -17,6 +17,7 @@ from rnnprop_cli.cli.options import (
     KernelOption,
     Tf32Option,
     ThreadsOption,
+    TrainSpecOption,
 )
 from rnnprop_cli.errors import UsageError, suggested
 from rnnprop_cli.view.safe_text import safe_text
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
 def train(
     ctx: typer.Context,
-    spec: Annotated[
-        Path | None, typer.Option("--spec", help="Recipe, e.g. bench_specs/train_rnnprop.toml.")
-    ] = None,
+    spec: TrainSpecOption = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,7 +50,12 @@ def train(
     data_dir: DataDirOption = None,
     resume: Annotated[
         str | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with a meta-training: name, id or 'latest'."),
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with a meta-training: name, id or 'latest'.",
+            autocompletion=completion.trainings,
+        ),
     ] = None,
     allow_inexact: Annotated[
         bool,
@@ -108,11 +112,12 @@ def train(
             asked = with_overrides(asked, overrides)
     else:
         from rnnprop_cli.spec.load import resolve_train
+        from rnnprop_cli.spec.shipped import find_spec
 
         assert spec is not None
         extra = [] if name is None else [f"name={json.dumps(name)}"]
         extra += [] if seed is None else [f"seed={seed}"]
-        resolved = resolve_train(spec, [*(overrides or []), *extra])
+        resolved = resolve_train(find_spec(spec), [*(overrides or []), *extra])
         asked, text = resolved.spec, resolved.toml
     if dry_run:
         stdout().print_json(asked.model_dump_json())

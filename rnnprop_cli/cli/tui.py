@@ -44,7 +44,10 @@ def tui(
     ] = None,
     theme: Annotated[Theme, typer.Option("--theme", envvar="RNNPROP_THEME", help="Colours.")] = Theme.DARK,
 ) -> None:
-    """Watch runs live and compare them with their tuned baselines, in the terminal. Only reads."""
+    """Watch runs live and compare them with their tuned baselines, in the terminal. Only reads.
+
+    Several databases (`--db` more than once) are watched as one; what is started from here writes to the first.
+    """
     import locale
     import sys
 
@@ -62,7 +65,8 @@ def tui(
     if charset is None:
         utf8 = locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
         charset = Characters.BRAILLE if utf8 else Characters.ASCII
-    app = RnnpropApp(settings(ctx).db, fps=fps, charset=Charset(charset.value), theme=theme.value)
+    database, *more = settings(ctx).databases
+    app = RnnpropApp(database, more=more, fps=fps, charset=Charset(charset.value), theme=theme.value)
     with terminal_restored(app) as ending:
         app.run()
     # After an exception Textual returns as if nothing had happened.

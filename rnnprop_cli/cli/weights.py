@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
+from rnnprop_cli.cli import completion
 from rnnprop_cli.cli.console import settings, stderr, stdout
-from rnnprop_cli.cli.options import JsonOption
+from rnnprop_cli.cli.options import AllowCodeOption, JsonOption
+from rnnprop_cli.errors import suggested
+from rnnprop_cli.naming import shell_word
 from rnnprop_cli.view.safe_text import safe_text
 
 app = typer.Typer(no_args_is_help=True, help="List, show and export the weights of learned optimizers.")
@@ -15,29 +18,30 @@ app = typer.Typer(no_args_is_help=True, help="List, show and export the weights 
 
 @app.command("list")
 def list_weights(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Weights that come with the package, and meta-trainings in the database."""
-    from rnnprop_cli.runs.weights import find_weights, shipped_names, trained_names
-    from rnnprop_cli.view.weights_facts import WeightsFacts
+    """Weights that come with the package, and meta-trainings in the database; unfinished ones are marked."""
+    from rnnprop_cli.cli.weights_table import weights_table
+    from rnnprop_cli.runs.weights_list import list_weights
 
-    shipped, trained = shipped_names(), trained_names(settings(ctx).db)
+    found = list_weights(settings(ctx).db)
     if as_json:
-        stdout().print_json(json.dumps({"shipped": shipped, "trained": trained}))
+        typer.echo(json.dumps({"weights": [vars(each) for each in found]}, indent=2))
         return
-    for name in shipped:
-        found = find_weights(name, None)
-        facts = WeightsFacts.of(name, found.tensors_sha256, found.made)
-        stdout().print(f"{facts.sentence}  (shipped)", soft_wrap=True)
-    for name in trained:
-        stdout().print(f"{safe_text(name)}  (meta-trained here)")
+    stdout().print(weights_table(found))
 
 
 @app.command()
 def show(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Shipped name, meta-training or file.")]
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="Shipped name, meta-training or file.", autocompletion=completion.weights)
+    ],
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Architecture, tensors and how the weights were made, as JSON; their curve is in the file beside the tensors."""
+    from rnnprop_cli.components import plugins
     from rnnprop_cli.runs.weights import find_weights
 
+    plugins.allow_code(allow_code)
     weights = find_weights(name, settings(ctx).db)
     facts = {
         "source": weights.source,
@@ -54,12 +58,28 @@ def show(
 def export(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="Shipped name, meta-training (NAME@N for a checkpoint) or file.")
+        str,
+        typer.Argument(
+            help="Shipped name, meta-training (NAME@N for a checkpoint) or file.",
+            autocompletion=completion.weights,
+        ),
     ],
     target: Annotated[Path, typer.Argument(help="A new .safetensors or .npz file.")],
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Write weights to a file of their own, with all that is known of their making."""
+    from rnnprop_cli.components import plugins
     from rnnprop_cli.runs.weights import export_weights
 
-    path = export_weights(name, settings(ctx).db, target)
-    stderr().print(f"wrote {path}", soft_wrap=True)
+    plugins.allow_code(allow_code)
+    path, unfinished = export_weights(name, settings(ctx).db, target)
+    if unfinished is not None:
+        again = suggested(*settings(ctx).place, "train", "--resume", name)
+        stderr().print(
+            safe_text(
+                f"warning: meta-training '{name}' is not finished ({unfinished}): these are the weights of its best "
+                f"checkpoint so far; go on with: {again}"
+            ),
+            soft_wrap=True,
+        )
+    stderr().print(f"wrote {shell_word(str(path))}", soft_wrap=True)

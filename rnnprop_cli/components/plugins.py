@@ -24,6 +24,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import (
     BeforeValidator,
+    PlainSerializer,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -49,6 +50,17 @@ def allow_code(allowed: bool = True) -> None:
     """Whether this process may import code that a spec names."""
     global _allowed
     _allowed = allowed
+
+
+@contextmanager
+def code_allowed(allowed: bool) -> Iterator[None]:
+    """Within, code may be imported if it might be before, or if `allowed`."""
+    before = _allowed
+    allow_code(before or allowed)
+    try:
+        yield
+    finally:
+        allow_code(before)
 
 
 class Code(Spec):
@@ -87,7 +99,12 @@ class Code(Spec):
         if not trusted and not _allowed:
             raise UsageError(
                 f"{self.source} is code, which runs with your rights. Read it, then add --allow-code "
-                f"(or set {VARIABLE}=1)."
+                f"(in Python allow_code=True), or set {VARIABLE}=1."
+            )
+        if self.text and hashlib.sha256(self.text.encode()).hexdigest() != self.sha256:
+            raise UsageError(
+                f"{self.source}: the code was changed after it was recorded: it is not what its SHA-256 says "
+                f"({self.sha256[:12] or 'it has none'})."
             )
         with told(self):
             module = _from_text(self) if self.text else self._installed()
@@ -199,6 +216,40 @@ def _read(value: Any, info: ValidationInfo) -> Any:
 CodeSource = Annotated[
     Code, BeforeValidator(_read), WithJsonSchema({"type": "string", "pattern": r"^[^:]+:[A-Za-z_][\w.]*$"})
 ]
+
+
+def _pairs(value: Any) -> Any:
+    """A table as sorted pairs, which can be hashed."""
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"'{name}' cannot be the name of an argument")
+    return tuple(sorted((name, _hashable(each, name)) for name, each in value.items()))
+
+
+def _hashable(value: Any, name: str) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_hashable(each, name) for each in value)
+    if isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError(f"'{name}' must be a text, a number, true, false or a list of these")
+
+
+# Keyword arguments for code, as sorted pairs; a table in a spec.
+Settings = Annotated[
+    tuple[tuple[str, Any], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object"}),
+]
+
+
+def shown(settings: tuple[tuple[str, Any], ...]) -> str:
+    """Settings in a label: ` width=32`."""
+    return "".join(
+        f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}" for name, value in settings
+    )
 
 
 def entry_point(group: str, name: str) -> str | None:

@@ -18,6 +18,7 @@ import platformdirs
 
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.files.reading import open_regular, read_regular
+from rnnprop_cli.files.variables import path_variable
 
 VARIABLE: Final = "RNNPROP_DATA_DIR"
 SUMS: Final = "SHA256SUMS"
@@ -75,7 +76,7 @@ class Found:
 
 def search_folders(data_dir: Path | None) -> list[Path]:
     """Where datasets are looked for, in this order: `data_dir` (else RNNPROP_DATA_DIR), then the user's cache."""
-    asked = data_dir or (Path(variable) if (variable := os.environ.get(VARIABLE)) else None)
+    asked = data_dir or path_variable(VARIABLE)
     cache = platformdirs.user_cache_path("rnnprop") / "data"
     return [cache] if asked is None else [asked, cache]
 
@@ -163,4 +164,4 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def _path(folder: Path, file: str) -> Path | None:
-    return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
+    return next((path for path in (folder / file, folder / f"{file}.gz") if os.path.isfile(path)), None)  # noqa: PTH113

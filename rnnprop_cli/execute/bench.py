@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +19,10 @@ from torch import Tensor
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned
 from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.datasets.base import check_unchanged
 from rnnprop_cli.components.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.components.optimizers.base import BaselineSpec, Given, Optimizer
-from rnnprop_cli.errors import DataError
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.recorded_steps import Steps
@@ -46,7 +47,7 @@ class BatchJob:
     weights: Weights | None  # meta-params, for a learned optimizer
     engine: Engine
     curve_points: int  # longer curves are thinned
-    dataset_sha256: str | None = None  # what the dataset must be; None where there is none, or any will do
+    dataset_sha256: str | None = None  # of the dataset that the keys stand for; None: whatever is there
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ def run_batch(job: BatchJob) -> BatchEvents:
 
     Yields:
         `BatchProgress` now and then, `BatchDone` at the end.
+
+    Raises:
+        DataError: the dataset is not the one that the job is for.
     """
     started = time.monotonic()
     batch, engine = job.batch, job.engine
@@ -82,9 +86,11 @@ def run_batch(job: BatchJob) -> BatchEvents:
     memory = PeakMemory(device)
     horizon = batch.problem.horizon
     kernel, _ = select_kernel(engine.kernel, device, dtype)
+    dataset = _dataset(batch.problem.optimizee.dataset_name, engine.data_dir, job.dataset_sha256)
+    check_unchanged([] if dataset is None else [dataset], job.dataset_sha256)
     optimizee = build_optimizee(
         batch.problem.optimizee,
-        _dataset(batch.problem.optimizee.dataset_name, engine.data_dir, job.dataset_sha256),
+        dataset,
         batch.seeds,
         batch.problem.minibatch,
         dtype,
@@ -125,32 +131,22 @@ def _build_optimizer(
     job: BatchJob, kernel: Kernel, optimizee: Optimizee, dtype: torch.dtype
 ) -> Optimizer[Any]:
     batch, weights, device = job.batch, job.weights, job.engine.torch_device
-    own = None if weights is None else weights.architecture.alpha
+    own = nan if weights is None else weights.architecture.alpha  # nan: an optimizer that has no rate
     rates = [own if rate is None else rate for rate in batch.learning_rates] * len(batch.seeds)
     rate_C = torch.tensor(rates, dtype=dtype, device=device)
     given = Given(rate_C, batch.problem.horizon, optimizee.shapes, optimizee.matrices)
     if weights is not None:
-        return build_learned(weights.rule(), weights.meta_params(dtype, device), given, kernel)
+        assert isinstance(batch.optimizer, LearnedSpec), "only a learned optimizer comes with weights"
+        factor = batch.optimizer.factor(batch.problem.horizon)
+        return build_learned(weights.rule(), weights.meta_params(dtype, device), given, kernel, factor)
     assert isinstance(batch.optimizer, BaselineSpec), "a learned optimizer comes with its weights"
     return build_baseline(batch.optimizer, given, kernel)
 
 
 @lru_cache(maxsize=4)
 def _dataset(name: str | None, data_dir: Path | None, sha256: str | None) -> Dataset | None:
-    """Datasets stay in memory between batches.
-
-    Raises:
-        DataError: it is not here, or not the one with that hash.
-    """
-    if name is None:
-        return None
-    found = load_dataset(name, data_dir)
-    if sha256 not in (None, found.sha256):
-        raise DataError(
-            f"dataset {name} has changed while the benchmark ran: put it back, or run the command again to measure "
-            "on what it is now"
-        )
-    return found
+    """Datasets stay in memory between batches; one that is to be another is read anew."""
+    return None if name is None else load_dataset(name, data_dir)
 
 
 def _take(pending: list[Tensor]) -> NDArray[np.float32]:

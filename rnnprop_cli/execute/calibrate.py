@@ -11,6 +11,7 @@ import torch
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.components.datasets import Dataset, facts_of, load_dataset
+from rnnprop_cli.components.datasets.base import stand_in
 from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.errors import DataError
 from rnnprop_cli.execute.device import DTYPES, Engine
@@ -83,9 +84,4 @@ def _images(name: str, data_dir: Path | None) -> Dataset:
     try:
         return load_dataset(name, data_dir)
     except DataError:
-        generator = torch.Generator().manual_seed(0)
-        facts = facts_of(name)
-        shape = (TRIAL_IMAGES, *facts.shape)
-        images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-        labels = torch.randint(0, facts.outputs, (TRIAL_IMAGES,), generator=generator)
-        return Dataset(name, images, labels, None, None, scale=1 / 255, classes=facts.classes)
+        return stand_in(name, facts_of(name), TRIAL_IMAGES)

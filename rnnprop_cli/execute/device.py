@@ -5,14 +5,14 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import torch
 
 from rnnprop_cli.components import plugins
 from rnnprop_cli.errors import DeviceError
+from rnnprop_cli.fields import KernelName
 
-KernelName = Literal["auto", "reference", "cpu", "cuda"]
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 
 

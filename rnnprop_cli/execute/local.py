@@ -19,6 +19,7 @@ from rnnprop_cli.execute import worker
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.device import slot_devices
 from rnnprop_cli.execute.dispatch import Dispatched, alone, failed
+from rnnprop_cli.files.limits import TOO_MANY_OPEN, more_descriptors
 from rnnprop_cli.records import CellResult
 
 WINDOW_PER_SLOT: Final = 4
@@ -118,7 +119,13 @@ class LocalSlots:
         while len(self._running) < self.slots and len(self._queue) > starting:
             taken = {slot.number for slot in self._running}
             number = next(each for each in range(self.slots) if each not in taken)
-            self._running.append(_Slot(number, *worker.start()))
+            try:
+                self._running.append(_Slot(number, *worker.start()))
+            except OSError as error:  # too many open files or processes, no memory
+                remedy = f"{more_descriptors()} " if error.errno in TOO_MANY_OPEN else ""
+                raise RunError(
+                    f"worker processes do not start ({error.strerror}). {remedy}--slots 1 works without them."
+                ) from error
             starting += 1
 
     def _give(self, slot: _Slot) -> None:
@@ -220,4 +227,6 @@ def _how(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     name = signal.Signals(-status).name
-    return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+    return f"killed by {name}" + (
+        ", perhaps for want of memory (fewer --slots take less)" if name == "SIGKILL" else ""
+    )

@@ -6,8 +6,9 @@ meta-params, Adam's moments and the moving average.
 Shape legend: Q meta-params.
 """
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_learned
-from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.datasets.base import check_unchanged
+from rnnprop_cli.components.learned.base import SteppedOptimizer
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.components.optimizees.quadratic import Quadratic
@@ -28,11 +31,13 @@ from rnnprop_cli.errors import CheckpointError, DeviceLostError
 from rnnprop_cli.execute.device import DTYPES, Engine, is_lost
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.meta.draws import draw
 from rnnprop_cli.meta.graphed import RecordedWindows
 from rnnprop_cli.meta.meta_gradient import Estimator, estimator_for
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
 from rnnprop_cli.records import MetaStepResult
 from rnnprop_cli.seeds import FIRST_VALIDATION_SEED, derive_seed
+from rnnprop_cli.spec.tasks import Task
 from rnnprop_cli.spec.train import TrainSpec
 
 MOVING_AVERAGE_DECAY: Final = 0.9  # section 5: of the train losses, one per meta-iteration
@@ -82,20 +87,34 @@ class MetaTraining:
         spec: the recipe.
         engine: where to run.
         snapshot: where to go on from; None to start.
+        dataset_sha256: what its dataset must be; None: whatever is there.
+
+    Raises:
+        DataError: the dataset is absent or another one.
     """
 
-    def __init__(self, spec: TrainSpec, engine: Engine, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        engine: Engine,
+        snapshot: Snapshot | None = None,
+        dataset_sha256: str | None = None,
+    ) -> None:
         self.spec = spec
         self.device = engine.torch_device
         self.dtype = DTYPES[spec.dtype]
         self.rule = spec.optimizer.build()
         self.kernel: Kernel
         self.kernel, self.kernel_notice = select_kernel(engine.kernel, self.device, self.dtype)
+        self.tasks = spec.tasks
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
         recorded = self.device.type == "cuda" and isinstance(self.rule, NetworkRule)
-        self.estimator: Estimator = RecordedWindows() if recorded else estimator_for(self.rule)
-        name = spec.optimizee.dataset_name
-        self.dataset: Dataset | None = None if name is None else load_dataset(name, engine.data_dir)
+        self.estimators: list[Estimator] = [  # a recording is of one task
+            RecordedWindows() if recorded else estimator_for(self.rule) for _ in self.tasks
+        ]
+        names = {name for task in self.tasks if (name := task.optimizee.dataset_name) is not None}
+        self.datasets = {name: load_dataset(name, engine.data_dir) for name in sorted(names)}
+        check_unchanged(self.datasets.values(), dataset_sha256)
         if snapshot is None:
             self.meta_iteration = 0
             self.average = MovingAverage()
@@ -115,11 +134,13 @@ class MetaTraining:
         spec = self.spec
         while self.meta_iteration < spec.meta_iterations:
             started = time.monotonic()
+            drawn = draw(spec, self.meta_iteration)
             optimizee = self.draw_optimizee(self.meta_iteration)
-            known = self._recording_notice
+            estimator = self.estimators[drawn.task]
+            known = _recording_notice(estimator)
             try:
                 self.state, loss = meta_iteration(
-                    spec, self.state, optimizee, self.rule, self.kernel, self.estimator
+                    spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
                 )
                 train_loss = float(loss)
             except RuntimeError as error:
@@ -134,23 +155,25 @@ class MetaTraining:
             elapsed_s = time.monotonic() - started
             done = self.meta_iteration == spec.meta_iterations
             kept = self.meta_iteration % spec.checkpoint.every == 0
-            validation_loss = None
+            validation_loss: float | None = None
+            task_losses: tuple[float, ...] = ()
             if done or kept or self.meta_iteration % spec.validation.every == 0:
-                validation_loss = self.validate()
-            result = MetaStepResult(self.meta_iteration, train_loss, average, elapsed_s, validation_loss)
+                validation_loss, task_losses = self.validate()
+            result = MetaStepResult(
+                self.meta_iteration, train_loss, average, elapsed_s, validation_loss, task_losses
+            )
             due = done or kept or self.meta_iteration % spec.checkpoint.rolling == 0
-            notice = None if self._recording_notice == known else self._recording_notice
-            yield TrainEvent(result, self.snapshot(validation_loss) if due else None, notice)
-
-    @property
-    def _recording_notice(self) -> str | None:
-        return self.estimator.notice if isinstance(self.estimator, RecordedWindows) else None
+            notice = _recording_notice(estimator)
+            yield TrainEvent(
+                result, self.snapshot(validation_loss) if due else None, None if notice == known else notice
+            )
 
     def draw_optimizee(self, meta_iteration: int) -> Optimizee:
         """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function."""
         spec = self.spec
-        seeds = [derive_seed(spec.seed, "meta", meta_iteration, task) for task in range(spec.meta_batch)]
-        f: Optimizee = self._build(seeds)
+        task = self.tasks[draw(spec, meta_iteration).task]
+        seeds = [derive_seed(spec.seed, "meta", meta_iteration, number) for number in range(spec.meta_batch)]
+        f: Optimizee = self._build(task, seeds)
         if spec.random_scaling is not None:
             f = RandomScaling(f, spec.random_scaling, seeds, "f")
         if spec.convex is None:
@@ -160,20 +183,30 @@ class MetaTraining:
             g = RandomScaling(g, spec.convex.scaling, seeds, "g")
         return Combined(f, g)
 
-    def validate(self) -> float:
-        """Mean final loss on the unscaled optimizee, on seeds that meta-training never sees."""
+    def validate(self) -> tuple[float, tuple[float, ...]]:
+        """Mean final loss on the unscaled optimizees, on seeds that meta-training never sees.
+
+        Returns:
+            The loss, of several tasks the geometric mean; and those of the tasks, where there are several.
+        """
+        losses = tuple(self._validated(task) for task in self.tasks)
+        return (losses[0], ()) if len(losses) == 1 else (geometric_mean(losses), losses)
+
+    def _validated(self, task: Task) -> float:
         spec = self.spec
         seeds = [FIRST_VALIDATION_SEED + index for index in range(spec.validation.seeds)]
-        optimizee = self._build(seeds)
+        optimizee = self._build(task, seeds)
         alpha_C = torch.full((len(seeds),), spec.optimizer.alpha, dtype=self.dtype, device=self.device)
-        given = Given(alpha_C, spec.truncation.horizon, optimizee.shapes)
+        given = Given(alpha_C, task.longest, optimizee.shapes)
         optimizer = build_learned(self.rule, self.state.meta_params_Q, given, self.kernel)
         params_CP = optimizee.init_params()
         state = optimizer.init(params_CP)
-        for step in range(spec.truncation.horizon):
-            _, grads_CP = optimizee.loss_and_grad(params_CP, step)
+        for step in range(task.longest):
+            loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
+            if isinstance(optimizer, SteppedOptimizer):
+                optimizer.loss_C = loss_C
             state = optimizer.advance(grads_CP, state, params_CP)
-        return float(optimizee.mean_loss(params_CP, spec.truncation.horizon).mean())
+        return float(optimizee.mean_loss(params_CP, task.longest).mean())
 
     def snapshot(self, validation_loss: float | None = None) -> Snapshot:
         """All that is needed to go on from here."""
@@ -199,21 +232,32 @@ class MetaTraining:
         self.average = MovingAverage(total, weight)
         meta_params_Q = self.rule.flatten(tensors)
         slots = (tensors["adam.m"][None].clone(), tensors["adam.v"][None].clone())
-        count = snapshot.meta_iteration * self.spec.truncation.windows
+        count = sum(draw(self.spec, number).windows for number in range(snapshot.meta_iteration))
         self.state = MetaState(meta_params_Q, RuleState(count, slots))
 
-    def _build(self, seeds: list[int]) -> Optimizee:
-        spec = self.spec
+    def _build(self, task: Task, seeds: list[int]) -> Optimizee:
+        name = task.optimizee.dataset_name
         return build_optimizee(
-            spec.optimizee,
-            self.dataset,
+            task.optimizee,
+            None if name is None else self.datasets[name],
             seeds,
-            spec.minibatch,
+            task.minibatch,
             self.dtype,
             self.device,
             self.kernel.passes,
-            spec.sampling,
+            self.spec.sampling,
         )
+
+
+def geometric_mean(losses: Sequence[float]) -> float:
+    """The exponential of the mean logarithm; NaN where a loss is not positive."""
+    if not all(loss > 0 for loss in losses):
+        return float("nan")
+    return math.exp(sum(map(math.log, losses)) / len(losses))
+
+
+def _recording_notice(estimator: Estimator) -> str | None:
+    return estimator.notice if isinstance(estimator, RecordedWindows) else None
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:

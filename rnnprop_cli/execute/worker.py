@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Final
 
 READY: Final = "ready"
+OOM_SCORE: Final = 800  # of 1000: before everything that has not asked for it
 SECONDS_PER_MESSAGE: Final = 0.1  # progress without curves is told at most this often
 Socket = Connection  # both ends send and receive
 
@@ -61,6 +62,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def work(descriptor: int) -> None:
     """Runs jobs one after the other; never returns."""
+    _go_first_where_memory_ends()
     os.set_inheritable(descriptor, False)  # a compiler that we start must not keep the socket open
     socket: Socket = Connection(descriptor)
     jobs: SimpleQueue[bytes] = SimpleQueue()
@@ -73,6 +75,12 @@ def work(descriptor: int) -> None:
             _carry_out(jobs.get(), socket)
     except OSError:  # the driver has gone
         os._exit(1)
+
+
+def _go_first_where_memory_ends() -> None:
+    """Where the kernel has to end somebody for want of memory, a worker costs a batch, its driver the whole run."""
+    with suppress(OSError):  # Linux only; always permitted upwards
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 
 
 def _listen(socket: Socket, jobs: "SimpleQueue[bytes]") -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import StoreError
+from rnnprop_cli.files.limits import larger_files
 
 _SIDES: Final = ("-wal", "-shm", "-journal", ".lock", ".new")  # of a database
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
@@ -97,7 +98,9 @@ def check_output(target: Path, *, database: Path | None = None, replace: bool = 
 def cannot_write(target: Path, error: OSError) -> StoreError:
     """What to say when a file cannot be written."""
     remedy = "Name another file."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno == errno.EFBIG and (limit := larger_files()):
+        remedy = limit
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         remedy = f"{free_bytes(target):,} bytes are free on that disk. Make room, or name another file."
     return StoreError(f"{target}: {error.strerror or error}; nothing was left of it. {remedy}")
 
@@ -108,6 +111,13 @@ def free_bytes(path: Path) -> int:
         with suppress(OSError):
             return shutil.disk_usage(place).free
     return 0
+
+
+def usual_mode() -> int:
+    """Of a new file: what the umask leaves."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -168,7 +178,7 @@ def _write_beside(place: Path, fill: Callable[[int], None], mode: int | None, re
     try:
         try:
             fill(descriptor)
-            os.fchmod(descriptor, _usual_mode() if mode is None else mode)
+            os.fchmod(descriptor, usual_mode() if mode is None else mode)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -191,12 +201,6 @@ def _move_to_free_name(temporary: Path, place: Path) -> None:
         temporary.replace(place)  # a file system without links
     else:
         temporary.unlink()
-
-
-def _usual_mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _write_through(target: Path, fill: Callable[[int], None]) -> None:

@@ -73,7 +73,7 @@ int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* 
                  const float* h, const float* c, float* h_new, float* c_new, float* output,
                  const RelativeStep* relative) try {
     const Packed packed({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] != 0}, q, false);
-    const StepBuffers at{features, h, c, h_new, c_new, output, n};
+    const StepBuffers at{features, h, c, h_new, c_new, output, n, n};
     const RelativeStep none{};
     const int64_t tasks = (n + StepWorker::COORDINATES - 1) / StepWorker::COORDINATES;
     return !parallel_for(tasks, threads,
@@ -87,8 +87,9 @@ int rnnprop_step_tensors(const int32_t* sizes, int64_t count, int32_t threads, c
                          const int64_t* words, const double* numbers, double beta1, double beta2, double eps) try {
     const Packed packed({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] != 0}, q, false);
     const TensorSteps steps(unpacked(count, words, numbers), Averages{beta1, beta2, eps});
-    const int64_t tasks = (steps.total() + TensorWorker::PIECE - 1) / TensorWorker::PIECE;
-    if (!parallel_for(tasks, threads, [&] { return std::make_unique<TensorWorker>(packed, steps); })) return 1;
+    const bool done =
+        parallel_for(steps.pieces(), threads, [&] { return std::make_unique<TensorWorker>(packed, steps); });
+    if (!done) return 1;
     steps.count_step();
     return 0;
 } catch (const std::bad_alloc&) {

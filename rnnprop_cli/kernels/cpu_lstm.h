@@ -68,7 +68,7 @@ class LSTMWorker {
     void predict(float* output) {
         std::fill(h_.begin(), h_.end(), 0.0f);
         std::fill(c_.begin(), c_.end(), 0.0f);
-        StepBuffers at{nullptr, h_.data(), c_.data(), h_.data(), c_.data(), output, in_.M};
+        StepBuffers at{nullptr, h_.data(), c_.data(), h_.data(), c_.data(), output, in_.M, in_.M};
         const RelativeStep none{};
         StepWorker step(packed_, at, none);
         for (int t = 0; t < in_.T; ++t) {

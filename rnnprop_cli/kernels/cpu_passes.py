@@ -1,7 +1,6 @@
 """What the CPU body does besides the network: RNNprop's whole step, gradients of perceptrons, classical rules."""
 
 import ctypes
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -11,9 +10,9 @@ from torch import Tensor
 from rnnprop_cli.kernels.cpu_interface import INT64, RelativeStep
 from rnnprop_cli.kernels.cpu_library import check, pointers, sizes
 from rnnprop_cli.kernels.cpu_networks import NetworkPasses
-from rnnprop_cli.kernels.cpu_tensors import packed, step_tensors
+from rnnprop_cli.kernels.cpu_tensors import Packed, packed, step_tensors
 from rnnprop_cli.kernels.network import Hidden, Network
-from rnnprop_cli.kernels.passes import ACTIVATIONS, Perceptron, RelativeInputs, TensorStep
+from rnnprop_cli.kernels.passes import ACTIVATIONS, Perceptron, RelativeInputs, TensorSteps
 
 # Codes of cpu_rules.h and cpu_mlp.h, in their order.
 RULES: Final = (
@@ -36,6 +35,10 @@ class CpuPasses(NetworkPasses):
     """Implements `FusedPasses` for contiguous float32 tensors on the CPU."""
 
     steps_tensors = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: Packed | None = None
 
     def relative_step(
         self,
@@ -96,13 +99,13 @@ class CpuPasses(NetworkPasses):
         beta1: float,
         beta2: float,
         eps: float,
-        tensors: Sequence[TensorStep],
+        tensors: TensorSteps,
     ) -> None:
         """See `FusedPasses`."""
         self._check_shapes(torch.Size((network.n_meta_params,)), meta_params_Q)
-        if tensors:
-            columns = packed(tensors, network.layers * network.hidden)
-            step_tensors(self._library, network, meta_params_Q, columns, (beta1, beta2, eps))
+        if tensors.params:
+            self._last = packed(tensors, network.layers * network.hidden, self._last)
+            step_tensors(self._library, network, meta_params_Q, self._last, (beta1, beta2, eps))
 
     def perceptron_gradient(
         self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor

@@ -11,6 +11,7 @@ struct StepBuffers {
     const float *features, *h, *c;   // [F, N], [L, H, N], [L, H, N]
     float *h_new, *c_new, *output;  // [L, H, N], [L, H, N], [N]; h_new and c_new may be h and c
     int64_t N;
+    int64_t stride;  // from a row of h, c, h_new or c_new to the next, N or more
 };
 
 // RNNprop's inputs from the gradient, and its step, in the same pass (see optimizers/rnnprop.py for the equations).
@@ -159,28 +160,28 @@ class StepWorker {
     // One layer for all blocks: of each, rows [x, h, c] become [x of the next layer] in `next`, and the new state.
     void layer(int l, Row* rows, Row* next) {
         const int H = s_.H, D = s_.inputs(l);
-        const int64_t first = int64_t(l) * H * at_.N;
+        const int64_t first = int64_t(l) * H * at_.stride;
         for (int u = 0; u < H; ++u) {
-            load_line(at_.h + first + u * at_.N, rows + D + u, stride_);
-            load_line(at_.c + first + u * at_.N, rows + D + H + u, stride_);
+            load_line(at_.h + first + u * at_.stride, rows + D + u, stride_);
+            load_line(at_.c + first + u * at_.stride, rows + D + H + u, stride_);
         }
         for (int64_t b = 0; b < blocks_; ++b) {
             prefetch(l + 1, b);
             layer_block(l, rows + b * stride_, next + b * stride_);
         }
         for (int u = 0; u < H; ++u) {
-            store_line(at_.h_new + first + u * at_.N, next + u, stride_);
-            store_line(at_.c_new + first + u * at_.N, rows + D + H + u, stride_);
+            store_line(at_.h_new + first + u * at_.stride, next + u, stride_);
+            store_line(at_.c_new + first + u * at_.stride, rows + D + H + u, stride_);
         }
     }
 
     // State that is loaded next: from many places at a time, which hardware does not foresee.
     void prefetch(int l, int64_t b) const {
         const int64_t start = start_ + b * BLOCK + (l == s_.L ? COORDINATES : 0);
-        const int64_t first = int64_t(l % s_.L) * s_.H * at_.N + start;
+        const int64_t first = int64_t(l % s_.L) * s_.H * at_.stride + start;
         for (int u = 0; u < s_.H; ++u) {
-            __builtin_prefetch(at_.h + first + u * at_.N);
-            __builtin_prefetch(at_.c + first + u * at_.N);
+            __builtin_prefetch(at_.h + first + u * at_.stride);
+            __builtin_prefetch(at_.c + first + u * at_.stride);
         }
     }
 

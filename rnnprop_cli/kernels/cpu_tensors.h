@@ -1,7 +1,8 @@
 // One step of RNNprop for many tensors, each with buffers of its own, of several number formats.
 //
-// A piece of coordinates, from one tensor or from several small ones, is gathered side by side into scratch memory in
-// float32, computed there, and scattered back. So tensors need no common buffer, and small ones share a register.
+// What is large enough of a tensor whose state is float32 is computed where it lies. The rest, small tensors and the ends
+// of others, is gathered side by side into scratch memory in float32, computed there, and scattered back. So tensors need
+// no common buffer, and small ones share a register.
 
 #pragma once
 
@@ -19,7 +20,7 @@ namespace rnnprop {
 struct TensorStep {
     int64_t n;                        // coordinates
     float* step;                      // [] steps taken, one more afterwards
-    Numbers param, grad, m, v, h, c;  // [n], but h and c [L H, n]
+    Numbers param, m, v, h, c, grad;  // [n], but h and c [L H, n]
     double rate, decay, sign;         // factors of the output, of the param before, and of the gradient
 };
 
@@ -31,8 +32,9 @@ inline std::vector<TensorStep> unpacked(int64_t count, const int64_t* words, con
         const auto array = [&](int64_t which) {
             return Numbers{reinterpret_cast<void*>(word(2 + which)), Format(word(8 + which))};
         };
-        tensors[j] = TensorStep{word(0),  reinterpret_cast<float*>(word(1)), array(0), array(1), array(2), array(3),
-                                array(4), array(5), numbers[j], numbers[count + j], numbers[2 * count + j]};
+        float* step = reinterpret_cast<float*>(word(1));
+        tensors[j] = TensorStep{word(0), step, array(0), array(1), array(2), array(3), array(4), array(5),
+                                numbers[j], numbers[count + j], numbers[2 * count + j]};
     }
     return tensors;
 }
@@ -44,19 +46,29 @@ struct Averages {
 
 class TensorSteps {
    public:
+    static constexpr int64_t PIECE = StepWorker::COORDINATES;  // of a task
+    static constexpr int64_t SMALLEST_IN_PLACE = PIECE / 2;    // smaller ones cost more than to gather them, and share a task
+
     TensorSteps(std::vector<TensorStep> tensors, const Averages& averages)
         : tensors_(std::move(tensors)), averages_(averages) {
         for (const TensorStep& tensor : tensors_) {
-            starts_.push_back(total_);
-            total_ += tensor.n;
+            const bool wide = tensor.h.format == Format::float32 && tensor.c.format == Format::float32;
+            const int64_t in_place = wide ? tensor.n / SMALLEST_IN_PLACE * SMALLEST_IN_PLACE : 0;
+            first_piece_.push_back(pieces_in_place_);
+            first_rest_.push_back(rest_);
+            in_place_.push_back(in_place);
+            pieces_in_place_ += (in_place + PIECE - 1) / PIECE;
+            rest_ += tensor.n - in_place;
             const double t = double(*tensor.step) + 1;
             correct1_.push_back(float(1 / (1 - std::pow(averages.beta1, t))));
             correct2_.push_back(float(1 / (1 - std::pow(averages.beta2, t))));
         }
     }
 
-    int64_t total() const { return total_; }
+    int64_t pieces_in_place() const { return pieces_in_place_; }
+    int64_t pieces() const { return pieces_in_place_ + (rest_ + PIECE - 1) / PIECE; }
     const Averages& averages() const { return averages_; }
+    const TensorStep& tensor(int64_t j) const { return tensors_[j]; }
     float correct1(int64_t tensor) const { return correct1_[tensor]; }
     float correct2(int64_t tensor) const { return correct2_[tensor]; }
 
@@ -64,28 +76,46 @@ class TensorSteps {
         for (const TensorStep& tensor : tensors_) *tensor.step += 1.0f;
     }
 
-    // visit(tensor, its index, first coordinate in it, first in the piece, count) for what lies within [start, end).
-    template <class Visit>
-    void segments(int64_t start, int64_t end, Visit visit) const {
-        int64_t j = std::upper_bound(starts_.begin(), starts_.end(), start) - starts_.begin() - 1;
+    // A stretch of coordinates of a tensor, and where it stands in its piece.
+    struct Segment {
+        int64_t tensor, from, to, n;
+    };
+
+    Segment piece_in_place(int64_t piece) const {
+        const int64_t j = holder(first_piece_, piece), from = (piece - first_piece_[j]) * PIECE;
+        return {j, from, 0, std::min(PIECE, in_place_[j] - from)};
+    }
+
+    // The segments of a gathered piece, the first of which is 0; and how many coordinates they are.
+    int64_t gathered_piece(int64_t piece, std::vector<Segment>& segments) const {
+        const int64_t start = piece * PIECE, end = std::min(start + PIECE, rest_);
+        segments.clear();
+        int64_t j = holder(first_rest_, start);
         for (int64_t at = start; at < end; ++j) {
-            const int64_t from = at - starts_[j], count = std::min(tensors_[j].n - from, end - at);
-            if (count > 0) visit(tensors_[j], j, from, at - start, count);
-            at += count;
+            const int64_t next = j + 1 < int64_t(tensors_.size()) ? first_rest_[j + 1] : rest_;
+            const int64_t n = std::min(next, end) - at;
+            if (n > 0) segments.push_back({j, tensors_[j].n - (next - at), at - start, n});
+            at += n;
         }
+        return end - start;
     }
 
    private:
+    // The last tensor whose first piece or coordinate is not behind this one.
+    static int64_t holder(const std::vector<int64_t>& firsts, int64_t at) {
+        return std::upper_bound(firsts.begin(), firsts.end(), at) - firsts.begin() - 1;
+    }
+
     const std::vector<TensorStep> tensors_;
     const Averages averages_;
-    int64_t total_ = 0;
-    std::vector<int64_t> starts_;
+    int64_t pieces_in_place_ = 0, rest_ = 0;  // pieces, and coordinates of no such piece
+    std::vector<int64_t> first_piece_, first_rest_, in_place_;  // of each tensor; coordinates of its pieces
     std::vector<float> correct1_, correct2_;
 };
 
 class TensorWorker {
    public:
-    static constexpr int64_t PIECE = 128;  // coordinates of a task: some lines of each row, all rows in the cache
+    static constexpr int64_t PIECE = TensorSteps::PIECE;
     static constexpr int FEATURES = 2;
 
     TensorWorker(const Packed& packed, const TensorSteps& steps)
@@ -98,54 +128,98 @@ class TensorWorker {
         features_ = take(FEATURES);
         h_ = take(rows_);
         c_ = take(rows_);
-        at_ = StepBuffers{features_, h_, c_, h_, c_, output_, PIECE};
     }
 
     void operator()(int64_t task) {
-        const int64_t start = task * PIECE, end = std::min(start + PIECE, steps_.total());
-        width_ = (end - start + LANES - 1) / LANES * LANES;
-        if (width_ != end - start) scratch_.zero();  // lanes beyond the last coordinate rest
-        at_.N = width_;
-        steps_.segments(start, end, [&](const TensorStep& tensor, int64_t j, int64_t from, int64_t to, int64_t n) {
-            gather(tensor, j, from, to, n);
-        });
-        for (int64_t n = 0; n < width_; n += LANES) inputs(n);
-        for (int64_t n = 0; n < width_; n += StepWorker::COORDINATES) network_(n / StepWorker::COORDINATES);
-        for (int64_t n = 0; n < width_; n += LANES) move(n);
-        steps_.segments(start, end, [&](const TensorStep& tensor, int64_t, int64_t from, int64_t to, int64_t n) {
-            scatter(tensor, from, to, n);
-        });
+        if (task >= steps_.pieces_in_place()) return gathered(task - steps_.pieces_in_place());
+        const Segment piece = steps_.piece_in_place(task);
+        if (piece.from + PIECE >= steps_.tensor(piece.tensor).n && task + 1 < steps_.pieces_in_place())
+            prefetch_state(steps_.piece_in_place(task + 1));
+        in_place(piece);
     }
 
    private:
+    using Segment = TensorSteps::Segment;
+
     float* take(int64_t rows) { return reinterpret_cast<float*>(scratch_.take(rows * (PIECE / LANES))); }
 
-    void gather(const TensorStep& tensor, int64_t j, int64_t from, int64_t to, int64_t n) {
-        widen(tensor.grad, from, grad_ + to, n);
-        widen(tensor.param, from, param_ + to, n);
-        widen(tensor.m, from, m_ + to, n);
-        widen(tensor.v, from, v_ + to, n);
-        const int64_t ahead = std::min(n, tensor.n - from - n);  // the next piece, wanted when this one is done
+    // Where a tensor ends, for the network itself looks ahead within one.
+    void prefetch_state(const Segment& next) const {
+        const TensorStep& tensor = steps_.tensor(next.tensor);
         for (int64_t row = 0; row < rows_; ++row) {
-            widen(tensor.h, row * tensor.n + from, h_ + row * width_ + to, n);
-            widen(tensor.c, row * tensor.n + from, c_ + row * width_ + to, n);
-            prefetch(tensor.h, row * tensor.n + from + n, ahead);
-            prefetch(tensor.c, row * tensor.n + from + n, ahead);
+            prefetch(tensor.h, row * tensor.n + next.from, next.n);
+            prefetch(tensor.c, row * tensor.n + next.from, next.n);
         }
-        if (tensor.sign != 1) scale(grad_ + to, float(tensor.sign), n);
-        if (tensor.decay != 1) scale(param_ + to, float(tensor.decay), n);
-        std::fill_n(rate_ + to, n, float(tensor.rate));
-        std::fill_n(correct1_ + to, n, steps_.correct1(j));
-        std::fill_n(correct2_ + to, n, steps_.correct2(j));
     }
 
-    void scatter(const TensorStep& tensor, int64_t from, int64_t to, int64_t n) const {
-        narrow(param_ + to, tensor.param, from, n);
-        narrow(m_ + to, tensor.m, from, n);
-        narrow(v_ + to, tensor.v, from, n);
+    void in_place(const Segment& piece) {
+        const TensorStep& tensor = steps_.tensor(piece.tensor);
+        float* h = static_cast<float*>(tensor.h.data) + piece.from;
+        float* c = static_cast<float*>(tensor.c.data) + piece.from;
+        at_ = StepBuffers{features_, h, c, h, c, output_, piece.n, tensor.n};
+        gather(piece);
+        compute();
+        scatter(piece);
+    }
+
+    void gathered(int64_t piece) {
+        const int64_t n = steps_.gathered_piece(piece, segments_);
+        const int64_t width = (n + LANES - 1) / LANES * LANES;
+        if (width != n) scratch_.zero();  // lanes beyond the last coordinate rest
+        at_ = StepBuffers{features_, h_, c_, h_, c_, output_, width, width};
+        for (const Segment& segment : segments_) {
+            gather(segment);
+            gather_state(segment);
+        }
+        compute();
+        for (const Segment& segment : segments_) {
+            scatter(segment);
+            scatter_state(segment);
+        }
+    }
+
+    void compute() {
+        for (int64_t n = 0; n < at_.N; n += LANES) inputs(n);
+        network_(0);
+        for (int64_t n = 0; n < at_.N; n += LANES) move(n);
+    }
+
+    void gather(const Segment& s) {
+        const TensorStep& tensor = steps_.tensor(s.tensor);
+        widen(tensor.grad, s.from, grad_ + s.to, s.n);
+        widen(tensor.param, s.from, param_ + s.to, s.n);
+        widen(tensor.m, s.from, m_ + s.to, s.n);
+        widen(tensor.v, s.from, v_ + s.to, s.n);
+        if (tensor.sign != 1) scale(grad_ + s.to, float(tensor.sign), s.n);
+        if (tensor.decay != 1) scale(param_ + s.to, float(tensor.decay), s.n);
+        std::fill_n(rate_ + s.to, s.n, float(tensor.rate));
+        std::fill_n(correct1_ + s.to, s.n, steps_.correct1(s.tensor));
+        std::fill_n(correct2_ + s.to, s.n, steps_.correct2(s.tensor));
+    }
+
+    void gather_state(const Segment& s) {
+        const TensorStep& tensor = steps_.tensor(s.tensor);
+        const int64_t ahead = std::min(s.n, tensor.n - s.from - s.n);  // the next piece, wanted when this one is done
         for (int64_t row = 0; row < rows_; ++row) {
-            narrow(h_ + row * width_ + to, tensor.h, row * tensor.n + from, n);
-            narrow(c_ + row * width_ + to, tensor.c, row * tensor.n + from, n);
+            widen(tensor.h, row * tensor.n + s.from, h_ + row * at_.stride + s.to, s.n);
+            widen(tensor.c, row * tensor.n + s.from, c_ + row * at_.stride + s.to, s.n);
+            prefetch(tensor.h, row * tensor.n + s.from + s.n, ahead);
+            prefetch(tensor.c, row * tensor.n + s.from + s.n, ahead);
+        }
+    }
+
+    void scatter(const Segment& s) const {
+        const TensorStep& tensor = steps_.tensor(s.tensor);
+        narrow(param_ + s.to, tensor.param, s.from, s.n);
+        narrow(m_ + s.to, tensor.m, s.from, s.n);
+        narrow(v_ + s.to, tensor.v, s.from, s.n);
+    }
+
+    void scatter_state(const Segment& s) const {
+        const TensorStep& tensor = steps_.tensor(s.tensor);
+        for (int64_t row = 0; row < rows_; ++row) {
+            narrow(h_ + row * at_.stride + s.to, tensor.h, row * tensor.n + s.from, s.n);
+            narrow(c_ + row * at_.stride + s.to, tensor.c, row * tensor.n + s.from, s.n);
         }
     }
 
@@ -166,7 +240,7 @@ class TensorWorker {
         store(v_ + n, v);
         const Vec factor = 1.0f / (square_root(load(correct2_ + n) * v) + eps);
         store(features_ + n, g * factor);
-        store(features_ + width_ + n, m * factor * load(correct1_ + n));
+        store(features_ + at_.N + n, m * factor * load(correct1_ + n));
     }
 
     // Lanes whose gradient is zero and always was: all of their state is still zero.
@@ -175,7 +249,7 @@ class TensorWorker {
         if (!any(resting)) return resting;
         IntVec moved = {};
         for (int64_t row = 0; row < rows_; ++row)
-            moved |= (IntVec)load(h_ + row * width_ + n) | (IntVec)load(c_ + row * width_ + n);
+            moved |= (IntVec)load(at_.h + row * at_.stride + n) | (IntVec)load(at_.c + row * at_.stride + n);
         return resting & ((moved & 0x7fffffff) == 0);
     }
 
@@ -186,9 +260,9 @@ class TensorWorker {
         if (any(resting)) {
             const IntVec keep = ~resting;
             output = (Vec)((IntVec)output & keep);
-            for (float* state : {h_, c_})
+            for (float* state : {at_.h_new, at_.c_new})
                 for (int64_t row = 0; row < rows_; ++row) {
-                    float* at = state + row * width_ + n;
+                    float* at = state + row * at_.stride + n;
                     store(at, (Vec)((IntVec)load(at) & keep));
                 }
         }
@@ -201,10 +275,10 @@ class TensorWorker {
     const TensorSteps& steps_;
     Scratch scratch_;
     const RelativeStep none_{};
-    StepBuffers at_;
+    StepBuffers at_;  // the piece at hand
     StepWorker network_;
-    int64_t width_ = PIECE;  // of the piece at hand, and so of every row of scratch
     float *grad_, *param_, *m_, *v_, *rate_, *correct1_, *correct2_, *output_, *features_, *h_, *c_;
+    std::vector<Segment> segments_;
     IntVec asleep_[PIECE / LANES];
 };
 

@@ -3,6 +3,7 @@
 import ctypes
 from array import array
 from collections.abc import Sequence
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -11,62 +12,86 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.cpu_library import check, sizes
 from rnnprop_cli.kernels.network import Network
-from rnnprop_cli.kernels.passes import MisfitError, TensorStep
+from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 
 # `Format` of cpu_numbers.h.
 FORMATS: Final[dict[torch.dtype, int]] = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 DTYPE: Final = attrgetter("dtype")  # faster than a property of each in a loop
 IS_CPU: Final = attrgetter("is_cpu")
+N_BYTES: Final = attrgetter("nbytes")
 
 
 class Packed(NamedTuple):
     """Tensors as the library reads them: column by column, as `unpacked` of cpu_tensors.h expects it."""
 
     n_tensors: int
-    words: (
-        "array[int]"  # n, address of the step; of param, grad, m, v, h and c the addresses, then the formats
-    )
+    rows: int  # of h and c, one for each unit of each layer
+    words: "array[int]"  # n; addresses of step, param, m, v, h, c and grad; formats of the last six
     numbers: "array[float]"  # rate, decay, sign
+    n_bytes: list[int]  # of all tensors but the gradients; none where these are not all float32
 
 
-def packed(tensors: Sequence[TensorStep], rows: int) -> Packed:
-    """The tensors as the library reads them; column by column, for models may have hundreds.
+def packed(tensors: TensorSteps, rows: int, last: Packed | None = None) -> Packed:
+    """The tensors as the library reads them; whole columns at a time, for models may have hundreds.
+
+    Every tensor is looked at again, for others may have changed it since the last step, in place too. But what lies
+    where it lay and has as many bytes is taken to be of the same dtype and device: that need not be asked.
 
     Args:
         tensors: what to step.
         rows: of h and c, one for each unit of each layer.
+        last: what was packed for the step before, of these tensors or of others.
 
     Raises:
         MisfitError: a tensor is not what the library can walk over: the C++ side reads raw pointers.
     """
-    params, grads, steps, moments, h, c, rates, decays, maximize = zip(*tensors, strict=True)
-    m, v = zip(*moments, strict=True)
-    sizes = [*map(Tensor.numel, params)]
-    wide = [rows * n for n in sizes]
+    grads = tensors.grads
+    others = [*tensors.steps, *tensors.params, *chain(*tensors.accumulators), *tensors.h, *tensors.c]
+    count = len(grads)
+    addresses = array("q", map(Tensor.data_ptr, others))
+    n_bytes = [*map(N_BYTES, others)]
+    known = (
+        last is not None
+        and last.rows == rows
+        and last.n_bytes == n_bytes
+        and last.words[count : 7 * count] == addresses
+    )
+    dtypes = [*map(DTYPE, grads)] if known else [*map(DTYPE, others[count:]), *map(DTYPE, grads)]
+    sizes = [*map(Tensor.numel, grads)]
+    kinds = {*dtypes}
     if not (
-        {*map(DTYPE, steps)} == {torch.float32}
-        and {*map(Tensor.numel, steps)} == {1}
-        and all(map(IS_CPU, steps))
+        kinds <= FORMATS.keys()
+        and all(map(Tensor.is_contiguous, others))
+        and all(map(Tensor.is_contiguous, grads))
+        and all(map(IS_CPU, grads))
+        and (last.words[:count].tolist() == sizes if last and known else _fit(others, sizes, rows))
     ):
-        raise MisfitError("steps are not counted in float32 on the CPU")
-    pointers: list[int] = []
-    formats: list[int] = []
-    for column, expected in ((params, sizes), (grads, sizes), (m, sizes), (v, sizes), (h, wide), (c, wide)):
-        dtypes = [*map(DTYPE, column)]
-        if not (
-            {*dtypes} <= FORMATS.keys()
-            and [*map(Tensor.numel, column)] == expected
-            and all(map(Tensor.is_contiguous, column))
-            and all(map(IS_CPU, column))
-        ):
-            raise MisfitError(
-                "tensors are not contiguous floats on the CPU, as many as there are coordinates"
-            )
-        pointers += map(Tensor.data_ptr, column)
-        formats += map(FORMATS.__getitem__, dtypes)
-    words = array("q", [*sizes, *map(Tensor.data_ptr, steps), *pointers, *formats])
-    signs = [-1.0 if each else 1.0 for each in maximize]
-    return Packed(len(sizes), words, array("d", [*rates, *decays, *signs]))
+        raise MisfitError(
+            "tensors are not contiguous floats on the CPU, as many as there are coordinates, or steps are not "
+            "counted in float32 there"
+        )
+    words = array("q", sizes) + addresses
+    words.extend(map(Tensor.data_ptr, grads))
+    if kinds <= {torch.float32}:  # whose format is 0
+        words.frombytes(bytes(6 * count * words.itemsize))
+    else:
+        known_dtypes = repeat(torch.float32, 5 * count) if known else ()
+        words.extend(map(FORMATS.__getitem__, (*known_dtypes, *dtypes)))
+        n_bytes = n_bytes if known else []
+    numbers = array("d")
+    for column in (tensors.rates, tensors.decays, tensors.signs):
+        numbers.extend(column)
+    return Packed(count, rows, words, numbers, n_bytes)
+
+
+def _fit(others: Sequence[Tensor], sizes: list[int], rows: int) -> bool:
+    """Whether steps are single float32, and the others on the CPU and as long as they must be."""
+    count = len(sizes)
+    return (
+        {*map(DTYPE, others[:count])} <= {torch.float32}
+        and all(map(IS_CPU, others))
+        and [*map(Tensor.numel, others)] == [*repeat(1, count), *sizes * 3, *[rows * n for n in sizes] * 2]
+    )
 
 
 def step_tensors(
@@ -77,6 +102,9 @@ def step_tensors(
     averages: tuple[float, float, float],
 ) -> None:
     """One step of the packed tensors; `averages` are beta1, beta2 and eps."""
-    addresses = meta_params_Q.data_ptr(), *(each.buffer_info()[0] for each in tensors[1:])
+    addresses = (
+        meta_params_Q.data_ptr(),
+        *(each.buffer_info()[0] for each in (tensors.words, tensors.numbers)),
+    )
     sizes_and_threads = (sizes(network), tensors.n_tensors, torch.get_num_threads())
     check(library.rnnprop_step_tensors(*sizes_and_threads, *addresses, *averages))

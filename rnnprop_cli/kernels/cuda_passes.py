@@ -1,6 +1,5 @@
 """What the CUDA body does besides the network: RNNprop's whole step and the classical rules, in one launch each."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
 from rnnprop_cli.kernels.network import Hidden, Network
-from rnnprop_cli.kernels.passes import ConvNet, Perceptron, Recurrence, RelativeInputs, TensorStep
+from rnnprop_cli.kernels.passes import ConvNet, Perceptron, Recurrence, RelativeInputs, TensorSteps
 
 RULE_BLOCK: Final = 1024  # coordinates of a program of a classical rule
 RULES: Final = {
@@ -75,7 +74,7 @@ class CudaPasses:
         beta1: float,
         beta2: float,
         eps: float,
-        tensors: Sequence[TensorStep],
+        tensors: TensorSteps,
     ) -> None:
         """See `FusedPasses`: there is none, tensors are gathered and stepped together."""
         raise NotImplementedError("tensors are stepped together by relative_step on CUDA")

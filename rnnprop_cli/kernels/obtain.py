@@ -6,7 +6,6 @@ that does not help either, a note in the cache spares later commands the wait, a
 
 import ctypes
 import errno
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal, NamedTuple
 import platformdirs
 
 from rnnprop_cli.errors import DeviceError
+from rnnprop_cli.files.variables import path_variable
 from rnnprop_cli.kernels import compiler
 from rnnprop_cli.kernels.compiler import HopelessError, compile_kernel, find_compiler, fingerprint, say
 from rnnprop_cli.kernels.cpu_interface import open_library
@@ -38,8 +38,7 @@ class LoadedKernel(NamedTuple):
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept: a folder of its own in $RNNPROP_CACHE_DIR or the user's cache folder."""
-    chosen = os.environ.get(CACHE_DIR_VARIABLE)
-    return (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("rnnprop"))) / "kernels"
+    return (path_variable(CACHE_DIR_VARIABLE) or Path(platformdirs.user_cache_dir("rnnprop"))) / "kernels"
 
 
 def obtain_kernel() -> LoadedKernel:

@@ -4,13 +4,14 @@ Shape legend: C cells, P coordinates, S seeds, M minibatch, N images or coordina
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.network import Hidden, Network
 
+T = TypeVar("T")
 # Activation functions of perceptrons that bodies know; the compiled one counts them in this order.
 ACTIVATIONS: Final = ("sigmoid", "relu", "elu", "tanh")
 FILTER: Final = 3  # height and width of a convolution
@@ -41,7 +42,38 @@ class TensorStep(NamedTuple):
     c: Tensor  # likewise
     rate: float  # what the output is multiplied with before it is added to the param
     decay: float  # what the param is multiplied with before
-    maximize: bool  # whether the gradient is negated
+    sign: float  # what the gradient is multiplied with, 1 or -1
+
+
+class TensorSteps(NamedTuple):
+    """Many `TensorStep`s column by column: a model may have hundreds, and an object for each takes its time."""
+
+    params: Sequence[Tensor]
+    grads: Sequence[Tensor]
+    steps: Sequence[Tensor]
+    accumulators: Sequence[Sequence[Tensor]]  # a column for each of them
+    h: Sequence[Tensor]
+    c: Sequence[Tensor]
+    rates: Sequence[float]
+    decays: Sequence[float]
+    signs: Sequence[float]
+
+    def rows(self) -> list[TensorStep]:
+        """One by one."""
+        accumulators = zip(*self.accumulators, strict=True) if self.accumulators else ((),) * len(self.params)
+        columns = self._replace(accumulators=[*accumulators])
+        return [*map(TensorStep._make, zip(*columns, strict=True))]
+
+    def of(self, indices: Sequence[int]) -> "TensorSteps":
+        """Some of them."""
+
+        def own(column: Sequence[T]) -> list[T]:
+            return [column[j] for j in indices]
+
+        return TensorSteps(
+            own(self.params), own(self.grads), own(self.steps), [*map(own, self.accumulators)], own(self.h),
+            own(self.c), own(self.rates), own(self.decays), own(self.signs),
+        )  # fmt: skip
 
 
 class Perceptron(NamedTuple):
@@ -144,7 +176,7 @@ class FusedPasses(Protocol):
         beta1: float,
         beta2: float,
         eps: float,
-        tensors: Sequence[TensorStep],
+        tensors: TensorSteps,
     ) -> None:
         """One step of RNNprop for every tensor, each with its own count of steps, all in place in one pass; only where
         `steps_tensors`.

@@ -1,14 +1,11 @@
 """Chooses a body of the kernel interface for a device and dtype."""
 
-from typing import Literal
-
 import torch
 
 from rnnprop_cli.errors import DeviceError
+from rnnprop_cli.fields import KernelName
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.reference import ReferenceKernel
-
-KernelName = Literal["auto", "reference", "cpu", "cuda"]
 
 
 def select_kernel(name: KernelName, device: torch.device, dtype: torch.dtype) -> tuple[Kernel, str]:

@@ -6,7 +6,7 @@ its step alone; `plain_autograd` is the obvious one, for tests.
 Shape legend: C cells (tasks), P coordinates, N = C P, Q meta-params, T inner steps.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from rnnprop_cli.kernels.network import Hidden, network_step
 from rnnprop_cli.meta.meta_loss import meta_loss, step_gradients
 from rnnprop_cli.meta.truncation import Span
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory, unroll
+from rnnprop_cli.numerics.trees import with_tensors
 
 
 class WindowResult(NamedTuple):
@@ -106,17 +107,13 @@ def through_steps(
         meta_grad_Q = torch.zeros_like(leaf)
         if total.requires_grad:
             (meta_grad_Q,) = torch.autograd.grad(total, leaf)
-    return WindowResult(meta_grad_Q, losses[-1].mean(), detached(Trajectory(params_CP, state)))
+    return WindowResult(meta_grad_Q, losses[-1].mean(), _detached(Trajectory(params_CP, state)))
 
 
-def detached(state: Any) -> Any:
-    """Nested tuples with their tensors cut off from the graph."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, tuple):
-        parts = [detached(part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return state
+def _detached(trajectory: Trajectory) -> Trajectory:
+    """Cut off from the graph."""
+    cut: Trajectory = with_tensors(trajectory, lambda tensor: tensor.detach())
+    return cut
 
 
 def estimator_for(architecture: Architecture) -> Estimator:

@@ -13,6 +13,7 @@ from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.components.optimizers.adam import Adam
 from rnnprop_cli.components.optimizers.base import Baseline, RuleState
 from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.meta.draws import Draw
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
 from rnnprop_cli.meta.truncation import spans
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
@@ -38,6 +39,7 @@ def meta_iteration(
     optimizee: Optimizee,
     rule: Architecture,
     kernel: Kernel,
+    drawn: Draw,
     estimator: Estimator = known_output_gradient,
 ) -> tuple[MetaState, Tensor]:
     """Trains on one trajectory.
@@ -48,6 +50,7 @@ def meta_iteration(
         optimizee: drawn for this meta-iteration, one cell per task of the meta-batch.
         rule: the learned optimizer.
         kernel: computes its network.
+        drawn: how long the trajectory is, and how it is cut.
         estimator: how the meta-gradient of a window is estimated.
 
     Returns:
@@ -55,13 +58,11 @@ def meta_iteration(
     """
     meta_optimizer = build_meta_optimizer(spec.meta_optimizer, state.meta_params_Q)
     meta_params_Q, optimizer_state = state
-    problem = InnerProblem(
-        optimizee, rule, kernel, spec.meta_loss, spec.optimizer.alpha, spec.truncation.horizon
-    )
+    problem = InnerProblem(optimizee, rule, kernel, spec.meta_loss, spec.optimizer.alpha, drawn.horizon)
     params_CP = optimizee.init_params()
     trajectory = Trajectory(params_CP, rule.init(params_CP, optimizee.shapes))
     end_losses = []
-    for span in spans(spec.truncation):
+    for span in spans(drawn.horizon, drawn.unroll):
         result = estimator(problem, meta_params_Q, trajectory, span)
         trajectory = result.trajectory
         end_losses.append(result.end_loss)

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rnnprop_cli.spec.train import TruncationSpec
-
 
 class Span(NamedTuple):
     """Consecutive inner steps `first … first + length - 1` that one meta-gradient flows through."""
@@ -13,7 +11,7 @@ class Span(NamedTuple):
     length: int
 
 
-def spans(spec: TruncationSpec) -> Iterator[Span]:
+def spans(horizon: int, unroll: int) -> Iterator[Span]:
     """The windows of one trajectory, in order (5 of 20 steps in the paper)."""
-    for window in range(spec.windows):
-        yield Span(window * spec.unroll, spec.unroll)
+    for first in range(0, horizon, unroll):
+        yield Span(first, unroll)

@@ -74,7 +74,7 @@ class Lane:
 
     def first_round(self) -> Round | None:
         """The first round of the search; None where nothing is searched."""
-        return first_round(self.search, self.optimizer.centre_k) if self.tuned else None
+        return first_round(self.search, self.optimizer.start_k) if self.tuned else None
 
     def search_batch(self, part: Round) -> CellBatch:
         """One round of the search, on seeds that the final runs never use."""
@@ -123,7 +123,7 @@ def lane_size(spec: BenchSpec, optimizer: OptimizerSpec, seeds: int, search: Tun
 
 def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:
     """Whether an optimizer is run at its default rate beside the one that the search finds."""
-    return spec.untuned and optimizer.lr == "tuned" and not optimizer.learned
+    return spec.untuned and optimizer.lr == "tuned" and optimizer.default_rate is not None
 
 
 def matches(rule: LaneRule, lane: Lane) -> bool:
@@ -131,6 +131,7 @@ def matches(rule: LaneRule, lane: Lane) -> bool:
     optimizee = lane.problem.optimizee
     # a dataset of the user's own goes by the name of its file, wherever that lies
     settings = optimizee.model_dump(mode="json") | optimizee.model_dump(mode="json", context=IDENTITY)
+    settings |= settings.get("settings", {})  # of code from outside
 
     def fits(wanted: AnyOf | None, value: object) -> bool:
         return wanted is None or value in wanted

@@ -7,7 +7,7 @@ This process is the driver: it alone writes. Whatever runs the cells keeps nothi
 not recorded, and what is recorded is never run again.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,12 @@ from rnnprop_cli.runs.observer import (
     Notice,
     Observer,
 )
+from rnnprop_cli.runs.same_data import of_same_data
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-from rnnprop_cli.view.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
+from rnnprop_cli.view.facts.progress import FINISHED
+from rnnprop_cli.view.facts.weights_facts import WEIGHTS_EVENT, WeightsFacts, parse_weights_events
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,13 @@ def run_bench(
     cell_facts = CellFacts.gather(chosen, engine, environment, database)
     facts = experiment_facts("bench", spec.name, spec, spec_toml, environment)
     with Writer.open(database) as writer, Reader.open(database) as reader, stop_on_signals() as stop:
-        experiment_id = writer.begin_experiment(facts, fresh=fresh)
+        going_on = None if fresh else of_same_data(reader, facts, cell_facts.datasets, observe)
+        experiment_id = writer.begin_experiment(facts, fresh=going_on is None, going_on=going_on)
         known = parse_weights_events(reader.events(experiment_id))
         if wanted == "auto" and engine.kernel == "reference":
             observe(Notice(kernel_notice))
+        for notice in cell_facts.notices:
+            observe(Notice(notice))
         for name, found in cell_facts.weights.items():
             observe(Notice(f"weights {name}: {found.source}"))
             if found.tensors_sha256 not in known:
@@ -107,6 +112,11 @@ def run_bench(
         driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)
         observe(BenchPlanned(spec.name, cells, reader.count_settled(experiment_id)))
         driver.run(LaneRun(lane_rounds(lane, spec.memory_mb, observe)) for lane in chosen)
+        if not stop:
+            counts = reader.status_counts().get(experiment_id, Counter())
+            words = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+            part = "" if only is None else f" (only {only})"
+            writer.log_event(experiment_id, FINISHED, f"{spec.name}{part}: {words}")
     return BenchOutcome(
         experiment_id,
         cells=driver.seen,
@@ -225,8 +235,14 @@ class _Driver:
         self.ledger.writer.add_runs(self.ledger.experiment_id, runs)
         weights = self.facts.weights_of(batch.optimizer)
         self._in_flight[keys] = entry
-        dataset_sha256 = self.facts.datasets.get(batch.problem.optimizee.dataset_name or "")
-        job = BatchJob(batch, keys, weights, self.facts.engine, self.curve_points, dataset_sha256)
+        job = BatchJob(
+            batch,
+            keys,
+            weights,
+            self.facts.engine,
+            self.curve_points,
+            self.facts.dataset_sha256(batch.problem),
+        )
         self.dispatcher.submit(job)
         return True
 

@@ -12,8 +12,8 @@ from typing import Final, cast
 
 from rnnprop_cli import __version__
 from rnnprop_cli.components.plugins import IDENTITY
-from rnnprop_cli.execute.device import DTYPES, Engine, KernelName, gpu_name
-from rnnprop_cli.fields import Spec
+from rnnprop_cli.execute.device import DTYPES, Engine, gpu_name
+from rnnprop_cli.fields import KernelName, Spec
 from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -101,5 +101,6 @@ def _git_sha() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
+    # Without locks: who is killed amid a refresh of the index would leave one that stops every later git command.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

@@ -15,13 +15,13 @@ from types import FrameType
 from typing import Final
 
 EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
-ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # and SIGINT, which Python handles as we want
-_missed: list[int] = []  # signals whose SystemExit may have been lost: code that was loaded caught it
+ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # and SIGINT, by KeyboardInterrupt
+_received: list[int] = []  # signals whose exception may have been lost: code that was loaded caught it
 
 
 def unwind_on_signals() -> None:
-    """From here on a signal that would kill the process raises SystemExit instead."""
-    for number in ENDING:
+    """From here on a signal that would kill the process raises SystemExit instead, Ctrl+C KeyboardInterrupt."""
+    for number in (*ENDING, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _unwind)
 
@@ -34,10 +34,20 @@ def end_at_once_from_here_on() -> None:
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:
-    _missed.append(number)
+    _received.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     if number == signal.SIGHUP:
         forget_lost_terminal()
     sys.exit(128 + number)
+
+
+def exit_code_of_signal() -> int | None:
+    """128 + the signal that should have unwound all this; None if none came.
+
+    Where it came amid code that makes other exceptions of those that it meets, an error says nothing of the truth.
+    """
+    return 128 + _received[0] if _received else None
 
 
 def forget_lost_terminal() -> None:
@@ -57,7 +67,7 @@ class StopRequest:
     """Whether somebody asked the program to stop, and by which signal."""
 
     def __init__(self) -> None:
-        self.signal: int | None = _missed[0] if _missed else None
+        self.signal: int | None = _received[0] if _received else None
 
     def __bool__(self) -> bool:
         return self.signal is not None

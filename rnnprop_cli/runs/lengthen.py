@@ -24,9 +24,9 @@ from rnnprop_cli.records import (
     RunInfo,
 )
 from rnnprop_cli.runs.environment import experiment_facts
-from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes, recorded_spec
+from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes, only_run, recorded_spec
 from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder, is_kept, load_snapshot, save_snapshot
-from rnnprop_cli.runs.train import recipe_of, train_environment
+from rnnprop_cli.runs.train import check_learned, recipe_of, run_config, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
@@ -60,10 +60,11 @@ def lengthen(
     _check_recipes(shorter, longer)
     if longer == shorter:
         return
+    check_learned(longer)
     here = experiment_facts("train", shorter.name, shorter, "", train_environment(shorter, engine))
     with Writer.open(database) as writer, Reader.open(database) as reader:
         experiment = reader.experiment(experiment_id)
-        (run,) = reader.runs(experiment.id)
+        run = only_run(reader, experiment)
         if run.result.status != "done":
             raise UsageError(
                 f"'{shorter.name}' is not finished ({run.result.status}): "
@@ -74,13 +75,13 @@ def lengthen(
         _, environment = recorded_spec(experiment)
         facts = experiment_facts("train", longer.name, longer, experiment.facts.spec_toml, environment)
         known = [each for each in reader.experiments("train") if each.facts.spec_sha256 == facts.spec_sha256]
-        if any(reader.runs(each.id)[0].result.status != "queued" for each in known):
+        if any(only_run(reader, each).result.status != "queued" for each in known):
             return
-        config = {"spec": longer.model_dump(mode="json"), "environment": environment}
+        config = run_config(longer, environment)
         key = content_hash(config)
-        longer_id = writer.begin_experiment(facts)
         # Queued until everything is taken over: a process that is killed on the way leaves one that is begun again.
-        writer.add_runs(longer_id, [replace(run.facts, key=key, config_json=canonical_json(config))])
+        queued = replace(run.facts, key=key, config_json=canonical_json(config))
+        longer_id = writer.begin_experiment(facts, [queued])
         _take_over(writer, reader, experiment, run, reader.experiment(longer_id), key, longer, database)
         writer.mark(longer_id, [key], "interrupted")
 
@@ -125,14 +126,17 @@ def _take_over(
             writer.append_curves(
                 longer.id, [CurveBlock(key, metric, int(steps[0]), values.astype(np.float32))]
             )
-    steps, values = reader.curve(run.id, VALIDATION_LOSS)
-    validations = [
-        CurveBlock(key, VALIDATION_LOSS, int(step), values[index : index + 1].astype(np.float32))
-        for index, step in enumerate(steps)
-        if step % spec.validation.every == 0
-        or is_kept(spec, int(step))  # not the extra one at the shorter's end
-    ]
-    writer.append_curves(longer.id, validations)
+    for metric in reader.metrics(run.id):
+        if not metric.startswith(VALIDATION_LOSS):
+            continue
+        steps, values = reader.curve(run.id, metric)
+        validations = [
+            CurveBlock(key, metric, int(step), values[index : index + 1].astype(np.float32))
+            for index, step in enumerate(steps)
+            if step % spec.validation.every == 0
+            or is_kept(spec, int(step))  # not the extra one at the shorter's end
+        ]
+        writer.append_curves(longer.id, validations)
     root = database.expanduser().resolve().parent
     folder = checkpoint_folder(database, longer)
     with held_folder(folder):

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from rnnprop_cli.errors import CodeError
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
@@ -16,6 +17,7 @@ from rnnprop_cli.records import (
     CheckpointInfo,
     CurveBlock,
     MetaStepResult,
+    task_validation,
 )
 from rnnprop_cli.runs.interrupt import StopRequest
 from rnnprop_cli.runs.observer import CheckpointKept, MetaStepDone, Notice, Observer
@@ -68,6 +70,10 @@ class Recorder:
         except KeyboardInterrupt:
             self._mark_interrupted()
             raise
+        except CodeError as error:
+            self._flush()
+            self.writer.mark(self.place.experiment_id, [self.place.run.key], "failed", str(error))
+            raise
 
     def _mark_interrupted(self) -> None:
         self.writer.mark(self.place.experiment_id, [self.place.run.key], "interrupted", self.place.inexact)
@@ -95,6 +101,19 @@ class Recorder:
             )
             for result in self._pending
             if result.validation_loss is not None
+        ]
+        blocks += [
+            CurveBlock(
+                self.place.run.key,
+                task_validation(number, task.label),
+                result.meta_iteration,
+                np.array([loss], dtype=np.float32),
+            )
+            for result in self._pending
+            if result.task_losses
+            for number, (task, loss) in enumerate(
+                zip(self.spec.tasks, result.task_losses, strict=True), start=1
+            )
         ]
         self.writer.append_curves(self.place.experiment_id, blocks, durable=durable)
         self._pending.clear()

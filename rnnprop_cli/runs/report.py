@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rnnprop_cli.errors import UsageError, suggested
 from rnnprop_cli.records import LOSS, ExperimentInfo, RunInfo
 from rnnprop_cli.store.reader import Curve, Reader
-from rnnprop_cli.view.confirmed import confirmations, with_confirmations
-from rnnprop_cli.view.namesakes import tell_apart
-from rnnprop_cli.view.rows import Summary
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.weights_facts import weights_sentences
+from rnnprop_cli.view.facts.namesakes import tell_apart
+from rnnprop_cli.view.facts.weights_facts import weights_sentences
+from rnnprop_cli.view.table.confirmed import confirmations, with_confirmations
+from rnnprop_cli.view.table.seed_groups import Summary
+from rnnprop_cli.view.table.summary import summarize
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Reported:
     summary: Summary
 
 
-def read_report(reader: Reader, bench: str) -> Reported:
-    """The newest benchmark of a name, or the one of an id.
+def read_report(reader: Reader, bench: str | None = None) -> Reported:
+    """The newest benchmark of a name, or the one of an id; without either, the one that was used last.
 
     Raises:
         UsageError: there is none.
@@ -32,7 +33,7 @@ def read_report(reader: Reader, bench: str) -> Reported:
     def load_curves(run_ids: Sequence[int]) -> dict[int, Curve]:
         return reader.curves(run_ids, LOSS)
 
-    experiment = reader.find_experiment(bench, kind="bench")
+    experiment = newest_bench(reader) if bench is None else reader.find_experiment(bench, kind="bench")
     runs = tell_apart(reader.runs(experiment.id))
     others = confirmations(experiment, reader.experiments("bench", experiment.facts.name))
     again = [
@@ -41,3 +42,18 @@ def read_report(reader: Reader, bench: str) -> Reported:
     summary = with_confirmations(summarize(experiment, runs, load_curves), again)
     notes = weights_sentences(runs, reader.events(experiment.id))
     return Reported(experiment, runs, replace(summary, notes=tuple(notes)))
+
+
+def newest_bench(reader: Reader) -> ExperimentInfo:
+    """The benchmark that was used last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    every = reader.experiments("bench")
+    if not every:
+        raise UsageError(
+            f"no benchmark in {reader.path} yet. `rnnprop bench --spec NAME` makes one: "
+            f"`{suggested('spec', 'list')}` shows those that come along."
+        )
+    return every[-1]

@@ -9,8 +9,8 @@ from rnnprop_cli.errors import StoreError, UsageError
 from rnnprop_cli.files.reading import parse_json
 from rnnprop_cli.records import ExperimentFacts, ExperimentInfo, RunFacts, RunInfo
 from rnnprop_cli.spec.stored import upgraded_train
-from rnnprop_cli.store.database import REPLACE
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.trouble import REPLACE
 from rnnprop_cli.store.writer import Writer
 
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
@@ -67,8 +67,7 @@ class Found:
 
     def begin(self, writer: Writer, reader: Reader) -> Resumption:
         """Makes the experiment, or notes that it goes on, and queues its run."""
-        experiment_id = writer.begin_experiment(self.facts, fresh=self.experiment is None)
-        writer.add_runs(experiment_id, [self.run])
+        experiment_id = writer.begin_experiment(self.facts, [self.run], fresh=self.experiment is None)
         if self.changed is not None and reader.keys_with_status(experiment_id)[self.run.key] != "done":
             writer.log_event(experiment_id, INEXACT, self.changed)
         return Resumption(experiment_id, self.run, inexact_mark(reader, experiment_id))

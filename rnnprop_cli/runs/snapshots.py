@@ -19,8 +19,8 @@ from rnnprop_cli.store.checkpoints import (
     save_checkpoint,
     side_path,
 )
-from rnnprop_cli.store.database import storage_errors
 from rnnprop_cli.store.lock import folder_lock
+from rnnprop_cli.store.trouble import storage_errors
 
 ROLLING_KEPT: Final = 2
 _PREFIX: Final = "meta"  # a checkpoint is called meta-000001000

@@ -13,10 +13,11 @@ from rnnprop_cli.runs.progress import Progress, disagreement, remedies
 from rnnprop_cli.runs.snapshots import checkpoint_folder
 from rnnprop_cli.runs.train import recipe_of
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
-from rnnprop_cli.store.database import open_reader, storage_errors
+from rnnprop_cli.store.database import open_reader
 from rnnprop_cli.store.maintenance import CheckReport, check_database
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.trouble import storage_errors
 
 _SHOWN: Final = 20  # problems of one sort
 
@@ -80,9 +81,10 @@ def _of_training(
 
 def _of_benchmarks(path: Path) -> Iterator[str]:
     """Curves of finished cells that do not go from step 0 to the horizon without a hole."""
-    connection, _ = open_reader(path, NEWEST_VERSION)
-    with closing(connection), storage_errors(path):
-        rows = connection.execute(_BROKEN_CURVES, (LOSS, LOSS_MIN, LOSS_MAX)).fetchmany(_SHOWN)
+    opened = open_reader(path, NEWEST_VERSION)
+    with closing(opened.connection), storage_errors(path):
+        rows = opened.connection.execute(_BROKEN_CURVES, (LOSS, LOSS_MIN, LOSS_MAX)).fetchmany(_SHOWN)
+        opened.check_current()
     for run_id, name, metric, values, wanted in rows:
         yield (
             f"run {run_id} of '{name}': the curve '{metric}' has {values} of {wanted} values or a hole. To run this "

@@ -1,19 +1,24 @@
 """Meta-trains a learned optimizer: execute → checkpoints and store, exactly resumable."""
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from rnnprop_cli.components.datasets import load_dataset
+from rnnprop_cli.components.datasets.base import recorded_sha256
+from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.minibatches import check_epochs
+from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
-from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
+from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
     RATE,
@@ -40,6 +45,8 @@ from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
+
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True)
@@ -111,11 +118,18 @@ def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
         UsageError: it is smaller than a minibatch.
     """
     environment = identity_facts(engine, spec.dtype)
-    name = spec.optimizee.dataset_name
-    if name is not None:
-        dataset = load_dataset(name, engine.data_dir)
-        check_epochs(dataset, spec.minibatch, spec.sampling)
-        environment["dataset_sha256"] = dataset.sha256
+    hashes: dict[str, str] = {}
+    for task in spec.tasks:
+        name = task.optimizee.dataset_name
+        dataset = None
+        if name is not None:
+            dataset = load_dataset(name, engine.data_dir)
+            check_epochs(dataset, task.minibatch, spec.sampling)
+            hashes[name] = dataset.sha256
+        device, dtype = engine.torch_device, DTYPES[spec.dtype]
+        task.optimizee.rehearse(Given(dataset, (0, 1), task.minibatch, dtype, device, spec.sampling))
+    if (sha256 := recorded_sha256(hashes)) is not None:
+        environment["dataset_sha256"] = sha256
     return environment
 
 
@@ -146,12 +160,15 @@ def run_train(
             both have whole.
 
     Raises:
-        UsageError: `must_exist`, and no meta-training of this recipe was made in this environment.
+        UsageError: `must_exist`, and no meta-training of this recipe was made in this environment; or its code is not
+            allowed.
+        CodeError: its code fails; nothing was changed if it does so in its first steps.
         DataError: the dataset is absent.
         CheckpointError: the newest checkpoint is damaged, or checkpoints and curve do not fit together; nothing was
             changed then.
         StoreError: the database cannot be used, or another process writes to it.
     """
+    check_learned(spec)
     environment = train_environment(spec, engine)
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = _run_facts(spec, engine, environment)
@@ -185,7 +202,8 @@ def run_train(
         if found.experiment is None:
             folder = checkpoint_folder(database, reader.experiment(experiment_id))
             held.enter_context(held_folder(folder))
-        training = MetaTraining(spec, engine, snapshot)
+        sha256 = environment.get("dataset_sha256")
+        training = MetaTraining(spec, engine, snapshot, None if sha256 is None else str(sha256))
         writer.rewind(experiment_id, key, training.meta_iteration)
         writer.mark_running(experiment_id, [key])
         if training.kernel_notice:
@@ -250,18 +268,34 @@ def _chosen(reader: Reader, experiment_id: int) -> CheckpointInfo | None:
     return choose_checkpoint(reader, reader.experiment(experiment_id))
 
 
+def check_learned(spec: TrainSpec) -> None:
+    """Whether what is to be trained can be, where it is not ours.
+
+    Raises:
+        UsageError: its code is not allowed.
+        CodeError: it cannot be trained.
+    """
+    if isinstance(spec.optimizer, OutsideSpec):
+        check_architecture(spec.optimizer.build(), spec.optimizer.source.source, spec.optimizer.alpha)
+
+
+def run_config(spec: TrainSpec, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that a meta-training's numbers depend on."""
+    return {"spec": spec.model_dump(mode="json", context=IDENTITY), "environment": environment}
+
+
 def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int]) -> RunFacts:
-    config = {"spec": spec.model_dump(mode="json", context=IDENTITY), "environment": environment}
+    config = run_config(spec, environment)
     return RunFacts(
         key=content_hash(config),
         phase="train",
         optimizer=spec.optimizer.name,
         is_baseline=False,
-        optimizee=spec.optimizee.label,
-        dataset=spec.optimizee.dataset_label,
-        depth=spec.optimizee.n_layers,
-        activation=spec.optimizee.nonlinearity,
-        horizon=spec.truncation.horizon,
+        optimizee=spec.trained_on,
+        dataset=_shared(task.optimizee.dataset_label for task in spec.tasks),
+        depth=_shared(task.optimizee.n_layers for task in spec.tasks),
+        activation=_shared(task.optimizee.nonlinearity for task in spec.tasks),
+        horizon=max(task.longest for task in spec.tasks),
         lr=spec.optimizer.alpha,
         lr_source="own",
         seed=spec.seed,
@@ -270,3 +304,9 @@ def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int
         dtype=spec.dtype,
         threads=engine.threads,
     )
+
+
+def _shared(facts: Iterable[Fact]) -> Fact | None:
+    """What all tasks have in common; None where they differ."""
+    found = set(facts)
+    return found.pop() if len(found) == 1 else None

@@ -4,12 +4,10 @@ import hashlib
 import io
 import json
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggeste
 from rnnprop_cli.execute.weights import Weights, weights_from
 from rnnprop_cli.files.reading import parse_json, read_regular
 from rnnprop_cli.files.writing import check_output, write_whole
+from rnnprop_cli.naming import shell_word
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
     TRAIN_LOSS,
@@ -25,7 +24,8 @@ from rnnprop_cli.records import (
     ExperimentInfo,
     RunInfo,
 )
-from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark, recorded_spec
+from rnnprop_cli.runs.resume import CONTINUED, LENGTHENED, inexact_mark, only_run, recorded_spec
+from rnnprop_cli.runs.shipped_weights import shipped_folder, shipped_names
 from rnnprop_cli.store.checkpoints import (
     MAX_BYTES,
     SUFFIX,
@@ -35,27 +35,8 @@ from rnnprop_cli.store.checkpoints import (
     side_path,
 )
 from rnnprop_cli.store.reader import EventInfo, Reader
-from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.training import chosen_checkpoint, selection_rule
-
-
-def shipped_folder() -> Path:
-    """Where the package keeps its weights."""
-    return Path(str(files("rnnprop_cli"))) / "weights"
-
-
-def shipped_names() -> list[str]:
-    """Names of the weights that come with the package."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in shipped_folder().glob(f"*{SUFFIX}"))
-
-
-def trained_names(database: Path) -> list[str]:
-    """Names of the meta-trainings in a database, the last one first."""
-    if not database.expanduser().exists():
-        return []
-    with Reader.open(database.expanduser()) as reader:
-        every = reader.experiments(kind="train")
-    return list(dict.fromkeys(each.facts.name for each in reversed(every)))
+from rnnprop_cli.view.curves.curve import Curve
+from rnnprop_cli.view.facts.training import chosen_checkpoint, selection_rule
 
 
 def find_weights(name: str, database: Path | None, *, must_be_finished: bool = False) -> Weights:
@@ -85,13 +66,13 @@ def find_weights(name: str, database: Path | None, *, must_be_finished: bool = F
     raise UsageError(
         f"no weights '{name}': neither a {SUFFIX} file, nor shipped (there is {', '.join(shipped_names()) or 'none'}), "
         f"nor a meta-training in {database or 'a database (none was given)'}. "
-        f"`{suggested('train', '--spec')} FILE {shlex.join(['--name', name.split('@')[0]])}` makes them."
+        f"`{suggested('train', '--spec')} FILE --name {shell_word(name.split('@')[0])}` makes them."
     )
 
 
 def choose_checkpoint(reader: Reader, experiment: ExperimentInfo) -> CheckpointInfo | None:
     """The checkpoint of a meta-training that its recipe's rule prefers; None if there is none with a finite loss."""
-    (run,) = reader.runs(experiment.id)
+    run = only_run(reader, experiment)
     steps, losses = reader.curve(run.id, TRAIN_LOSS)
     curve = Curve(steps.astype(np.float64), losses)
     return chosen_checkpoint(reader.checkpoints(run.id), selection_rule(experiment), curve)
@@ -106,7 +87,7 @@ def _from_store(
             experiment = reader.find_experiment(base, kind="train")
         except UsageError:
             return None
-        run = reader.runs(experiment.id)[0]
+        run = only_run(reader, experiment)
         kept = reader.checkpoints(run.id)
         inexact = inexact_mark(reader, experiment.id)
         starts = [event for event in reader.events(experiment.id) if _computed(event, run)]
@@ -207,7 +188,14 @@ def _load(path: Path, sha256: str | None = None) -> Weights:
     return weights_from(tensors, metadata, digest, str(path))
 
 
-def export_weights(name: str, database: Path, target: Path) -> Path:
+class Exported(NamedTuple):
+    """A file of weights."""
+
+    path: Path
+    unfinished: str | None  # how far the meta-training is that they were taken of before its end
+
+
+def export_weights(name: str, database: Path, target: Path) -> Exported:
     """Writes weights with all that is known of their making, as `find_weights` reads them back.
 
     Args:
@@ -223,15 +211,27 @@ def export_weights(name: str, database: Path, target: Path) -> Path:
         raise UsageError(f"{target}: end it in {SUFFIX} or .npz")
     for path in (target, side_path(target)):
         check_output(path, database=database)
-    weights = find_weights(name, database)
+    weights, state = find_weights(name, database), _unfinished_state(name, database)
     if target.suffix == ".npz":
         packed = io.BytesIO()
         arrays: dict[str, Any] = dict(weights.tensors)
         np.savez(packed, **arrays)
         write_whole(target, packed.getvalue(), database=database)
-        return target
-    metadata = {
-        "optimizer": weights.architecture.model_dump(mode="json"),
-        "made": weights.made,
-    }
-    return save_checkpoint(target.parent, target.name.removesuffix(SUFFIX), weights.tensors, metadata).path
+        return Exported(target, state)
+    made = weights.made if state is None else weights.made | {"unfinished": state}
+    metadata = {"optimizer": weights.architecture.model_dump(mode="json"), "made": made}
+    path = save_checkpoint(target.parent, target.name.removesuffix(SUFFIX), weights.tensors, metadata).path
+    return Exported(path, state)
+
+
+def _unfinished_state(name: str, database: Path) -> str | None:
+    """How far a meta-training is that weights are taken of before its end; None for all other weights."""
+    if name.endswith(SUFFIX) or "@" in name or not database.exists():
+        return None
+    with Reader.open(database) as reader:
+        try:
+            run = reader.runs(reader.find_experiment(name, kind="train").id)[0]
+        except UsageError:
+            return None
+        done = max(reader.curve(run.id, TRAIN_LOSS)[0].tolist(), default=0)
+    return None if run.result.status == "done" else f"{run.result.status} after {done:,} meta-iterations"

@@ -5,7 +5,9 @@
     depth = [1, 2, 3]
     activation = ["sigmoid", "relu"]
 
-is six tables, the last axis varying fastest.
+is six tables, the last axis varying fastest. What code from outside is given (`settings`) has axes too:
+
+    settings = { width = [32, 64], betas = [[0.9, 0.99]] }    # two tables; betas is one value, a list
 """
 
 import itertools
@@ -17,6 +19,7 @@ from typing import Any, Final
 from rnnprop_cli.spec.locate import Path
 
 SECTIONS: Final = ("optimizees", "optimizers")
+INNER: Final = "settings"  # of code from outside
 MAX_TABLES: Final = 10_000  # per section, after expansion
 
 
@@ -25,7 +28,7 @@ class Origin:
     """What the user wrote for one expanded table: the table's number, and which element of each axis."""
 
     index: int
-    axes: dict[str, int]
+    axes: dict[str, int]  # "width", or "settings.width"
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,10 @@ class Expanded:
             return path
         origin = self.origins[str(path[0])][path[1]]
         path = (path[0], origin.index, *path[2:])
-        if len(path) > 2 and path[2] in origin.axes:
-            return (*path[:3], origin.axes[str(path[2])], *path[3:])
+        for length in (3, 4):
+            key = ".".join(map(str, path[2:length]))
+            if len(path) >= length and key in origin.axes:
+                return (*path[:length], origin.axes[key], *path[length:])
         return path
 
 
@@ -66,30 +71,41 @@ def expand(data: Mapping[str, Any]) -> Expanded:
                 axes = {
                     key: choices[:1] for key, choices in axes.items()
                 }  # enough to find its other mistakes
-            fixed = {key: value for key, value in table.items() if not isinstance(value, list)}
             for choice in itertools.product(*axes.values()):
                 chosen = dict(zip(axes, choice, strict=True))
-                product.append(fixed | {key: value for key, (_, value) in chosen.items()})
+                product.append(_chosen(table, {key: value for key, (_, value) in chosen.items()}))
                 origins.append(Origin(index, {key: element for key, (element, _) in chosen.items()}))
         expanded.data[section] = product
         expanded.origins[section] = tuple(origins)
     return expanded
 
 
+def _chosen(table: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with one value for each of its axes."""
+    made = {key: values.get(key, value) for key, value in table.items()}
+    if isinstance(inner := made.get(INNER), dict):
+        made[INNER] = {key: values.get(f"{INNER}.{key}", value) for key, value in inner.items()}
+    return made
+
+
 def _axes(table: Mapping[str, Any]) -> tuple[dict[str, list[tuple[int, Any]]], list[tuple[Path, str]]]:
     """The lists of a table as (element, value) pairs without repetitions, and what is wrong with them."""
     axes: dict[str, list[tuple[int, Any]]] = {}
     problems: list[tuple[Path, str]] = []
-    for key, values in table.items():
+    inner = table.get(INNER)
+    places: dict[str, tuple[Path, Any]] = {key: ((key,), values) for key, values in table.items()}
+    if isinstance(inner, dict):
+        places |= {f"{INNER}.{key}": ((INNER, key), values) for key, values in inner.items()}
+    for key, (path, values) in places.items():
         if not isinstance(values, list):
             continue
         if not values:
-            problems.append(((key,), "is an empty list: give at least one value"))
+            problems.append((path, "is an empty list: give at least one value"))
             continue
         first: dict[str, tuple[int, Any]] = {}
         for element, value in enumerate(values):
             if f"{value!r}" in first:
-                problems.append(((key, element), "stands in this list twice"))
+                problems.append(((*path, element), "stands in this list twice"))
             first.setdefault(f"{value!r}", (element, value))
         axes[key] = list(first.values())
     return axes, problems

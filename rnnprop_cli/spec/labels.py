@@ -11,7 +11,7 @@ from rnnprop_cli.spec.locate import Path
 
 _LABEL_CHARACTERS: Final = 60
 # Settings that an optimizer's own name already shows.
-_NAMED: Final = {"kind", "schedule", "weights", "label"}
+_NAMED: Final = {"kind", "schedule", "weights", "label", "source"}
 
 Item = TypeVar("Item")
 
@@ -26,7 +26,8 @@ def with_axis_labels(spec: BenchSpec, origins: Sequence[Origin]) -> tuple[BenchS
     problems: list[tuple[Path, str]] = []
     for index, (optimizer, origin) in enumerate(zip(spec.optimizers, origins, strict=True)):
         shown = set() if optimizer.label and "label" not in origin.axes else _NAMED
-        varied = [key for key in origin.axes if key not in shown]
+        # of code from outside the name holds the settings already
+        varied = [key for key in origin.axes if key not in shown and key in type(optimizer).model_fields]
         label = " ".join([optimizer.name, *(f"{key}={_short(getattr(optimizer, key))}" for key in varied)])
         if len(label) > _LABEL_CHARACTERS:
             problems.append(

@@ -12,14 +12,13 @@ import errno
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.components.plugins import FOLDER
 from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.fields import Spec
@@ -28,6 +27,7 @@ from rnnprop_cli.spec.axes import expand
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.bounds import excess
 from rnnprop_cli.spec.epochs import too_small_datasets
+from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
 from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
@@ -93,6 +93,20 @@ def resolve(path: FilePath) -> Resolved[BenchSpec] | Resolved[TrainSpec]:
     if _kind(source) == "bench":
         return Resolved("bench", _bench(source), source.text)
     return Resolved("train", _train(source, ()), source.text)
+
+
+def resolve_bench_text(text: str, name: str) -> Resolved[BenchSpec]:
+    """As `resolve_bench`, of TOML that lies in no file; `name` stands for it in messages."""
+    source = parse(text, name)
+    _expect(source, "bench")
+    return Resolved("bench", _bench(source), source.text)
+
+
+def resolve_train_text(text: str, name: str, overrides: Sequence[str] = ()) -> Resolved[TrainSpec]:
+    """As `resolve_train`, of TOML that lies in no file; `name` stands for it in messages."""
+    source = parse(text, name)
+    _expect(source, "train")
+    return Resolved("train", _train(source, overrides), source.text)
 
 
 def load_bench(path: FilePath) -> BenchSpec:
@@ -230,14 +244,15 @@ class _Mistake:
 
 
 def _bench(source: Source) -> BenchSpec:
-    expanded = expand(source.data)
+    expanded = expand(with_entry_points(source.data))
     spec, mistakes = _validate(BenchSpec, expanded.data, source.folder)
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
         misfits = ((index, optimizee.misfit()) for index, optimizee in enumerate(spec.optimizees))
         mistakes += [_Mistake(("optimizees", index, found[0]), found[1]) for index, found in misfits if found]
-        mistakes += _minibatch(spec.optimizees, spec)
+        texts = too_small_datasets(spec.optimizees, spec.minibatch, spec.sampling)
+        mistakes += [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
     written = [_Mistake(path, message) for path, message in expanded.problems]
     written += [_Mistake(expanded.written(m.path), m.message, m.at_key) for m in mistakes]
     if spec is None or written:
@@ -245,13 +260,24 @@ def _bench(source: Source) -> BenchSpec:
     return spec
 
 
-def _minibatch(optimizees: Iterable[OptimizeeSpec], spec: BenchSpec | TrainSpec) -> list[_Mistake]:
-    texts = too_small_datasets(optimizees, spec.minibatch, spec.sampling)
-    return [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
+def _minibatches(spec: TrainSpec) -> Iterator[_Mistake]:
+    for index, task in enumerate(spec.tasks):
+        own = spec.optimizees[index].minibatch if spec.optimizees else None
+        path: Path = ("minibatch",) if own is None else ("optimizees", index, "minibatch")
+        for text in too_small_datasets([task.optimizee], task.minibatch, spec.sampling):
+            yield _Mistake(path, f"{task.minibatch:,} {text}")
+
+
+def _misfits(spec: TrainSpec) -> Iterator[_Mistake]:
+    """Settings of its optimizees that do not fit their datasets."""
+    for index, task in enumerate(spec.tasks):
+        if (found := task.optimizee.misfit()) is not None:
+            place: Path = ("optimizees", index) if spec.optimizees else ("optimizee",)
+            yield _Mistake((*place, found[0]), found[1])
 
 
 def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
-    data = source.data
+    data = with_entry_points(source.data)
     laid: list[Override] = []
     problems: list[str] = []
     for typed in overrides:
@@ -262,9 +288,7 @@ def _train(source: Source, overrides: Sequence[str]) -> TrainSpec:
             problems += error.problems
     spec, mistakes = _validate(TrainSpec, data, source.folder)
     if spec is not None:
-        misfit = spec.optimizee.misfit()
-        mistakes = [] if misfit is None else [_Mistake(("optimizee", misfit[0]), misfit[1])]
-        mistakes += _minibatch([spec.optimizee], spec)
+        mistakes = [*_misfits(spec), *_minibatches(spec)]
     in_file: list[_Mistake] = []
     for mistake in mistakes:
         # Of several overrides of one setting the last one holds.
@@ -309,7 +333,10 @@ def _validate(
 def _existing(data: Any, path: Path, *, missing: bool) -> Path:
     """`path` without the names that pydantic appends for each member of a union of values."""
     for depth, part in enumerate(path):
-        inside = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+        if isinstance(data, dict):
+            inside = part in data
+        else:
+            inside = isinstance(data, list) and isinstance(part, int) and part < len(data)
         if not inside:
             return path[: depth + 1] if missing else path[:depth]
         data = data[part]

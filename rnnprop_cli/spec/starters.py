@@ -1,5 +1,7 @@
-"""Commented specs to begin with, and the JSON schemas that editors complete from."""
+"""Commented files to begin with, and the JSON schemas that editors complete from."""
 
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from rnnprop_cli.fields import Spec
@@ -7,83 +9,16 @@ from rnnprop_cli.spec.axes import SECTIONS
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.train import TrainSpec
 
-STARTERS: Final = {
-    "bench": """\
-# A benchmark: every optimizer on every optimizee and horizon, over the same seeds.
-# Run it with `rnnprop bench --spec FILE`; run it again and only what is missing is computed.
-name = "my-bench"
-description = "What this benchmark is to show"
-seed = 0              # root of all randomness
-seeds = 10            # final runs of every optimizer: same theta_0, same minibatches
-horizon = [100]       # inner steps; several horizons make several races
-minibatch = 128
-sampling = "epochs"     # without replacement; or "replacement"
+# What there is to start from; the file of a kind is `starters/KIND.py` or `.toml`.
+KINDS: Final = ("bench", "train", "optimizee", "optimizer", "architecture", "dataset")
 
-# Any setting below may be a list: its values are combined with those of the other lists.
-[[optimizees]]
-kind = "mlp"          # mlp | conv | lstm | quadratic
-dataset = "digits"    # digits (bundled) | mnist | cifar10 (see `rnnprop data list`)
-depth = [1, 2]        # hidden layers
-hidden = 20
-activation = ["sigmoid", "relu"]
 
-[[optimizers]]
-kind = ["sgd", "momentum", "adagrad", "rmsprop", "adam"]
-lr = "tuned"          # searched on the grid 2^(-k/2); or "default", or a number
+def starter(kind: str) -> str:
+    """A commented file to start from, which works as it is."""
+    folder = Path(str(files("rnnprop_cli"))) / "starters"
+    suffix = ".toml" if kind in _MODELS else ".py"
+    return (folder / f"{kind}{suffix}").read_text(encoding="utf-8")
 
-[[optimizers]]
-kind = "adam"
-lr = "tuned"
-schedule = "cosine"   # constant | cosine | linear-warmup-cosine
-
-# A learned optimizer, by the name of shipped weights, of a meta-training, or of a file:
-# [[optimizers]]
-# kind = "learned"
-# weights = "my-rnnprop"
-
-[tuning]
-seeds = 3             # never those of the final runs
-points = 9            # first round; more follow while the best one lies at an edge
-""",
-    "train": """\
-# A meta-training. Run it with `rnnprop train --spec FILE`; `--set key=value` changes a setting.
-name = "my-rnnprop"
-description = "What this meta-training is to show"
-seed = 0
-meta_iterations = 15000
-minibatch = 128
-sampling = "epochs"     # without replacement; or "replacement"
-meta_loss = "last"    # last: loss at the end of each window (RNNprop); mean: of all its steps (DMoptimizer)
-meta_batch = 1        # tasks per meta-iteration
-random_scaling = 3.0  # L of section 4.1; false switches it off
-
-[optimizer]
-kind = "rnnprop"      # rnnprop | dm
-
-[optimizee]
-kind = "mlp"
-dataset = "digits"    # digits (bundled) | mnist | cifar10 (see `rnnprop data list`)
-depth = 1
-hidden = 20
-activation = "sigmoid"
-
-[convex]              # combination with a convex function; without this table it is off
-dimension = 20
-scaling = 1.0         # L of its Random Scaling; false switches it off
-
-[truncation]
-horizon = 100         # inner steps of a whole trajectory
-unroll = 20           # inner steps that a meta-gradient flows through
-
-[validation]
-every = 100           # meta-iterations
-
-[checkpoint]
-every = 1000          # kept for good
-rolling = 50          # the latest two are kept, for --resume
-select = "epoch_average"  # or moving_average, mean_loss, validation
-""",
-}
 
 _MODELS: Final[dict[str, type[Spec]]] = {"bench": BenchSpec, "train": TrainSpec}
 

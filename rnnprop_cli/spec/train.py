@@ -1,32 +1,32 @@
-"""A meta-training: which learned optimizer, on which optimizee, by which recipe."""
+"""A meta-training: which learned optimizer, on which optimizees, by which recipe."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rnnprop_cli.components.learned import AnyArchitecture
 from rnnprop_cli.components.optimizees import AnyOptimizee
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
-from rnnprop_cli.fields import Decay, Name, Off, PositiveFloat, PositiveInt, Sampling, Spec
+from rnnprop_cli.fields import Decay, MisplacedError, Name, Off, PositiveFloat, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.bench import DType
+from rnnprop_cli.spec.horizons import Horizon, misfit
+from rnnprop_cli.spec.tasks import AnyTask, Task
+
+MOST_CHARACTERS: Final = 40  # of the names of several optimizees, for tables
 
 
 class TruncationSpec(Spec):
     """Truncated backpropagation through time: a trajectory is cut into windows of `unroll` steps."""
 
-    horizon: PositiveInt = 100
+    # of every trajectory; a list or { log_uniform = [20, 200] }: drawn anew for every meta-iteration
+    horizon: Horizon = 100
     unroll: PositiveInt = 20
 
     @model_validator(mode="after")
     def _windows_fill_the_horizon(self) -> Self:
-        if self.horizon % self.unroll:
-            raise ValueError(f"horizon {self.horizon} is not a multiple of unroll {self.unroll}")
+        if (problem := misfit(self.horizon, self.unroll)) is not None:
+            raise ValueError(problem)
         return self
-
-    @property
-    def windows(self) -> int:
-        """Windows, and so updates of the meta-params, per meta-iteration."""
-        return self.horizon // self.unroll
 
 
 class ConvexSpec(Spec):
@@ -48,7 +48,11 @@ class MetaOptimizerSpec(Spec):
 
 
 class ValidationSpec(Spec):
-    """Final loss on the unscaled task, on seeds that meta-training never uses."""
+    """Final loss on the unscaled task, on seeds that meta-training never uses, after the longest horizon.
+
+    Of several tasks it is the geometric mean, which no task rules by the size of its losses; NaN where one of them is
+    not positive. Every task's own loss is recorded beside it.
+    """
 
     every: PositiveInt = 100  # meta-iterations
     seeds: PositiveInt = 4
@@ -76,7 +80,9 @@ class TrainSpec(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     meta_iterations: PositiveInt = 15_000
     optimizer: AnyArchitecture
-    optimizee: AnyOptimizee = MLPSpec()
+    optimizee: AnyOptimizee = MLPSpec()  # the only one, or
+    # several, of which every meta-iteration draws one by their weights
+    optimizees: Annotated[tuple[AnyTask, ...], Field(min_length=1, strict=False)] = ()
     minibatch: PositiveInt = 128
     sampling: Sampling = "epochs"  # of minibatches from a dataset
     dtype: DType = "float32"
@@ -88,3 +94,51 @@ class TrainSpec(Spec):
     meta_optimizer: MetaOptimizerSpec = MetaOptimizerSpec()
     validation: ValidationSpec = ValidationSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is trained on: at least one."""
+        horizon, unroll = self.truncation.horizon, self.truncation.unroll
+        return tuple(
+            Task(
+                each,
+                each.weight,
+                horizon if each.horizon is None else each.horizon,
+                each.unroll or unroll,
+                each.minibatch or self.minibatch,
+            )
+            for each in self.optimizees
+        ) or (Task(self.optimizee, 1.0, horizon, unroll, self.minibatch),)
+
+    @property
+    def trained_on(self) -> str:
+        """The optimizees in few words, for tables."""
+        labels = list(dict.fromkeys(task.optimizee.label for task in self.tasks))
+        joined = " + ".join(labels)
+        return joined if len(joined) <= MOST_CHARACTERS else f"{len(labels)} optimizees"
+
+    @model_validator(mode="after")
+    def _tasks_can_be_met(self) -> Self:
+        if not self.optimizees:
+            return self
+        if "optimizee" in self.model_fields_set:
+            raise MisplacedError(
+                "a train spec has [optimizee] or [[optimizees]], not both: make it one of [[optimizees]]",
+                "optimizee",
+            )
+        if not any(each.weight for each in self.optimizees):
+            raise MisplacedError(
+                "every weight is 0, so that none is ever drawn: give one of them a weight", "optimizees"
+            )
+        for index, (own, task) in enumerate(zip(self.optimizees, self.tasks, strict=True)):
+            if (problem := misfit(task.horizon, task.unroll)) is not None:
+                where = ["horizon"] if own.horizon else ["unroll"] if own.unroll else []
+                raise MisplacedError(problem, "optimizees", index, *where)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _told(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With one optimizee it is what it was before there could be several."""
+        plain: dict[str, Any] = whole(self)
+        plain.pop("optimizee" if self.optimizees else "optimizees", None)
+        return plain

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from rnnprop_cli.components.optimizees.conv import LAYOUT_PATTERN
 from rnnprop_cli.fields import NAME_PATTERN
+from rnnprop_cli.spec.horizons import FORMS
 from rnnprop_cli.spec.locate import Path
 
 # Tables that are chosen by `kind`: the element of pydantic's location that is the kind and not a key.
@@ -50,7 +51,8 @@ def path_of(error: ErrorDetails) -> Path:
         location = location[:kind_at] + location[kind_at + 1 :]
     if error["type"] == "union_tag_invalid":
         return (*location, "kind")
-    return location
+    inside = getattr(error.get("ctx", {}).get("error"), "path", ())  # see `MisplacedError`
+    return (*(part for part in location if part not in FORMS), *inside)
 
 
 def dotted(path: Path) -> str:
@@ -153,7 +155,7 @@ def _tables(model: type[BaseModel], location: Sequence[str | int]) -> list[type[
     """The models that the table at pydantic's `location` may have."""
     models = [model]
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or part in FORMS:
             continue
         chosen = [candidate for candidate in models if _kind(candidate) == part]
         if chosen:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from rnnprop_cli.errors import CheckpointError
 from rnnprop_cli.files.reading import parse_json, read_regular
-from rnnprop_cli.store.database import storage_errors, sync_folder
+from rnnprop_cli.store.database import sync_folder
+from rnnprop_cli.store.trouble import storage_errors
 
 FORMAT: Final = "rnnprop checkpoint 1"
 SUFFIX: Final = ".safetensors"
@@ -206,7 +207,7 @@ def _replace_all(files: Mapping[Path, bytes]) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, 0o666)
     try:
         rest = memoryview(content)
         while rest:

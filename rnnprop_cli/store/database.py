@@ -1,69 +1,32 @@
-"""Opening the database, and turning SQLite's errors into ones that say what to do.
+"""Opening the database.
 
 A database is recognised by its application_id and never touched before it is: a file of another program, of a newer
 version, damaged or empty is refused with `StoreError` and left as it is.
 """
 
-import errno
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import StoreError
 from rnnprop_cli.files.reading import check_regular
-from rnnprop_cli.files.writing import free_bytes
+from rnnprop_cli.files.writing import usual_mode
+from rnnprop_cli.store.trouble import (
+    BUSY_TIMEOUT_S,
+    HOT_JOURNAL,
+    REPLACE,
+    SIDE_FILES,
+    no_locks,
+    storage_errors,
+    why_unlockable,
+)
 
 APPLICATION_ID: Final = 0x524E4E50  # "RNNP"
-BUSY_TIMEOUT_S: Final = 30.0
 _SMALLEST_PAGE: Final = 512
-REPLACE: Final = "Put a backup in its place, or move the file away to start afresh."
-_HOT_JOURNAL: Final = "SQLITE_READONLY_ROLLBACK"
-_SIDE_FILES: Final = ("-wal", "-shm", "-journal")
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Raise `StoreError` naming `path` and the remedy for whatever SQLite or the file system complains about."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}. {_remedy(path, error)}") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = "Choose another place with --db."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = _make_room(path)
-        raise StoreError(f"{error.filename or path}: {reason}. {remedy}") from error
-
-
-def _remedy(path: Path, error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorname", "") or ""
-    if code.startswith("SQLITE_FULL"):
-        return _make_room(path)
-    if code == _HOT_JOURNAL:
-        return "Whoever wrote last was killed amid it; the next run repairs that, and so does `rnnprop db migrate`."
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"Another program held the database for {BUSY_TIMEOUT_S:g} s; close it and try again."
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return f"The database is damaged; `rnnprop db check` may say where. {REPLACE}"
-    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return "Check the permissions of the file and its folder, or choose another place with --db."
-    if code.startswith("SQLITE_IOERR"):
-        return (
-            f"The disk reported an error ({free_bytes(path):,} bytes are free). What was recorded before is kept: "
-            "check the disk and run the same command again."
-        )
-    return "What was recorded before is kept."
-
-
-def _make_room(path: Path) -> str:
-    return (
-        f"{free_bytes(path):,} bytes are free on that disk. What was recorded before is kept: "
-        "make room and run the same command again."
-    )
 
 
 def check_file(path: Path, newest_version: int) -> None:
@@ -78,8 +41,8 @@ def check_file(path: Path, newest_version: int) -> None:
     with storage_errors(path):
         if not path.exists():
             raise StoreError(
-                f"{path}: there is no database. `rnnprop bench` and `rnnprop train` make one; "
-                "--db PATH (before the command) names another."
+                f"{path}: there is no database. `rnnprop bench --spec quickstart` makes one, as every bench and train "
+                "does; --db PATH (before the command) names another."
             )
         if not path.is_file():
             raise StoreError(f"{path}: is not a file. Name the database itself with --db.")
@@ -114,7 +77,7 @@ def check_file(path: Path, newest_version: int) -> None:
 
 def _check_side_files(path: Path) -> None:
     """SQLite would wait for ever for a pipe of that name, and follow a link to anywhere."""
-    for side in _SIDE_FILES:
+    for side in SIDE_FILES:
         beside = Path(f"{path}{side}")
         try:
             check_regular(beside.lstat(), beside)
@@ -143,30 +106,71 @@ def _check_version(path: Path, version: int, newest_version: int) -> None:
         )
 
 
-def open_reader(path: Path, newest_version: int) -> tuple[sqlite3.Connection, int]:
-    """A connection that cannot write, and the schema version it found.
+@dataclass(frozen=True)
+class Opened:
+    """A connection that cannot write."""
+
+    path: Path
+    connection: sqlite3.Connection
+    version: int  # of the schema that it found
+    _still: object = (
+        None  # how the files looked that are read without locks; None where SQLite sees every change
+    )
+
+    def is_outdated(self) -> bool:
+        """Whether somebody has begun to write to what is read as if nobody ever did."""
+        return self._still is not None and self._still != _look(self.path)
+
+    def check_current(self) -> None:
+        """Raises StoreError where what was read since the opening may be half old and half new."""
+        if self.is_outdated():
+            raise StoreError(f"{self.path}: a run began to write while this was read. Do the same again.")
+
+
+def open_reader(path: Path, newest_version: int) -> Opened:
+    """A connection that cannot write. The caller closes it.
 
     Raises:
         StoreError: as `check_file`, or the database cannot be read.
     """
     check_file(path, newest_version)
     with storage_errors(path):
-        uri = path.resolve().as_uri() + "?mode=ro"
-        try:
-            connection = _first_read(uri)
-        except sqlite3.OperationalError:
-            # Read-only media: SQLite cannot make the -shm file that WAL needs. With no WAL beside the
-            # database and no right to make one, nobody on this machine is writing it through us.
-            if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
-                raise
-            connection = _first_read(uri + "&immutable=1")
+        still = _still(path)
+        if still is None and (reason := why_unlockable(path)):
+            raise no_locks(path, reason)  # SQLite would wait for somebody who holds it
+        connection = _first_read(reading_uri(path))
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         try:
             _check_version(path, version, newest_version)
         except StoreError:
             connection.close()
             raise
-    return connection, version
+    return Opened(path, connection, version, still)
+
+
+def _look(path: Path) -> tuple[int, int, int] | None:
+    """What shows that nobody wrote to a database; None where somebody may be writing, or was killed amid it."""
+    for side in SIDE_FILES:
+        beside = Path(f"{path}{side}")
+        if beside.exists() and (side == "-shm" or beside.stat().st_size):
+            return None
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def reading_uri(path: Path) -> str:
+    """How SQLite is to open a database that is only read.
+
+    SQLite would make a -wal and a -shm file if it could. Of a user who may not write the database they would keep out
+    those who may; and on a read-only disk it cannot.
+    """
+    uri = path.resolve().as_uri() + "?mode=ro"
+    return uri if _still(path) is None else uri + "&immutable=1"
+
+
+def _still(path: Path) -> tuple[int, int, int] | None:
+    """As `_look`, for one who may not write there; None for all others."""
+    return None if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else _look(path)
 
 
 def _first_read(uri: str) -> sqlite3.Connection:
@@ -214,13 +218,13 @@ def look_before_writing(path: Path, newest_version: int) -> int | None:
         StoreError: as `open_reader`.
     """
     try:
-        connection, version = open_reader(path, newest_version)
+        opened = open_reader(path, newest_version)
     except StoreError as error:
-        if getattr(error.__cause__, "sqlite_errorname", "") != _HOT_JOURNAL:
+        if getattr(error.__cause__, "sqlite_errorname", "") != HOT_JOURNAL:
             raise
         return None  # its first page has been checked
-    connection.close()
-    return version
+    opened.connection.close()
+    return opened.version
 
 
 def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
@@ -246,11 +250,12 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
             )
     new = path.with_name(path.name + ".new")
     with storage_errors(path):
-        for side in _SIDE_FILES:  # what readers of a database that is gone left: an empty log and its index
+        for side in SIDE_FILES:  # what readers of a database that is gone left: an empty log and its index
             Path(f"{path}{side}").unlink(missing_ok=True)
         _remove(new)
         try:
-            with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            # As a URI, so that others can be attached that are only read; an absolute path is taken for what it is.
+            with closing(sqlite3.connect(new.absolute(), isolation_level=None, uri=True)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -258,6 +263,7 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
                 # not say so when a full disk prevents that.
                 yield connection
                 _set_pragmas(connection, new)
+            new.chmod(usual_mode())  # SQLite lets a group that shares a folder write only if this file does
             new.replace(path)
             sync_folder(path.parent)
         except BaseException:
@@ -266,7 +272,7 @@ def creating(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _remove(path: Path) -> None:
-    for each in (path, *(Path(f"{path}{side}") for side in _SIDE_FILES)):
+    for each in (path, *(Path(f"{path}{side}") for side in SIDE_FILES)):
         each.unlink(missing_ok=True)
 
 

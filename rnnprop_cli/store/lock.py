@@ -6,18 +6,18 @@ The kernel drops the lock however its holder ends, so there is no stale lock to 
 import fcntl
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rnnprop_cli.errors import StoreError
+from rnnprop_cli.errors import StoreError, suggested
 from rnnprop_cli.files.reading import check_regular, parse_json, read_regular
-from rnnprop_cli.store.database import storage_errors
+from rnnprop_cli.naming import shell_line, shell_word
+from rnnprop_cli.store.trouble import no_locks, storage_errors
 
 _MOMENTS: Final = 10
 _MOMENT_S: Final = 0.02
@@ -47,7 +47,7 @@ def writer_lock(database: Path) -> Iterator[None]:
     path = lock_path(database)
     with storage_errors(path):
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = os.open(path, flags, 0o666)
     try:
         try:
             check_regular(os.fstat(descriptor), path)
@@ -56,15 +56,14 @@ def writer_lock(database: Path) -> Iterator[None]:
         try:
             _take(descriptor, database, path)
         except OSError as error:
-            raise StoreError(
-                f"{path}: this file system cannot lock ({error.strerror}). Choose a local disk with --db."
-            ) from error
+            raise no_locks(path, error.strerror or str(error)) from error
         with storage_errors(path):
             _write_holder(descriptor)
         try:
             yield
         finally:
-            os.ftruncate(descriptor, 0)
+            with suppress(OSError):  # a disk that fails must not hide why we end
+                os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
@@ -87,16 +86,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
                 "Wait until it ends, or move the copy to a folder of its own."
             ) from None
         except OSError as error:
-            raise StoreError(
-                f"{folder}: this file system cannot lock ({error.strerror}). Choose a local disk with --db."
-            ) from error
+            raise no_locks(folder, error.strerror or str(error)) from error
         yield
     finally:
         os.close(descriptor)
 
 
 def _write_holder(descriptor: int) -> None:
-    holder = {"pid": os.getpid(), "command": shlex.join(sys.argv)[:300]}
+    holder = {"pid": os.getpid(), "command": shell_line(*sys.argv)[:300]}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
@@ -115,8 +112,18 @@ def _take(descriptor: int, database: Path, path: Path) -> None:
         holder = None
     who = "another process" if holder is None else f"process {holder.pid} ({holder.command})"
     raise StoreError(
-        f"{database}: {who} is writing here. Wait until it ends, stop it, or use another database with --db. "
-        "Looking (report, runs, tui) works meanwhile."
+        f"{database}: {who} is writing here. Looking (report, runs, tui) works meanwhile. "
+        f"{both_at_once(database)}"
+    )
+
+
+def both_at_once(database: Path) -> str:
+    """How two commands can write at the same time: each to a database of its own, put together afterwards."""
+    other, together = (database.with_stem(f"{database.stem}-{word}") for word in ("2", "all"))
+    merge = suggested("db", "merge", str(database), str(other), "-o", str(together))
+    return (
+        "A database has one writer: for both at once give this command its own with "
+        f"--db {shell_word(str(other))}, and put them together afterwards: {merge}"
     )
 
 

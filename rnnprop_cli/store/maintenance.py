@@ -7,15 +7,10 @@ from pathlib import Path
 
 from rnnprop_cli.errors import StoreError
 from rnnprop_cli.files.writing import check_output
-from rnnprop_cli.store.database import (
-    REPLACE,
-    look_before_writing,
-    open_reader,
-    storage_errors,
-    sync_folder,
-)
+from rnnprop_cli.store.database import look_before_writing, open_reader, sync_folder
 from rnnprop_cli.store.migrations import NEWEST_VERSION
 from rnnprop_cli.store.row_types import JSON_COLUMNS
+from rnnprop_cli.store.trouble import REPLACE, storage_errors
 from rnnprop_cli.store.writer import Writer
 
 _SHOWN = 5  # problems listed in a message
@@ -39,7 +34,8 @@ def check_database(path: Path) -> CheckReport:
     Raises:
         StoreError: the database is damaged.
     """
-    connection, version = open_reader(path, NEWEST_VERSION)
+    opened = open_reader(path, NEWEST_VERSION)
+    connection = opened.connection
     with closing(connection), storage_errors(path):
         problems = [text for (text,) in connection.execute("PRAGMA integrity_check(20)") if text != "ok"]
         problems += [
@@ -55,10 +51,11 @@ def check_database(path: Path) -> CheckReport:
                 " WHERE length(data) != 4 * n OR n < 1 OR stride < 1 OR step0 < 0 LIMIT 20"
             )
         ]
+        opened.check_current()
         if problems:
             raise StoreError(f"{path}: the database is damaged: {_list(problems)}. {REPLACE}")
         return CheckReport(
-            version=version,
+            version=opened.version,
             experiments=_count(connection, "SELECT count(*) FROM experiment"),
             runs=_count(connection, "SELECT count(*) FROM run"),
             values=_count(connection, "SELECT coalesce(sum(n), 0) FROM chunk"),
@@ -106,14 +103,15 @@ def backup(path: Path, target: Path) -> int:
     Raises:
         StoreError: the target exists or cannot be written, or the database cannot be read.
     """
-    connection, _ = open_reader(path, NEWEST_VERSION)
-    with closing(connection), storage_errors(target):
+    opened = open_reader(path, NEWEST_VERSION)
+    with closing(opened.connection), storage_errors(target):
         check_output(target, database=path)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
             temporary.unlink(missing_ok=True)
             with closing(sqlite3.connect(temporary)) as copy:
-                connection.backup(copy)
+                opened.connection.backup(copy)
+                opened.check_current()
                 # One file that can be carried anywhere: the writer switches WAL on again.
                 copy.execute("PRAGMA journal_mode = DELETE")
             temporary.replace(target)

@@ -5,7 +5,7 @@ from pathlib import Path
 from rnnprop_cli.store.database import look_before_writing
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION
-from rnnprop_cli.store.writer import prepare_folder
+from rnnprop_cli.store.place import prepare_folder
 
 
 def check_writable(database: Path) -> None:

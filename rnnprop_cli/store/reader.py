@@ -2,9 +2,6 @@
 
 import difflib
 import json
-import math
-import re
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -23,13 +20,13 @@ from rnnprop_cli.records import (
     ExperimentInfo,
     Kind,
     Phase,
-    RunFacts,
     RunInfo,
     Status,
 )
 from rnnprop_cli.store.chunks import DTYPE, DTYPE_NAME, Chunk, sound_chunk, unpack
-from rnnprop_cli.store.database import REPLACE, open_reader, storage_errors
+from rnnprop_cli.store.database import Opened, open_reader
 from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.row_records import cell_result, experiment_info, run_info
 from rnnprop_cli.store.row_types import (
     CHUNK,
     EXPERIMENT,
@@ -37,14 +34,14 @@ from rnnprop_cli.store.row_types import (
     RUN,
     TEXT,
     Allowed,
-    bad_json,
     columns_of,
     misfit,
+    read_json,
 )
+from rnnprop_cli.store.trouble import REPLACE, storage_errors
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]  # steps, values
 _SHORTEST_KEY_PREFIX = 4
-_WORD = re.compile(r"[A-Za-z0-9:_.+-]{1,40}")
 _EXPERIMENT_COLUMNS = ", ".join(("id", "created_utc", "folder", *ExperimentFacts.__dataclass_fields__))
 
 
@@ -59,10 +56,12 @@ class EventInfo(NamedTuple):
 class Reader:
     """Reads one database through a connection that cannot write. One thread at a time."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, opened: Opened) -> None:
         self.path = path
-        self._connection = connection
-        self._db = Database(connection, execute_plugins=False)
+        self.paths: tuple[Path, ...] = (path,)
+        self._opened = opened
+        self._connection = opened.connection
+        self._db = Database(opened.connection, execute_plugins=False)
 
     @classmethod
     @contextmanager
@@ -73,14 +72,15 @@ class Reader:
             StoreError: absent, damaged, of another program or version.
         """
         path = path.expanduser()
-        connection, version = open_reader(path, NEWEST_VERSION)
-        with closing(connection):
+        opened = open_reader(path, NEWEST_VERSION)
+        version = opened.version
+        with closing(opened.connection):
             if version < NEWEST_VERSION:
                 raise StoreError(
                     f"{path}: was written by an older rnnprop (schema {version}, this one reads {NEWEST_VERSION}). "
                     "`rnnprop db backup` copies it, `rnnprop db migrate` brings it up to date."
                 )
-            yield cls(path, connection)
+            yield cls(path, opened)
 
     def _rows(
         self, sql: str, parameters: Sequence[object] = (), columns: Mapping[str, Allowed] | None = None
@@ -88,6 +88,7 @@ class Reader:
         """Rows, checked against `columns` in their order."""
         with storage_errors(self.path):
             rows = self._connection.execute(sql, parameters).fetchall()
+        self._opened.check_current()
         for row in rows if columns else ():
             if problem := misfit(zip(columns or (), row, strict=False), columns or {}):
                 raise self._damaged(problem)
@@ -99,8 +100,9 @@ class Reader:
         """Rows by the names of their columns, checked."""
         with storage_errors(self.path):
             rows = list(self._db.query(sql, list(parameters)))
+        self._opened.check_current()
         for row in rows:
-            if problem := misfit(row.items(), columns) or bad_json(row):
+            if problem := misfit(row.items(), columns) or read_json(row):
                 of = f" (row {row['id']})" if isinstance(row.get("id"), int) else ""
                 raise self._damaged(problem + of)
         return rows
@@ -118,7 +120,7 @@ class Reader:
             (kind, name),
             EXPERIMENT,
         )
-        return [_experiment_info(row) for row in rows]
+        return [experiment_info(row) for row in rows]
 
     def experiment(self, experiment_id: int) -> ExperimentInfo:
         """The experiment of that id.
@@ -129,7 +131,7 @@ class Reader:
         for row in self._dicts(
             f"SELECT {_EXPERIMENT_COLUMNS} FROM experiment WHERE id = ?", (experiment_id,), EXPERIMENT
         ):
-            return _experiment_info(row)
+            return experiment_info(row)
         raise UsageError(f"no experiment {experiment_id} in {self.path}; it was removed.")
 
     def find_experiment(self, name_or_id: str | int, kind: Kind | None = None) -> ExperimentInfo:
@@ -171,7 +173,7 @@ class Reader:
         if phases is not None:
             sql += f" AND phase IN ({', '.join('?' * len(phases))})"
         rows = self._dicts(sql + " ORDER BY id", (experiment_id, *(phases or ())), RUN)
-        return [_run_info(row) for row in rows]
+        return [run_info(row) for row in rows]
 
     def find_run(self, id_or_key_prefix: str | int) -> RunInfo:
         """The run of that id, or the newest one whose key starts so.
@@ -182,7 +184,7 @@ class Reader:
         wanted = str(id_or_key_prefix)
         if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
             for row in self._dicts("SELECT * FROM run WHERE id = ?", (int(wanted),), RUN):
-                return _run_info(row)
+                return run_info(row)
         rows: list[dict[str, Any]] = []
         if len(wanted) >= _SHORTEST_KEY_PREFIX:
             # substr, not LIKE: a % in the argument is a character like any other
@@ -197,12 +199,26 @@ class Reader:
                 f"no run '{wanted}' in {self.path}. `rnnprop runs list` shows their ids; "
                 f"a key needs at least its first {_SHORTEST_KEY_PREFIX} characters."
             )
-        return _run_info(rows[-1])
+        return run_info(rows[-1])
 
     def keys_with_status(self, experiment_id: int) -> dict[str, Status]:
         """Status of every run of an experiment, by key."""
         sql = "SELECT key, status FROM run WHERE experiment_id = ?"
         return dict(self._rows(sql, (experiment_id,), {"key": TEXT, "status": TEXT}))
+
+    def dataset_hashes(self, experiment_id: int) -> dict[str, set[str]]:
+        """SHA-256 of the data that an experiment's runs were made with, by the dataset's name."""
+        rows = self._rows(
+            "SELECT DISTINCT dataset, json_extract(config_json, '$.environment.dataset_sha256') FROM run"
+            " WHERE experiment_id = ? AND dataset IS NOT NULL",
+            (experiment_id,),
+            {"dataset": TEXT, "config_json": (str, type(None))},
+        )
+        found: dict[str, set[str]] = {}
+        for name, sha256 in rows:
+            if sha256 is not None:
+                found.setdefault(name, set()).add(sha256)
+        return found
 
     def settled_results(self, experiment_id: int, keys: Sequence[str]) -> dict[str, CellResult]:
         """Results of those of these runs that are over, by key: done, diverged or failed."""
@@ -213,7 +229,7 @@ class Reader:
             (experiment_id, json.dumps(list(keys))),
             columns_of(CellResult),
         )
-        return {row["key"]: _cell_result(row) for row in rows}
+        return {row["key"]: cell_result(row) for row in rows}
 
     def count_settled(self, experiment_id: int) -> int:
         """How many runs of an experiment are over."""
@@ -249,13 +265,7 @@ class Reader:
 
     def curves(self, run_ids: Sequence[int], metric: str) -> dict[int, Curve]:
         """`curve` for many runs in one query; every id asked for is a key."""
-        rows = self._rows(
-            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
-            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
-            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
-            (metric, json.dumps([int(run_id) for run_id in run_ids])),
-            CHUNK,
-        )
+        rows = self._chunk_rows([int(run_id) for run_id in run_ids], metric)
         chunks: dict[int, list[Chunk]] = {run_id: [] for run_id in run_ids}
         for run_id, step0, stride, n, dtype, data in rows:
             if dtype != DTYPE_NAME or len(data) != 4 * n or not sound_chunk(step0, stride, n):
@@ -265,6 +275,15 @@ class Reader:
                 )
             chunks[run_id].append(Chunk(step0, stride, np.frombuffer(data, dtype=DTYPE)))
         return {run_id: unpack(parts) for run_id, parts in chunks.items()}
+
+    def _chunk_rows(self, run_ids: list[int], metric: str) -> list[Any]:
+        return self._rows(
+            "SELECT run_id, step0, stride, n, dtype, data FROM chunk"
+            " WHERE metric_id = (SELECT id FROM metric WHERE name = ?)"
+            " AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, step0",
+            (metric, json.dumps(run_ids)),
+            CHUNK,
+        )
 
     def checkpoints(self, run_id: int) -> list[CheckpointInfo]:
         """Checkpoints of a meta-training, by meta-step."""
@@ -281,40 +300,10 @@ class Reader:
         sql = "SELECT time_utc, kind, text FROM event WHERE experiment_id = ? ORDER BY id"
         return [EventInfo(*row) for row in self._rows(sql, (experiment_id,), columns_of(EventInfo))]
 
+    def is_outdated(self) -> bool:
+        """Whether only another reader would see what is written from now on."""
+        return self._opened.is_outdated()
+
     def data_version(self) -> int:
         """A number that differs from the last call's if someone committed in between (0.1 ms: fit for polling)."""
         return int(self._rows("PRAGMA data_version")[0][0])
-
-
-def _experiment_info(row: dict[str, Any]) -> ExperimentInfo:
-    row["kind"] = _word(row["kind"])
-    return ExperimentInfo(
-        id=row.pop("id"),
-        created_utc=_word(row.pop("created_utc")),
-        folder=row.pop("folder"),
-        facts=ExperimentFacts(**row),
-    )
-
-
-def _word(value: Any) -> Any:
-    """A status, a kind or a time: words of our own, which nobody expects to hold anything else."""
-    return value if value is None or _WORD.fullmatch(str(value)) else "?"
-
-
-def _run_info(row: dict[str, Any]) -> RunInfo:
-    facts = {name: row[name] for name in RunFacts.__dataclass_fields__}
-    return RunInfo(
-        id=row["id"],
-        experiment_id=row["experiment_id"],
-        facts=RunFacts(**{**facts, "phase": _word(row["phase"]), "is_baseline": bool(row["is_baseline"])}),
-        result=_cell_result(row),
-        started_utc=_word(row["started_utc"]),
-    )
-
-
-def _cell_result(row: dict[str, Any]) -> CellResult:
-    result = {name: row[name] for name in CellResult.__dataclass_fields__}
-    if row["status"] == "diverged" and row["final_loss"] is None:
-        result["final_loss"] = math.nan  # SQLite keeps NaN as NULL
-    result["status"] = _word(result["status"])
-    return CellResult(**result)

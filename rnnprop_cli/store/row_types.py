@@ -70,14 +70,25 @@ JSON_COLUMNS: Final[Mapping[str, type]] = {
 }
 
 
-def bad_json(row: Mapping[str, Any]) -> str | None:
-    """What is wrong with the first column that should hold JSON and does not; None if all do."""
+def parsed(column: str) -> str:
+    """Under which key `read_json` leaves what a column of JSON holds."""
+    return f"{column} parsed"
+
+
+def read_json(row: dict[str, Any]) -> str | None:
+    """Parse every column that holds JSON, once for all its readers.
+
+    Returns:
+        What is wrong with the first column that should hold JSON and does not; None if all do.
+    """
     for name, kind in JSON_COLUMNS.items():
         text = row.get(name)
         if text is None:
             continue
         try:
-            if isinstance(parse_json(text), kind):
+            value = parse_json(text)
+            if isinstance(value, kind):
+                row[parsed(name)] = value
                 continue
         except ValueError:
             pass

@@ -24,10 +24,12 @@ from rnnprop_cli.records import (
     Status,
 )
 from rnnprop_cli.store import curve_rows
-from rnnprop_cli.store.database import creating, open_writer, storage_errors
+from rnnprop_cli.store.database import creating, open_writer
 from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
+from rnnprop_cli.store.place import Place, identity, prepare_folder
+from rnnprop_cli.store.trouble import storage_errors
 
 _RUN_COLUMNS = tuple(RunFacts.__dataclass_fields__)
 _RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name not in ("key", "status"))
@@ -36,12 +38,17 @@ _RESULT_COLUMNS = tuple(name for name in CellResult.__dataclass_fields__ if name
 class Writer:
     """Writes to one database while it holds the database's lock. For one thread."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, place: Place) -> None:
         self.path = path
         self._connection = connection
         self._db = Database(connection, execute_plugins=False)
         self._synchronous = ""
-        self._file = _identity(path)
+        self._place = place
+        self._log = Path(f"{path}-wal")
+        self._log_file: tuple[int, int] | None = None  # of the write-ahead log, once it is there
+        self._begun: tuple[int, str] | None = (
+            None  # the experiment that is written: its id, the hash of its spec
+        )
 
     @classmethod
     @contextmanager
@@ -56,12 +63,13 @@ class Writer:
             if not path.exists():
                 with creating(path) as connection:
                     migrate(connection)
-            with closing(open_writer(path, NEWEST_VERSION)) as connection:
+            with Place.watch(path) as place, closing(open_writer(path, NEWEST_VERSION)) as connection:
                 with storage_errors(path):
                     migrate(connection)
-                writer = cls(path, connection)
+                writer = cls(path, connection, place)
                 writer._take_over()
                 yield writer
+                writer.check_place()  # nobody is told that all is done when what was done has gone
                 with suppress(sqlite3.Error):  # tidiness only; a reader may be in the way
                     connection.execute("PRAGMA busy_timeout = 100")
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -73,9 +81,13 @@ class Writer:
         IMMEDIATE, because a transaction that reads first and writes later fails at once when another connection wrote
         in between, whatever the timeout. `durable` waits for the disk (synchronous FULL, some 4 ms); without it a power
         cut may cost the latest transactions, but never tears one.
+
+        A database that is no longer where it was gets this transaction still, which is the last: see `check_place`.
         """
         with storage_errors(self.path):
-            self.check_place()
+            if not self._place.lost:
+                self._place.check_content(self._begun)
+                self._check_log()
             wanted = "FULL" if durable else "NORMAL"
             if self._synchronous != wanted:
                 self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -88,60 +100,94 @@ class Writer:
                 if self._connection.in_transaction:  # a full disk may have rolled it back by itself
                     self._connection.execute("ROLLBACK")
                 raise
+            self.check_place()
 
     def check_place(self) -> None:
         """Whether what we write still lies where it was opened.
 
         Raises:
-            StoreError: the database, or a folder above it, was moved, replaced or deleted.
+            StoreError: the database, or a folder above it, was moved, replaced or deleted; says where all that was
+                computed is now.
         """
-        if _identity(self.path) != self._file:
+        if self._place.lost:
+            raise self._place.error(self._connection)
+        self._place.check_content(self._begun)
+
+    def _check_log(self) -> None:
+        """Others take a log that was deleted for an empty one: what is in ours goes into the database while we can."""
+        if self._log_file is None:
+            self._log_file = identity(self._log)
+        elif identity(self._log) != self._log_file:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             raise StoreError(
-                f"{self.path}: was moved or replaced while this was running, so nothing more is written. What was "
-                "recorded went with it: put it back, or name its new place with --db, and run the same command again."
+                f"{self._log}: was deleted or replaced while this was running. What was recorded has been saved; "
+                "run the same command again, and leave the files beside the database alone while it runs."
             )
 
     def _take_over(self) -> None:
         """We hold the lock, so whatever is still marked running has no process any more."""
         with self._transaction() as connection:
             connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
+            # Of versions that were killed before they had queued the run of a meta-training: nothing was done yet.
+            empty = (
+                "SELECT id FROM experiment WHERE kind = 'train' AND id NOT IN (SELECT experiment_id FROM run)"
+            )
+            connection.execute(f"DELETE FROM event WHERE experiment_id IN ({empty})")
+            connection.execute(f"DELETE FROM experiment WHERE id IN ({empty})")
             adopt_folders(connection, self.path)
 
-    def begin_experiment(self, facts: ExperimentFacts, *, fresh: bool = False) -> int:
+    def begin_experiment(
+        self,
+        facts: ExperimentFacts,
+        runs: Sequence[RunFacts] = (),
+        *,
+        fresh: bool = False,
+        going_on: int | None = None,
+    ) -> int:
         """Id of the newest experiment of this kind, name and spec, or of a new one (always, if `fresh`).
 
         Continuing keeps the facts of the first start and logs those of this one as an event `continued`.
+
+        Args:
+            facts: of this start.
+            runs: queued in it with the same transaction, where it must not be without them.
+            fresh: never go on with one.
+            going_on: the id of the one to go on with, where it need not be the newest.
         """
         with self._transaction() as connection:
             (use,) = connection.execute("SELECT coalesce(max(last_used), 0) + 1 FROM experiment").fetchone()
             found = connection.execute(
                 "SELECT id FROM experiment WHERE kind = ? AND name = ? AND spec_sha256 = ?"
-                " ORDER BY last_used DESC LIMIT 1",
-                (facts.kind, facts.name, facts.spec_sha256),
+                " AND id = coalesce(?, id) ORDER BY last_used DESC LIMIT 1",
+                (facts.kind, facts.name, facts.spec_sha256, going_on),
             ).fetchone()
             if found and not fresh:
                 connection.execute("UPDATE experiment SET last_used = ? WHERE id = ?", (use, found[0]))
                 start = {name: getattr(facts, name) for name in ("git_sha", "versions", "argv", "host")}
                 self._insert_event(int(found[0]), "continued", json.dumps(start))
+                self._queue(connection, int(found[0]), runs)
+                self._begun = int(found[0]), facts.spec_sha256
                 return int(found[0])
             row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
             row["folder"] = new_folder(facts.spec_sha256) if facts.kind == "train" else None
             table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
             assert table.last_pk is not None
+            self._queue(connection, int(table.last_pk), runs)
+            self._begun = int(table.last_pk), facts.spec_sha256
             return int(table.last_pk)
 
     def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:
         """Queue runs. Those whose key the experiment has already stay as they are."""
-        columns = ("experiment_id", "status", *_RUN_COLUMNS)
-        sql = (
-            f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-            " ON CONFLICT (experiment_id, key) DO NOTHING"
-        )
         with self._transaction() as connection:
-            connection.executemany(
-                sql,
-                ((experiment_id, "queued", *(getattr(run, name) for name in _RUN_COLUMNS)) for run in runs),
-            )
+            self._queue(connection, experiment_id, runs)
+
+    def _queue(self, connection: sqlite3.Connection, experiment_id: int, runs: Sequence[RunFacts]) -> None:
+        columns = ("experiment_id", "status", *_RUN_COLUMNS)
+        connection.executemany(
+            f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            " ON CONFLICT (experiment_id, key) DO NOTHING",
+            ((experiment_id, "queued", *(getattr(run, name) for name in _RUN_COLUMNS)) for run in runs),
+        )
 
     def mark_running(self, experiment_id: int, keys: Sequence[str]) -> None:
         """Runs start now; what an earlier attempt left in their result is cleared, their curves stay."""
@@ -294,30 +340,6 @@ class Writer:
         for block in curves:
             grouped.setdefault((run_ids[block.key], metric_ids[block.metric]), []).append(block)
         return grouped
-
-
-def prepare_folder(path: Path) -> Path:
-    """The database's real path, its folder made.
-
-    Raises:
-        StoreError: the folder cannot be made.
-    """
-    try:
-        place = path.expanduser().resolve()
-    except (RuntimeError, ValueError) as error:  # a loop of links, an unknown user's home, a zero byte
-        raise StoreError(f"{path}: cannot be a database: {error}. Choose another place with --db.") from None
-    with storage_errors(path):
-        place.parent.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a path names at this moment; None if nothing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def utc_now() -> str:

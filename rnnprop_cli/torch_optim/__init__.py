@@ -7,5 +7,6 @@ optimizer = RNNprop(model.parameters())
 
 from rnnprop_cli.torch_optim.dm_optimizer import DMOptimizer
 from rnnprop_cli.torch_optim.rnnprop_optimizer import RNNprop
+from rnnprop_cli.torch_optim.stepped_optimizer import LearnedOptimizer
 
-__all__ = ["DMOptimizer", "RNNprop"]
+__all__ = ["DMOptimizer", "LearnedOptimizer", "RNNprop"]

@@ -66,6 +66,11 @@ def check_elsewhere(
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}{hint}")
 
 
+def meant_elsewhere(group: dict[str, Any]) -> dict[str, Any]:
+    """What a param group sets that has a meaning in other optimizers; any other key is the user's own."""
+    return {key: value for key, value in group.items() if key in (*WITHOUT_EFFECT, *FIXED, *OF_THE_WEIGHTS)}
+
+
 def _of_the_weights(key: str, architecture: ArchitectureSpec) -> Any:
     if not isinstance(architecture, RNNpropSpec):
         return None

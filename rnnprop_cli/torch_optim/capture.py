@@ -1,6 +1,24 @@
-"""CUDA graphs of the user's own."""
+"""Graphs of the user's own: CUDA graphs, and those of torch.compile."""
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, Final, TypeVar
 
 import torch
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+WHY_OUTSIDE: Final = (
+    "the step of a learned optimizer is one call of a compiled kernel already; leave fullgraph=True to the model and "
+    "the loss, and call step() outside of it"
+)
+
+
+def outside_of_graphs(step: Step) -> Step:
+    """`step` as torch.compile leaves it alone: a graph ends before it and another begins behind it."""
+    known = signature(torch.compiler.disable).parameters
+    reason = {"reason": WHY_OUTSIDE} if "reason" in known else {}  # older ones have no place for it
+    wrapped: Step = torch.compiler.disable(**reason)(step)  # type: ignore[no-untyped-call]
+    return wrapped
 
 
 def refuse_capture(optimizer: object) -> None:

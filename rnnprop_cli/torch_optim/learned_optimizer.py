@@ -6,20 +6,23 @@ finds. Parameters without a gradient are left out and keep their state.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Final, get_args, overload
+from types import NoneType
+from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.kernels.passes import MisfitError, TensorStep
-from rnnprop_cli.kernels.select import KernelName
+from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
-from rnnprop_cli.torch_optim.arguments import check_elsewhere
-from rnnprop_cli.torch_optim.capture import refuse_capture
+from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
+from rnnprop_cli.torch_optim.capture import outside_of_graphs, refuse_capture
 from rnnprop_cli.torch_optim.find import weights_for
 from rnnprop_cli.torch_optim.saved_state import SKIPPED_KEY, WEIGHTS_KEY, SavedState, check_group
 from rnnprop_cli.torch_optim.sharding import any_process, is_sharded, local, redistributed
@@ -31,10 +34,20 @@ OWN_ARGUMENTS: Final = (
 )  # fmt: skip
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+PLAIN: Final = {Tensor, nn.Parameter}  # types of parameters that nobody has spread over processes
+LAYOUT: Final = attrgetter("layout")
 
 
-class LearnedOptimizer(SavedState):
-    """A learned optimizer with trained weights, as `torch.optim.Optimizer`.
+class _Moving(NamedTuple):
+    """A param group with its parameters that have a gradient."""
+
+    group: dict[str, Any]
+    params: list[Tensor]
+    grads: list[Tensor]
+
+
+class CoordinatewiseOptimizer(SavedState):
+    """A coordinatewise network with trained weights, as `torch.optim.Optimizer`.
 
     Args:
         params: parameters, or dicts that define param groups with their own `lr`, `weight_decay` and `maximize`.
@@ -112,13 +125,13 @@ class LearnedOptimizer(SavedState):
             param_group["lr"] = self.weights.architecture.alpha
         super().add_param_group(param_group)
         group = self.param_groups[-1]
+        name, architecture = type(self).__name__, self.weights.architecture
         try:
+            check_elsewhere(name, meant_elsewhere(group), OWN_ARGUMENTS, architecture)
             for param in group["params"]:
                 if not param.is_floating_point():
                     remedy = "; split it by torch.view_as_real" if param.is_complex() else ""
-                    raise TypeError(
-                        f"{type(self).__name__} steps real floating-point parameters, not {param.dtype}{remedy}"
-                    )
+                    raise TypeError(f"{name} steps real floating-point parameters, not {param.dtype}{remedy}")
             check_group(group)
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves nothing behind
@@ -143,7 +156,7 @@ class LearnedOptimizer(SavedState):
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @outside_of_graphs
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One step of every parameter that has a gradient.
@@ -162,61 +175,70 @@ class LearnedOptimizer(SavedState):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        moving = [self._with_gradient(group["params"]) for group in self.param_groups]
+        moving = [self._moving(group) for group in self.param_groups]
         if self._must_skip(moving):
             return loss
-        if not self._advised:
-            self._advise(moving)
+        params = [*chain.from_iterable(each.params for each in moving)]
+        states: list[Any] = [*map(self.state.get, params)]
+        if not all(states):  # some take their first step
+            if not self._advised:
+                self._advise(moving)
+            states = [*map(self.state.__getitem__, params)]
+        tensors = self._tensors(moving, states)
         try:
-            self._advance(moving)
+            self._stepper.advance(tensors)
         except MisfitError:
             # Somebody has changed the state, or parameters do not lie in memory row by row.
-            for param in chain.from_iterable(moving):
-                self._layout.complete(param, self.state[param])
-            self._advance(moving, contiguous=True)
+            for param, state in zip(params, states, strict=True):
+                self._layout.complete(param, state)
+            tensors = self._tensors(moving, states)
+            plain = tensors._replace(
+                params=[each.contiguous() for each in tensors.params],
+                grads=[each.contiguous() for each in tensors.grads],
+            )
+            self._stepper.advance(plain)
+            for held, moved in zip(tensors.params, plain.params, strict=True):
+                if moved is not held:
+                    held.copy_(moved)
         return loss
 
-    def _advance(self, moving: list[list[Tensor]], *, contiguous: bool = False) -> None:
-        tensors: list[TensorStep] = []
-        copied: list[tuple[Tensor, Tensor]] = []  # parameters that are not contiguous, and their copies
-        for group, params in zip(self.param_groups, moving, strict=True):
-            lr, maximize = float(group["lr"]), group["maximize"]
-            rate, decay = self._stepper.rule.sign * lr, 1 - lr * float(group["weight_decay"])
-            for param in params:
-                step, *accumulators, h, c = self._layout.entries(param, self.state[param])
-                held, grad = param, param.grad
-                assert grad is not None
-                if type(param) is not nn.Parameter and is_sharded(param):
-                    held, grad = local(param), local(redistributed(grad, param))
-                    h, c, *accumulators = map(local, (h, c, *accumulators))
-                if contiguous:
-                    plain, grad = held.contiguous(), grad.contiguous()
-                    if plain is not held:
-                        copied.append((held, plain))
-                        held = plain
-                tensors.append(TensorStep(held, grad, step, tuple(accumulators), h, c, rate, decay, maximize))
-        self._stepper.advance(tensors)
-        for held, plain in copied:
-            held.copy_(plain)
+    def _tensors(self, moving: Sequence[_Moving], states: Sequence[Any]) -> TensorSteps:
+        """What the step is about, of a sharded parameter this process's part."""
+        params = [*chain.from_iterable(each.params for each in moving)]
+        grads = [*chain.from_iterable(each.grads for each in moving)]
+        rates, decays, signs = array("d"), array("d"), array("d")
+        for group, own, _ in moving:
+            lr, count = float(group["lr"]), len(own)
+            rates += array("d", [self._stepper.rule.sign * lr]) * count
+            decays += array("d", [1 - lr * float(group["weight_decay"])]) * count
+            signs += array("d", [-1.0 if group["maximize"] else 1.0]) * count
+        steps, *accumulators, h, c = self._layout.columns(params, states)
+        if not {*map(type, params)} <= PLAIN and any(map(is_sharded, params)):
+            grads = [local(redistributed(grad, param)) for grad, param in zip(grads, params, strict=True)]
+            params, h, c = ([*map(local, column)] for column in (params, h, c))
+            accumulators = [tuple(map(local, column)) for column in accumulators]
+        return TensorSteps(params, grads, steps, accumulators, h, c, rates, decays, signs)
 
-    def _with_gradient(self, params: list[Tensor]) -> list[Tensor]:
-        moving = [param for param in params if param.grad is not None]
-        if any(_gradient(param).layout is not torch.strided for param in moving):
+    def _moving(self, group: dict[str, Any]) -> _Moving:
+        params: list[Tensor] = group["params"]
+        grads = [param.grad for param in params]
+        if NoneType in {*map(type, grads)}:
+            params = [param for param in params if param.grad is not None]
+            grads = [grad for grad in grads if grad is not None]
+        moving = _Moving(group, params, cast(list[Tensor], grads))
+        if {*map(LAYOUT, moving.grads)} - {torch.strided}:
             raise RuntimeError(
                 f"{type(self).__name__} does not support sparse gradients: every coordinate takes every step. "
                 "Use a dense embedding, or torch.optim.SparseAdam for these parameters"
             )
         return moving
 
-    def _must_skip(self, moving: list[list[Tensor]]) -> bool:
+    def _must_skip(self, moving: Sequence[_Moving]) -> bool:
         """Whether a gradient of those who ask for it is not finite; counts that and says so the first time."""
-        asking = [
-            param
-            for group, params in zip(self.param_groups, moving, strict=True)
-            if group["skip_nonfinite"]
-            for param in params
-        ]
-        if not asking or not bool(any_process(any_nonfinite(map(_gradient, asking)), asking)):
+        asking = [each for each in moving if each.group["skip_nonfinite"]]
+        params = [*chain.from_iterable(each.params for each in asking)]
+        grads = chain.from_iterable(each.grads for each in asking)
+        if not params or not bool(any_process(any_nonfinite(grads), params)):
             return False
         if self.skipped_steps == 0:
             warn(
@@ -227,10 +249,10 @@ class LearnedOptimizer(SavedState):
             group[SKIPPED_KEY] += 1
         return True
 
-    def _advise(self, moving: list[list[Tensor]]) -> None:
+    def _advise(self, moving: Sequence[_Moving]) -> None:
         """Warns, once, where the rate dwarfs the initial values of a parameter."""
-        for group, params in zip(self.param_groups, moving, strict=True):
-            fresh = [param for param in params if param not in self.state]
+        for group, params, _ in moving:
+            fresh = [param for param in params if not self.state.get(param)]
             text = first_step_warning(float(group["lr"]), fresh)
             if text is not None and not self._advised:
                 self._advised = True
@@ -239,8 +261,3 @@ class LearnedOptimizer(SavedState):
     def _prepare(self) -> None:
         self._stepper = Stepper(self.weights, self._kernel_name, self._features)
         self._layout = Layout(self._stepper.rule.network, self.accumulators, self._state_dtype)
-
-
-def _gradient(param: Tensor) -> Tensor:
-    assert param.grad is not None
-    return param.grad

@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from rnnprop_cli.components.learned.rnnprop import Moments
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
+from rnnprop_cli.torch_optim.learned_optimizer import CoordinatewiseOptimizer
 
 
-class RNNprop(LearnedOptimizer):
+class RNNprop(CoordinatewiseOptimizer):
     """RNNprop: relative gradients g~ and m~ in, steps of at most `lr` out.
 
     theta <- theta - lr tanh(x_out), x_out = LSTM(g / sqrt(v), m / sqrt(v)) per coordinate (equations 7 to 9).
@@ -28,7 +28,7 @@ class RNNprop(LearnedOptimizer):
         >>> model(torch.ones(1, 4)).square().sum().backward()
         >>> optimizer.step()
 
-    See `LearnedOptimizer` for the arguments.
+    See `CoordinatewiseOptimizer` for the arguments.
     """
 
     kind = "rnnprop"

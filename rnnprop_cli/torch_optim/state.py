@@ -54,14 +54,15 @@ class Layout:
         """Rows of `hidden` and of `cell`."""
         return self._layers * self._hidden
 
-    def entries(self, param: Tensor, state: dict[str, Any]) -> tuple[Any, ...]:
-        """The values of `names` as they are; what is missing is made. It is left to the step whether they fit."""
+    def columns(self, params: Sequence[Tensor], states: Sequence[Any]) -> list[Sequence[Any]]:
+        """The values of each of `names` as they are; what is missing is made. Whether they fit is left to the step."""
         try:
-            values: tuple[Any, ...] = self._values(state)
+            rows = [*map(self._values, states)]
         except KeyError:
-            self.complete(param, state)
-            values = self._values(state)
-        return values
+            for param, state in zip(params, states, strict=True):
+                self.complete(param, state)
+            rows = [*map(self._values, states)]
+        return [*zip(*rows, strict=True)] if rows else [()] * len(self.names)
 
     def complete(self, param: Tensor, state: dict[str, Any]) -> None:
         """Whatever is missing starts at zero; what the step could not work on in place is replaced by a copy.

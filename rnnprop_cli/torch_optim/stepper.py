@@ -8,6 +8,7 @@ Shape legend: n coordinates of a tensor, N of a piece, L LSTM layers, H hidden u
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -16,10 +17,11 @@ from torch import Tensor
 from rnnprop_cli.accelerate.learned import advance, fused_steps
 from rnnprop_cli.components.learned.network import LearnedState, NetworkRule
 from rnnprop_cli.execute.weights import Weights
+from rnnprop_cli.fields import KernelName
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden
-from rnnprop_cli.kernels.passes import MisfitError, TensorStep
-from rnnprop_cli.kernels.select import KernelName, select_kernel
+from rnnprop_cli.kernels.passes import MisfitError, TensorStep, TensorSteps
+from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.torch_optim.state import compute_dtype
 
 # So many coordinates are gathered at a time: the memory that a step takes besides the state, against the cost of
@@ -27,8 +29,15 @@ from rnnprop_cli.torch_optim.state import compute_dtype
 COORDINATES_PER_PIECE: Final = 2**14
 COORDINATES_PER_PIECE_ON_ACCELERATORS: Final = 2**18
 
+IS_CPU: Final = attrgetter("is_cpu")
+DTYPE: Final = attrgetter("dtype")
+USUAL: Final = {torch.float32, torch.bfloat16, torch.float16}  # computed in float32
+
 # The rule's state from the steps taken and what it accumulates per coordinate, [1, N] each; shares memory with these.
 Features = Callable[[int, list[Tensor]], Any]
+
+
+_Place = tuple[torch.device, torch.dtype]  # of parameters, and what they are computed in
 
 
 class _Engine(NamedTuple):
@@ -63,36 +72,28 @@ class Stepper:
         self._weights = weights
         self._kernel_name = kernel_name
         self._features = features
-        self._engines: dict[tuple[torch.device, torch.dtype], _Engine] = {}
+        self._engines: dict[_Place, _Engine] = {}
 
-    def advance(self, tensors: Sequence[TensorStep]) -> None:
+    def advance(self, tensors: TensorSteps) -> None:
         """One step of every tensor, in place, its count of steps too.
 
         Raises:
             MisfitError: a tensor does not lie in memory as it would have to; nothing has moved.
         """
-        alike: dict[tuple[torch.device, torch.dtype], list[TensorStep]] = {}
-        usual: list[TensorStep] = []  # spared the search
-        for each in tensors:
-            if each.param.is_cpu and each.param.dtype is not torch.float64:
-                usual.append(each)
-            else:
-                alike.setdefault((each.param.device, compute_dtype(each.param)), []).append(each)
-        if usual:
-            alike[torch.device("cpu"), torch.float32] = usual
         fused, plain = [], []
-        for place, together in alike.items():
+        for place, together in _by_place(tensors):
             engine = self._engine(*place)
             take = fused_steps(self.rule, engine.kernel.passes)
             if take is not None:
                 fused.append((take, engine.meta_params_Q, together))
             else:
-                _check(together, self.rule.network.layers * self.rule.network.hidden)
-                plain.append((engine, together))
+                rows = together.rows()
+                _check(rows, self.rule.network.layers * self.rule.network.hidden)
+                plain.append((engine, rows))
         for take, meta_params_Q, together in fused:  # at most one
             take(meta_params_Q, together)
-        for engine, together in plain:
-            self._piecewise(engine, together)
+        for engine, rows in plain:
+            self._piecewise(engine, rows)
 
     def _piecewise(self, engine: _Engine, tensors: Sequence[TensorStep]) -> None:
         same_step: dict[int, list[TensorStep]] = {}
@@ -107,11 +108,8 @@ class Stepper:
         dtype, network = engine.meta_params_Q.dtype, self.rule.network
         tensors, sizes = [part.tensor for part in parts], [part.end - part.start for part in parts]
         grads_1N = _gathered([each.grad for each in tensors], parts, dtype)
-        if any(each.maximize for each in tensors):
-            signs = [
-                grads_1N.new_full((1, n), -1.0 if each.maximize else 1.0)
-                for each, n in zip(tensors, sizes, strict=True)
-            ]
+        if any(each.sign != 1 for each in tensors):
+            signs = [grads_1N.new_full((1, n), each.sign) for each, n in zip(tensors, sizes, strict=True)]
             grads_1N = grads_1N * torch.cat(signs, -1)
         sources = [*zip(*(each.accumulators for each in tensors), strict=True)]
         accumulators_1N = [_gathered(each, parts, dtype) for each in sources]
@@ -147,6 +145,19 @@ class Stepper:
             one_1 = torch.ones(1, dtype=dtype, device=device)
             self._engines[device, dtype] = _Engine(kernel, meta_params_Q, one_1)
         return self._engines[device, dtype]
+
+
+def _by_place(tensors: TensorSteps) -> Iterator[tuple[_Place, TensorSteps]]:
+    """The tensors of each device and dtype of computation; all of them as they are, where they are the usual ones."""
+    if all(map(IS_CPU, tensors.params)) and {*map(DTYPE, tensors.params)} <= USUAL:
+        if tensors.params:
+            yield (torch.device("cpu"), torch.float32), tensors
+        return
+    indices: dict[_Place, list[int]] = {}
+    for index, param in enumerate(tensors.params):
+        indices.setdefault((param.device, compute_dtype(param)), []).append(index)
+    for place, own in indices.items():
+        yield place, tensors.of(own)
 
 
 def _check(tensors: Sequence[TensorStep], rows: int) -> None:

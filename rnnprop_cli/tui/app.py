@@ -1,23 +1,27 @@
 """The app: owns the state, the watcher and the child process; screens show the one and steer the others."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from rnnprop_cli.errors import RunError
+from rnnprop_cli.tui import keys
 from rnnprop_cli.tui.export_files import curves_csv, lines_csv, table_csv, write_new
 from rnnprop_cli.tui.help_text import help_lines
+from rnnprop_cli.tui.host import Severity
 from rnnprop_cli.tui.messages import StoreRead, StoreUnavailable
 from rnnprop_cli.tui.plot import Charset
 from rnnprop_cli.tui.reading import Wanted
 from rnnprop_cli.tui.screens.ask import Ask, Choose, Read
-from rnnprop_cli.tui.screens.base import TABS, BaseScreen
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.screens.compare import CompareScreen
 from rnnprop_cli.tui.screens.group import group_layer
 from rnnprop_cli.tui.screens.log import LogScreen
@@ -34,6 +38,7 @@ from rnnprop_cli.tui.work import Work
 from rnnprop_cli.view.safe_text import safe_text
 
 DEFAULT_FPS = 3.0
+_NAME_COLUMNS = 28  # of an experiment, before anything beside it goes
 
 
 class RnnpropApp(App[None]):
@@ -48,25 +53,13 @@ class RnnpropApp(App[None]):
         "spec": SpecScreen,
         "train": TrainScreen,
     }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"show_tab('{tab}')", show=False) for number, tab in enumerate(TABS, 1)),
-        Binding("q", "quit", "quit", show=False),
-        Binding("ctrl+q", "quit", "quit", show=False, priority=True),
-        Binding("question_mark,f1", "help", "help", show=False),
-        Binding("t", "next_theme", "theme", show=False),
-        Binding("ctrl+o", "copy", "copy", show=False),
-        Binding("w", "choose_experiment", "experiments", show=False),
-        Binding("left_square_bracket", "neighbour(-1)", "experiment before", show=False),
-        Binding("right_square_bracket", "neighbour(1)", "next experiment", show=False),
-        Binding("e", "export", "export", show=False),
-        Binding("r", "start", "start", show=False),
-        Binding("i", "interrupt", "interrupt", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(*keys.EVERYWHERE)
 
     def __init__(
         self,
         database: Path,
         *,
+        more: Sequence[Path] = (),
         fps: float = DEFAULT_FPS,
         charset: Charset = Charset.BRAILLE,
         theme: str = "dark",
@@ -75,9 +68,9 @@ class RnnpropApp(App[None]):
         self.database = database
         self.charset = charset
         self.state = ViewState()
-        self.work = Work(self)
+        self.works = Work(self)
         self._ends_soon = False
-        self._watcher = StoreWatcher(database, self.post_message, min(max(fps, 0.2), 10.0))
+        self._watcher = StoreWatcher((database, *more), self.post_message, min(max(fps, 0.2), 10.0))
         for look in LOOKS.values():
             self.register_theme(textual_theme(look))
         self.theme = theme if theme in LOOKS else "dark"
@@ -89,11 +82,33 @@ class RnnpropApp(App[None]):
 
     def on_unmount(self) -> None:
         self._watcher.stop()
-        self.work.close()
+        self.works.close()
+
+    # What screens and the child process ask of their host
 
     def want(self, wanted: Wanted) -> None:
         """Have the watcher read what the screen in front needs."""
         self._watcher.want(wanted)
+
+    def show_tab(self, tab: str) -> None:
+        """Bring a screen to the front, once whatever lies over the one there has gone."""
+        self.call_after_refresh(self.action_show_tab, tab)
+
+    def ask(self, question: Screen[Any], answered: Callable[[Any], None]) -> None:
+        """Lay a question over the screen; `answered` gets None where it is cancelled."""
+        self.push_screen(question, answered)
+
+    def tell(self, text: str, severity: Severity = "information", timeout: float | None = None) -> None:
+        """Say something in passing; the text may hold anything."""
+        self.notify(safe_text(text), severity=severity, timeout=timeout, markup=False)
+
+    def every(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call something again and again."""
+        return self.set_interval(seconds, call)
+
+    def end(self) -> None:
+        """End the app."""
+        self.exit()
 
     def end_soon(self) -> None:
         """End as soon as what it is doing is done; may be called from a signal handler, at any time."""
@@ -123,7 +138,7 @@ class RnnpropApp(App[None]):
     def _store_unavailable(self, message: StoreUnavailable) -> None:
         self.state.unavailable = message.reason
         if self.state.loaded:
-            self.notify(safe_text(message.reason), severity="error", timeout=15, markup=False)
+            self.tell(message.reason, "error", timeout=15)
         self.show_front()
 
     def show_front(self) -> None:
@@ -162,7 +177,13 @@ class RnnpropApp(App[None]):
                     (facts.kind, Cell(facts.name, bold=True), tally, Cell(created, look.palette.muted)),
                 )
             )
-        columns = [Column("", 5), Column("experiment"), Column("runs", 34), Column("created", 19)]
+        tallies = max((cell_len(str(row.cells[2])) for row in rows), default=0)
+        columns = [
+            Column("", 5, priority=3),
+            Column("experiment", least=_NAME_COLUMNS, names=True),
+            Column("runs", max(tallies, len("runs")), priority=2),
+            Column("created", 19, priority=1),
+        ]
         here = self.state.experiment
         self.push_screen(
             Choose("experiments", columns, rows, selected=here.id if here else None),
@@ -198,9 +219,9 @@ class RnnpropApp(App[None]):
     # Other keys
 
     async def action_quit(self) -> None:
-        if not isinstance(self.screen, BaseScreen) and self.work.is_running:
+        if not isinstance(self.screen, BaseScreen) and self.works.is_running:
             return  # a question is open already
-        self.work.quit()
+        self.works.quit()
 
     def action_help(self) -> None:
         palette = look_of(self.screen).palette
@@ -215,13 +236,13 @@ class RnnpropApp(App[None]):
         text = screen.copy_text() if isinstance(screen, BaseScreen) else ""
         if text:
             self.copy_to_clipboard(safe_text(text, keep_newlines=True))
-            self.notify("copied")
+            self.tell("copied")
 
     def action_start(self) -> None:
-        self.work.start()
+        self.works.start()
 
     def action_interrupt(self) -> None:
-        self.work.interrupt()
+        self.works.interrupt()
 
     def action_export(self) -> None:
         choices = [
@@ -250,21 +271,19 @@ class RnnpropApp(App[None]):
                 raise RunError("there is nothing to export yet")
             elif what == "table":
                 listed = [group for _, groups in state.sections() for group in groups]
-                path = write_new(
-                    Path.cwd(), name, "csv", table_csv(state.bench.experiment.facts.name, listed)
-                )
+                path = write_new(Path.cwd(), name, "csv", table_csv(listed))
             else:
                 wanted = set(screen.wanted_groups()) if isinstance(screen, BaseScreen) else set()
                 drawn = [group for group in state.bench.groups if group.id in wanted]
                 path = write_new(Path.cwd(), name, "csv", lines_csv(drawn, state.snapshot.lines))
         except RunError as error:
-            self.notify(safe_text(str(error)), severity="error", markup=False)
+            self.tell(str(error), "error")
             return
-        self.notify(safe_text(f"wrote {path}"), markup=False)
+        self.tell(f"wrote {path}")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What ctrl+p offers."""
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(keys.TABS, 1):
             yield SystemCommand(
                 f"Show {tab.capitalize()}", f"Key {number}", lambda tab=tab: self.action_show_tab(tab)
             )
@@ -278,4 +297,4 @@ class RnnpropApp(App[None]):
         yield SystemCommand("Interrupt what was started here", "Key i", self.action_interrupt)
         yield SystemCommand("Export", "CSV or SVG; key e", self.action_export)
         yield SystemCommand("Keys", "Key ?", self.action_help)
-        yield SystemCommand("Quit", "Key q", self.work.quit)
+        yield SystemCommand("Quit", "Key q", self.works.quit)

@@ -6,15 +6,14 @@ from pathlib import Path
 
 from rnnprop_cli.errors import RunError, StoreError
 from rnnprop_cli.files.writing import write_whole
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.export import csv_line, to_csv
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.summary import Summary
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.formats.records import csv_line, rows_csv
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 
-def table_csv(name: str, groups: Iterable[SeedGroup]) -> str:
+def table_csv(groups: Iterable[SeedGroup]) -> str:
     """The rows of the Runs table with all their columns, as `rnnprop report --format csv` has them."""
-    return to_csv(Summary(name, tuple(group.row for group in groups)))
+    return rows_csv([group.row for group in groups])
 
 
 def lines_csv(groups: Iterable[SeedGroup], lines: Mapping[int, Curve | Band]) -> str:
@@ -25,7 +24,7 @@ def lines_csv(groups: Iterable[SeedGroup], lines: Mapping[int, Curve | Band]) ->
         if line is None:
             continue
         facts = group.facts
-        start = csv_line((facts.optimizer, facts.phase, facts.lr, short_title(group.problem)))
+        start = csv_line((facts.optimizer, facts.phase, facts.lr, group.problem.short_title))
         if isinstance(line, Band):
             columns = zip(line.steps, line.middle, line.low, line.high, strict=True)
             rows += [f"{start},{step:.0f},{y:.7g},{low:.7g},{high:.7g}" for step, y, low, high in columns]

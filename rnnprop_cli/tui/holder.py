@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,17 @@ class Holder:
     alive: bool
 
 
-def find_holder(database: Path) -> Holder | None:
-    """None if nobody holds the lock.
+def find_holder(databases: Sequence[Path]) -> Holder | None:
+    """Who writes to one of the databases, one that lives if there is one; None if nobody holds a lock.
 
     A writer that ends in order empties the file; one that was killed leaves its pid behind. Trying the lock itself
     could make a writer that starts at this moment believe that it is taken.
     """
+    found = [holder for database in databases if (holder := _read_holder(database)) is not None]
+    return next((holder for holder in found if holder.alive), found[0] if found else None)
+
+
+def _read_holder(database: Path) -> Holder | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         found = parse_json(read_regular(lock_path(database.expanduser().resolve()), MOST_BYTES))
         pid = int(found["pid"])

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import RunError, SpecError
 from rnnprop_cli.records import Kind
 from rnnprop_cli.spec.load import read
+from rnnprop_cli.spec.shipped import find_spec, shipped_specs
 
 PROGRAM: Final = (sys.executable, "-m", "rnnprop_cli")
 _TAIL_BYTES: Final = 8192
@@ -30,7 +31,11 @@ class SpecFile:
 
 
 def find_specs(folder: Path) -> tuple[list[SpecFile], list[str]]:
-    """Specs in a folder and in its `bench_specs`, and which other files of that suffix could not even be read."""
+    """Specs in a folder and in its `bench_specs`, then those that come with the package, by their names alone.
+
+    Returns:
+        They, and why other files of that suffix could not even be read.
+    """
     found, left_out = [], []
     for sub in _FOLDERS:
         with contextlib.suppress(OSError):
@@ -41,6 +46,9 @@ def find_specs(folder: Path) -> tuple[list[SpecFile], list[str]]:
                     left_out.append(error.problems[0].splitlines()[0])
                 else:
                     found += [] if spec is None else [spec]  # pyproject.toml and the like
+    here = {spec.path.stem for spec in found}
+    shipped = [(name, _described(path)) for name, path in shipped_specs().items() if name not in here]
+    found += [replace(spec, path=Path(name)) for name, spec in shipped if spec is not None]
     return found, left_out
 
 
@@ -57,7 +65,7 @@ def read_spec(path: Path) -> SpecFile:
 
 
 def _described(path: Path) -> SpecFile | None:
-    content = read(path).data
+    content = read(find_spec(path)).data
     kind: Kind | None = "bench" if "optimizers" in content else "train" if "optimizer" in content else None
     if kind is None:
         return None

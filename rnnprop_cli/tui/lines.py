@@ -6,9 +6,9 @@ from rnnprop_cli.tui.plot import PlotSeries
 from rnnprop_cli.tui.run_rows import letter, short_rate
 from rnnprop_cli.tui.state import BAND_NAMES, ViewState
 from rnnprop_cli.tui.themes import Glyphs
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.seed_lines import decay_over
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import decay_over
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 
 def group_label(group: SeedGroup, signs: Glyphs) -> str:
@@ -22,6 +22,7 @@ def group_label(group: SeedGroup, signs: Glyphs) -> str:
 def group_series(
     drawn: Sequence[SeedGroup],
     slots: Mapping[int, int],
+    letters: Mapping[int, int],
     lines: Mapping[int, Curve | Band],
     signs: Glyphs,
     *,
@@ -38,12 +39,12 @@ def group_series(
         slot = slots[group.id]
         label = group_label(group, signs)
         if several:
-            label += f" ({short_title(group.problem)})"
+            label += f" ({group.problem.short_title})"
         ended_badly = group.status in ("failed", "interrupted")
         series.append(
             PlotSeries.of(
                 label,
-                letter(slot).strip(),
+                letter(letters[group.id]).strip(),
                 line,
                 dashed=group.is_best,
                 color_index=slot,
@@ -53,12 +54,12 @@ def group_series(
     return series
 
 
-def plot_notes(state: ViewState, drawn: Sequence[SeedGroup]) -> str:
+def plot_notes(state: ViewState, drawn: Sequence[SeedGroup], *, bands: bool) -> str:
     """What was done to the curves: the kind of band, over how many seeds, and the smoothing."""
     words = []
     seeds = max((len(group.runs) for group in drawn), default=0)
     if seeds > 1:
-        band = BAND_NAMES[state.style.band]
+        band = BAND_NAMES[state.style.band] if bands else ""
         words.append(f"{band} of {seeds} seeds" if band else f"median of {seeds} seeds")
     horizon = max((group.facts.horizon for group in drawn), default=1)
     words.append(smoothing_note(decay_over(horizon, state.style.smoothing)))

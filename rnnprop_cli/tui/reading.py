@@ -11,11 +11,13 @@ import numpy as np
 from rnnprop_cli.records import LOSS, CheckpointInfo, ExperimentInfo, RunInfo, Status
 from rnnprop_cli.store.reader import EventInfo, Reader
 from rnnprop_cli.tui.holder import Holder, find_holder
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.namesakes import tell_apart
-from rnnprop_cli.view.seed_groups import Grouping, SeedGroup
-from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
-from rnnprop_cli.view.training import planned_meta_iterations
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.facts.namesakes import tell_apart
+from rnnprop_cli.view.facts.progress import planned_cells
+from rnnprop_cli.view.facts.training import planned_meta_iterations
+from rnnprop_cli.view.table.live import LiveGroups
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 DEFAULT_STYLE = LineStyle()
 _ENDED: tuple[Status, ...] = ("done", "diverged", "failed", "interrupted")
@@ -39,6 +41,7 @@ class Bench:
     groups: tuple[SeedGroup, ...]
     events: tuple[EventInfo, ...]
     steps_done: Mapping[int, int]  # of running groups, by id
+    planned: int | None  # cells that it needs at least
 
     def group(self, group_id: int | None) -> SeedGroup | None:
         """The group of that id."""
@@ -84,10 +87,11 @@ class StoreReading:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._grouping: dict[int, Grouping] = {}
+        self._grouping: dict[int, LiveGroups] = {}
         self._runs: dict[int, tuple[object, list[RunInfo]]] = {}
         self._curves: dict[int, tuple[object, Curve]] = {}  # of ended runs, by run id
         self._lines: dict[int, tuple[object, Curve | Band]] = {}
+        self._planned: dict[str, int | None] = {}  # by the spec's SHA-256
 
     def read(self, wanted: Wanted) -> Snapshot:
         """Everything wanted, as it is now.
@@ -102,7 +106,7 @@ class StoreReading:
         by_id = {experiment.id: experiment for experiment in experiments}
         bench = None if bench_id is None else self._bench(by_id[bench_id], counts)
         training = None if train_id is None else self._training(by_id[train_id], counts)
-        holder = find_holder(self._reader.path)
+        holder = find_holder(self._reader.paths)
         lines: dict[int, Curve | Band] = {}
         if bench is not None:
             shown = [group for group in bench.groups if group.id in wanted.group_ids]
@@ -111,7 +115,7 @@ class StoreReading:
 
     def _bench(self, experiment: ExperimentInfo, counts: Mapping[int, Counter[Status]]) -> Bench:
         runs = self._runs_of(experiment, counts)
-        grouping = self._grouping.setdefault(experiment.id, Grouping())
+        grouping = self._grouping.setdefault(experiment.id, LiveGroups())
         groups = grouping.groups(experiment, runs)
         running = [group for group in groups if group.statuses["running"]]
         firsts = {
@@ -122,7 +126,14 @@ class StoreReading:
         steps = {
             firsts[run_id]: int(steps[-1]) + 1 if len(steps) else 0 for run_id, (steps, _) in live.items()
         }
-        return Bench(experiment, groups, tuple(self._reader.events(experiment.id)), steps)
+        events = tuple(self._reader.events(experiment.id))
+        return Bench(experiment, groups, events, steps, self._planned_cells(experiment))
+
+    def _planned_cells(self, experiment: ExperimentInfo) -> int | None:
+        sha256 = experiment.facts.spec_sha256
+        if sha256 not in self._planned:
+            self._planned[sha256] = planned_cells(experiment)
+        return self._planned[sha256]
 
     def _runs_of(self, experiment: ExperimentInfo, counts: Mapping[int, Counter[Status]]) -> list[RunInfo]:
         """Runs, read anew only when some run's status has changed: nothing else about a run ever does."""

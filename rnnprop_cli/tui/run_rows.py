@@ -1,14 +1,17 @@
 """Groups of seeds as rows of the Runs table."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from rnnprop_cli.tui.reading import Bench, stalled
 from rnnprop_cli.tui.state import ViewState
 from rnnprop_cli.tui.themes import Glyphs, Look
-from rnnprop_cli.tui.widgets.table import Cell, Column, Row
-from rnnprop_cli.view.export import format_loss
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.tui.widgets.table import Cell, Column, Row, column_widths
+from rnnprop_cli.view.numbers import format_loss, format_mean
+from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.shorten import distinct
+from rnnprop_cli.view.table.rows import UNKNOWN
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
 
 _WIDE = 48  # columns from which the final loss has room
 _WIDER = 66
@@ -21,15 +24,15 @@ def letter(slot: int | None) -> str:
 
 
 def short_rate(rate: float | None) -> str:
-    """A learning rate in five characters or so.
+    """A learning rate in three digits, in as few characters as these need.
 
-    >>> short_rate(2**-5), short_rate(1e-7)
-    ('.0312', '1e-07')
+    >>> short_rate(2**-5), short_rate(2**-15), short_rate(1e-7)
+    ('.0312', '3.05e-5', '1e-7')
     """
     if rate is None:
         return ""
-    text = f"{rate:.3g}"
-    return text.removeprefix("0") if text.startswith("0.") else text
+    mantissa, power, exponent = f"{rate:.3g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if power else mantissa.removeprefix("0") or "0"
 
 
 def short_loss(loss: float | None) -> str:
@@ -41,88 +44,97 @@ def short_loss(loss: float | None) -> str:
 def short_percent(percent: float | None, half_width: float | None = None) -> str:
     """A difference in six characters or so, and its uncertainty beside it; a factor where it is large.
 
-    >>> short_percent(-7.71, 1.04), short_percent(310.04), short_percent(1972.0)
-    ('-7.7 ±1.0', '+310', 'x20.7')
+    >>> [short_percent(percent) for percent in (-7.71, 310.04, 1972.0, 663_000.0, 5.2e9)]
+    ['-7.7', '+310', 'x20.7', 'x6,631', 'x5.2e7']
     """
     if percent is None:
         return "-"
     if percent >= 1000:
-        return f"x{1 + percent / 100:.3g}"
+        return f"x{_short_factor(1 + percent / 100)}"
     decimals = 1 if abs(percent) < 100 else 0
     return f"{percent:+.{decimals}f}" + ("" if half_width is None else f" ±{half_width:.{decimals}f}")
 
 
-def run_table(
-    state: ViewState, slots: Mapping[int, int], width: int, look: Look, signs: Glyphs
-) -> tuple[list[Column], list[Row]]:
+def _short_factor(factor: float) -> str:
+    if factor < 999.5:
+        return f"{factor:.3g}"
+    if factor < 99_999.5:
+        return f"{factor:,.0f}"
+    mantissa, _, exponent = f"{factor:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def run_table(state: ViewState, width: int, look: Look, signs: Glyphs) -> tuple[list[Column], list[Row]]:
     """Columns that fit the width, and a row for every group listed."""
     bench = state.bench
     if bench is None:
         return [], []
-    columns = [Column("", 2), Column("", 1), Column("run"), Column("lr", 5, True)]
+    sections = state.sections()
+    rates = [short_rate(group.facts.lr) for _, groups in sections for group in groups]
+    columns = [Column("", 2), Column("", 1), Column("run"), Column("lr", max(map(len, ["lr", *rates])), True)]
     if width >= _WIDE:
-        columns.append(Column("loss", 8 if width < _WIDER else 15, True))
-    columns.append(Column(f"{signs.delta}best%", 7 if width < _WIDER else 11, True))
+        columns.append(Column("final" if width < _WIDER else "final loss", 8 if width < _WIDER else 15, True))
+    columns.append(Column(f"{signs.delta}final%", 7 if width < _WIDER else 11, True))
     if width >= _WIDER:
         columns += [Column("better", 6, True), Column("seeds", 5, True)]
-    sections = state.sections()
+    drawn = state.drawn()
+    slots, letters = state.slots(drawn), state.letters(drawn)
+    room = column_widths(columns, width)[2]
     rows: list[Row] = []
-    flat = sections and sections[0][0] is None and len({g.problem for g in sections[0][1]}) > 1
     for problem, groups in sections:
         if problem is not None:
-            title = f"{signs.dash}{signs.dash} {short_title(problem)} "
+            title = f"{signs.dash}{signs.dash} {problem.short_title} "
             rows.append(Row(("heading", problem), (Cell(title, look.palette.text, bold=True),), True))
-        rows += [_row(state, bench, group, slots, width, look, signs, flat=bool(flat)) for group in groups]
+        flat = problem is None and len({group.problem for group in groups}) > 1
+        for group, name in zip(groups, _names(groups, room, signs, flat=flat), strict=True):
+            pin, slot = signs.pin if group.id in state.pins else " ", slots.get(group.id)
+            color = None if slot is None else look.palette.series_color(slot)
+            cells: list[Cell | str] = [
+                Cell(pin + letter(letters.get(group.id)), color, bold=True),
+                Cell(signs.statuses[group.status], look.status_color(group.status)),
+                Cell(name, color, bold=group.is_learned),
+                Cell(short_rate(group.facts.lr), look.palette.text),
+            ]
+            rows.append(Row(group.id, (*cells, *_results(state, bench, group, width, look, signs))))
     return columns, rows
 
 
-def _row(
-    state: ViewState,
-    bench: Bench,
-    group: SeedGroup,
-    slots: Mapping[int, int],
-    width: int,
-    look: Look,
-    signs: Glyphs,
-    *,
-    flat: bool,
-) -> Row:
-    slot = slots.get(group.id)
-    color = None if slot is None else look.palette.series_color(slot)
-    pin = signs.pin if group.id in state.pins else " "
-    name = group.facts.optimizer
-    if group.facts.phase == "default":
-        name += " untuned"
-    elif group.facts.phase == "tuning":
-        name += " search"
-    if group.is_best:
-        name = f"{signs.best}{name}"
-    if flat:
-        name += f" {short_title(group.problem)}"
-    status = group.status
-    cells: list[Cell | str] = [
-        Cell(pin + letter(slot), color, bold=True),
-        Cell(signs.statuses[status], look.status_color(status)),
-        Cell(name, color, bold=group.is_learned),
-        Cell(short_rate(group.facts.lr), look.palette.text),
+def _names(groups: Sequence[SeedGroup], room: int, signs: Glyphs, *, flat: bool) -> list[str]:
+    """What the rows are called, in as much room as there is; no two of one learning rate alike."""
+    words = {"default": " untuned", "tuning": " search"}
+    texts = [
+        f"{signs.best if group.is_best else ''}{safe_text(group.facts.optimizer)}{words.get(group.facts.phase, '')}"
+        + (f" {safe_text(group.problem.short_title)}" if flat else "")
+        for group in groups
     ]
-    row = group.row
+    by_rate: dict[str, list[int]] = {}
+    for at, group in enumerate(groups):
+        by_rate.setdefault(short_rate(group.facts.lr), []).append(at)
+    for places in by_rate.values():
+        for at, text in zip(places, distinct([texts[at] for at in places], room), strict=True):
+            texts[at] = text
+    return texts
+
+
+def _results(
+    state: ViewState, bench: Bench, group: SeedGroup, width: int, look: Look, signs: Glyphs
+) -> list[Cell | str]:
+    row, wide = group.row, width >= _WIDER
+    cells: list[Cell | str] = []
     if width >= _WIDE:
-        loss = short_loss(row.final_loss_mean) if width < _WIDER else _loss_with_interval(group, signs)
-        cells.append(loss)
-    cells.append(outcome(state, bench, group, look, signs, wide=width >= _WIDER))
-    if width >= _WIDER:
-        cells.append("" if row.seeds_better is None else f"{row.seeds_better}/{row.seeds_paired}")
-        cells.append(f"{row.seeds}/{row.planned}" if row.seeds != row.planned else str(row.seeds))
-    return Row(group.id, tuple(cells))
+        cells.append(_loss_with_interval(group, signs) if wide else short_loss(row.final.mean.centre))
+    cells.append(outcome(state, bench, group, look, signs, wide=wide))
+    if wide:
+        counts = row.counts
+        cells.append("" if row.comparison is None else f"{row.comparison.better}/{row.comparison.pairs}")
+        cells.append(
+            f"{counts.seeds}/{counts.planned}" if counts.seeds != counts.planned else str(counts.seeds)
+        )
+    return cells
 
 
 def _loss_with_interval(group: SeedGroup, signs: Glyphs) -> str:
-    row = group.row
-    half = None
-    if row.final_loss_low is not None and row.final_loss_high is not None:
-        half = (row.final_loss_high - row.final_loss_low) / 2
-    text = format_loss(row.final_loss_mean, half)
+    text = format_mean(group.row.final.mean)
     return text if signs.plus_minus == "±" else text.replace("±", signs.plus_minus)
 
 
@@ -139,8 +151,8 @@ def outcome(
         return Cell("starts" if share is None else f"{share:.0%}", look.busy)
     if group.statuses["failed"]:
         return Cell("FAILED" if wide else "FAIL", look.bad, bold=True)
-    if row.diverged:
-        count = f" {row.diverged}/{total}" if total > 1 and row.diverged < total else ""
+    if row.counts.diverged:
+        count = f" {row.counts.diverged}/{total}" if total > 1 and row.counts.diverged < total else ""
         return Cell(f"DIV{count}"[: 11 if wide else 7], look.warn, bold=True)
     if group.statuses["interrupted"]:
         return Cell("STOPPED" if wide else "STOP", look.warn, bold=True)
@@ -148,15 +160,18 @@ def outcome(
         return Cell("queued" if wide else "queue", look.palette.muted)
     if group.is_best:
         return Cell(f"best {signs.best}" if wide else "best", look.palette.accent)
-    if row.difference_percent is None:
-        return Cell(short_loss(row.final_loss_mean) if not wide else "")
-    half = None
-    if wide and row.difference_low is not None and row.difference_high is not None:
-        half = (row.difference_high - row.difference_low) / 2
-    text = short_percent(row.difference_percent, half)
+    percent = row.comparison.percent if row.comparison else UNKNOWN
+    if percent.centre is None:
+        return Cell("")  # a loss has no place among differences
+    text = short_percent(percent.centre, percent.half_width if wide else None)
     text = text if signs.plus_minus == "±" else text.replace("±", signs.plus_minus)
-    won = verdict(row) == "win"
-    return Cell(text, look.good if won else None, bold=won)
+    match verdict(row):
+        case "win":
+            return Cell(text, look.good, bold=True)
+        case "loss":
+            return Cell(text, look.warn)
+        case _:
+            return Cell(text)
 
 
 def progress(bench: Bench, group: SeedGroup) -> float | None:

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, Literal
 
-from rnnprop_cli.records import ExperimentInfo, Kind
+from rnnprop_cli.records import RATE, ExperimentInfo, Kind
 from rnnprop_cli.tui.reading import Bench, Snapshot
-from rnnprop_cli.view.curves import BandKind
-from rnnprop_cli.view.filtering import Filter, Subject, parse_filter
-from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
-from rnnprop_cli.view.seed_lines import LineStyle
-from rnnprop_cli.view.summary import Problem
+from rnnprop_cli.view.curves.curve import BandKind
+from rnnprop_cli.view.curves.seed_lines import LineStyle
+from rnnprop_cli.view.facts.progress import Progress, begun_last, bench_progress
+from rnnprop_cli.view.facts.training import recent_rate
+from rnnprop_cli.view.table.filtering import Filter, Subject, parse_filter
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 SortKey = Literal["problem", "name", "difference", "loss", "status", "newest"]
 SORTS: Final[tuple[SortKey, ...]] = ("problem", "name", "difference", "loss", "status", "newest")
@@ -104,7 +107,7 @@ class ViewState:
             by_problem: dict[Problem, list[SeedGroup]] = {}
             for group in chosen:
                 by_problem.setdefault(group.problem, []).append(group)
-            problems = sorted(by_problem, key=problem_order, reverse=self.reverse)
+            problems = sorted(by_problem, key=lambda problem: problem.order, reverse=self.reverse)
             return [(problem, by_problem[problem]) for problem in problems]
         chosen.sort(key=lambda group: sort_value(group, self.sort), reverse=self.reverse)
         return [(None, chosen)] if chosen else []
@@ -151,8 +154,15 @@ class ViewState:
         others = [g for g in self.bench.groups if g.id in chosen and g.id not in near_ids]
         return [group for group in near if group.id in chosen] + others
 
+    def letters(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
+        """Letters of drawn groups, as numbers that rise down the table; what the table does not list comes last."""
+        listed = [group.id for _, groups in self.sections() for group in groups]
+        place = {number: at for at, number in enumerate(listed)}
+        ordered = sorted(drawn, key=lambda group: place.get(group.id, len(place)))
+        return {group.id: number for number, group in enumerate(ordered)}
+
     def optimizer_slots(self) -> dict[tuple[str, str], int]:
-        """Letter and colour of every (optimizer, phase) of the benchmark: learned ones first."""
+        """Colour of every (optimizer, phase) of the benchmark: learned ones first."""
         order: dict[tuple[str, str], int] = {}
         for phase in ("final", "default"):
             groups = [g for g in (self.bench.groups if self.bench else ()) if g.facts.phase == phase]
@@ -161,7 +171,7 @@ class ViewState:
         return order
 
     def slots(self, drawn: Sequence[SeedGroup]) -> dict[int, int]:
-        """Letter and colour of every drawn group, as a number; an optimizer has the same one on every problem."""
+        """Colour of every drawn group, as a number; an optimizer has the same one on every problem."""
         order = self.optimizer_slots()
         taken: dict[int, int] = {}
         for group in drawn:
@@ -172,6 +182,20 @@ class ViewState:
             if group.id not in taken:
                 taken[group.id] = next(slot for slot in range(1 << 20) if slot not in taken.values())
         return taken
+
+
+def progress_in_front(state: ViewState, now: datetime) -> Progress | None:
+    """How far the experiment in front is; None where that is not known."""
+    training, bench = state.snapshot.training, state.bench
+    if state.front == "train":
+        if training is None or not training.planned:
+            return None
+        left, rate = training.planned - training.done, recent_rate(training.curves.get(RATE))
+        return Progress(min(training.done / training.planned, 1.0), left / rate if rate else None)
+    if bench is None:
+        return None
+    begun = begun_last(bench.experiment, bench.events)
+    return bench_progress(bench.planned, bench.groups, bench.steps_done, begun, now)
 
 
 def subject_of(group: SeedGroup) -> Subject:
@@ -187,11 +211,11 @@ def subject_of(group: SeedGroup) -> Subject:
         "lr": facts.lr,
         "phase": facts.phase,
         "status": " ".join(group.statuses),
-        "loss": row.final_loss_mean,
-        "diff": row.difference_percent,
+        "loss": row.final.mean.centre,
+        "diff": None if row.comparison is None else row.comparison.percent.centre,
     }
     kind = "learned" if group.is_learned else "baseline"
-    text = f"{row.label} {short_title(group.problem)} {facts.phase} {' '.join(group.statuses)} {kind}"
+    text = f"{row.label} {group.problem.short_title} {facts.phase} {' '.join(group.statuses)} {kind}"
     return Subject(text, values)
 
 
@@ -200,16 +224,17 @@ def sort_value(group: SeedGroup, key: SortKey) -> tuple[object, ...]:
     row = group.row
     match key:
         case "name":
-            return (row.optimizer, problem_order(group.problem), group.id)
+            return (row.optimizer, group.problem.order, group.id)
         case "difference":
-            percent = 0.0 if group.is_best else row.difference_percent
+            found = row.comparison
+            percent = 0.0 if group.is_best else None if found is None else found.percent.centre
             return (percent is None, percent or 0.0, group.id)
         case "loss":
-            return (row.final_loss_mean is None, row.final_loss_mean or 0.0, group.id)
+            return (row.final.mean.centre is None, row.final.mean.centre or 0.0, group.id)
         case "status":
             loudness = ("running", "failed", "diverged", "interrupted", "queued", "done")
             return (loudness.index(group.status), group.id)
         case "newest":
             return (-max(run.id for run in group.runs),)
         case _:
-            return (problem_order(group.problem), group.id)
+            return (group.problem.order, group.id)

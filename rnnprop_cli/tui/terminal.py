@@ -1,6 +1,7 @@
 """Whatever ends the app, the terminal is afterwards as it was before."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -9,12 +10,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from rnnprop_cli.tui.app import RnnpropApp
+from typing import Any, Final, Protocol
 
 SECONDS_TO_END: Final = 2.0  # then it is ended from outside
+SECONDS_PER_LOOK: Final = 0.5
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 # What Textual switches on, switched off: keyboard protocol, mouse, focus, paste, resizing, alternate screen; and the
 # cursor, wrapping and colours as usual.
@@ -24,10 +23,17 @@ _RESET: Final = (
 )
 
 
+class Endable(Protocol):
+    """What a signal can end."""
+
+    def end_soon(self) -> None:
+        """End as soon as what it is doing is done; called from a signal handler, at any time."""
+
+
 class Ending:
     """Whether a signal ends the app, and which."""
 
-    def __init__(self, app: "RnnpropApp") -> None:
+    def __init__(self, app: Endable) -> None:
         self._app = app
         self._before = _attributes()
         self.signal: int | None = None
@@ -47,6 +53,13 @@ class Ending:
         patience.start()
         self._app.end_soon()
 
+    def watch(self, done: threading.Event) -> None:
+        """End the app when its terminal has gone, also where a hang-up is not heard, as under nohup."""
+        while not done.wait(SECONDS_PER_LOOK):
+            if _is_gone(0) or _is_gone(2):
+                self.handle(signal.SIGHUP, None)
+                return
+
     def _force(self) -> None:
         """It hangs: nothing of it is waited for."""
         self.restore()
@@ -65,18 +78,30 @@ class Ending:
 
 
 @contextmanager
-def terminal_restored(app: "RnnpropApp") -> Iterator[Ending]:
+def terminal_restored(app: Endable) -> Iterator[Ending]:
     """While open, signals end the app in order; afterwards the terminal is as it was, also after an exception."""
     ending = Ending(app)
     taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, ending.handle) for number in taken}
+    done = threading.Event()
+    threading.Thread(target=ending.watch, args=(done,), name="terminal watcher", daemon=True).start()
     try:
         yield ending
     finally:
+        done.set()
         if ending.signal is not None or sys.exc_info()[0] is not None or _attributes() != ending._before:
             ending.restore()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_gone(descriptor: int) -> bool:
+    """Whether it leads to a terminal that was closed at its other end."""
+    try:
+        termios.tcgetattr(descriptor)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    return False
 
 
 def _attributes() -> list[Any] | None:

@@ -1,14 +1,16 @@
-"""The thread that watches the database. It never touches a widget: it posts messages."""
+"""The thread that watches the database, or several. It never touches a widget: it posts messages."""
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from textual.message import Message
 
 from rnnprop_cli.errors import RnnpropError
+from rnnprop_cli.store.place import identity
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.several import open_readers
 from rnnprop_cli.tui.holder import find_holder
 from rnnprop_cli.tui.messages import StoreRead, StoreUnavailable
 from rnnprop_cli.tui.reading import StoreReading, Wanted
@@ -19,8 +21,8 @@ _RETRY_S = 1.0  # how often an absent database is looked for
 class StoreWatcher:
     """Polls the database a few times a second and posts a snapshot whenever it has changed."""
 
-    def __init__(self, path: Path, post: Callable[[Message], object], polls_per_s: float) -> None:
-        self.path = path
+    def __init__(self, paths: Sequence[Path], post: Callable[[Message], object], polls_per_s: float) -> None:
+        self.paths = [path.expanduser() for path in paths]
         self._post = post
         self._interval_s = 1 / polls_per_s
         self._wanted = Wanted()
@@ -48,7 +50,7 @@ class StoreWatcher:
         last_reason = None
         while not self._stopped:
             try:
-                with Reader.open(self.path) as reader:
+                with open_readers(self.paths) as reader:
                     last_reason = None
                     self._watch(reader)
                 continue  # the file was replaced, or we were stopped
@@ -62,13 +64,17 @@ class StoreWatcher:
             self._pause(_RETRY_S)
 
     def _watch(self, reader: Reader) -> None:
-        """Until the file at our path is no longer the one that was opened."""
+        """Until a file at one of our paths is no longer the one that was opened."""
         reading = StoreReading(reader)
-        opened = _identity(self.path)
+        opened = [identity(path) for path in self.paths]
         seen: object = None
-        while not self._stopped and _identity(self.path) == opened:
+        while (
+            not self._stopped
+            and [identity(path) for path in self.paths] == opened
+            and not reader.is_outdated()
+        ):
             wanted = self._wanted
-            now = (reader.data_version(), find_holder(self.path), wanted)
+            now = (reader.data_version(), find_holder(self.paths), wanted)
             if now != seen:
                 self._say(StoreRead(reading.read(wanted)))
                 seen = now
@@ -82,11 +88,3 @@ class StoreWatcher:
         if not self._stopped:
             with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
                 self._post(message)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.expanduser().stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

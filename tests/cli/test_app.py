@@ -141,13 +141,14 @@ def test_every_command_has_help(path: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "expected"),
     [
-        ([], {}, "results/rnnprop.db"),
-        ([], {"RNNPROP_DB": "a.db"}, "a.db"),
-        (["--db", "b.db"], {"RNNPROP_DB": "a.db"}, "b.db"),
+        ([], {}, ["results/rnnprop.db"]),
+        ([], {"RNNPROP_DB": "a.db"}, ["a.db"]),
+        (["--db", "b.db"], {"RNNPROP_DB": "a.db"}, ["b.db"]),
+        (["--db", "b.db", "--db", "c.db"], {"RNNPROP_DB": "a.db"}, ["b.db", "c.db"]),
     ],
 )
 def test_flag_goes_before_variable_before_default(
-    arguments: list[str], environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], environment: dict[str, str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RNNPROP_DB", raising=False)
     seen: list[console.Settings] = []
@@ -159,7 +160,7 @@ def test_flag_goes_before_variable_before_default(
         seen.append(console.settings(ctx))
 
     runner.invoke(probe, [*arguments, "go"], env=environment)
-    assert seen == [console.Settings(db=Path(expected))]
+    assert seen == [console.Settings(databases=tuple(map(Path, expected)))]
 
 
 @pytest.mark.parametrize(("choice", "coloured"), [("always", True), ("never", False), ("auto", False)])

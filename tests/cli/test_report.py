@@ -3,13 +3,19 @@
 import csv
 import io
 import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
-from stored_bench import EVIL, has_no_control_characters, store_bench
+from stored_bench import EVIL, FACTS, has_no_control_characters, run_facts, store_bench
 from typer.testing import CliRunner
 
 from rnnprop_cli.cli import console
 from rnnprop_cli.cli.app import app
+from rnnprop_cli.records import CellResult
+from rnnprop_cli.store.writer import Writer
 
 
 @pytest.fixture
@@ -189,3 +195,81 @@ def test_without_matplotlib_the_remedy_is_named_before_anything_is_done(run, tmp
     assert "pip install 'rnnprop[plots]'" in result.stderr
     assert result.stdout == ""
     assert not (tmp_path / "plots").exists()
+
+
+def test_without_a_name_the_benchmark_used_last_is_shown_and_named(run):
+    store_bench(run.path)
+    with Writer.open(run.path) as writer:
+        writer.begin_experiment(replace(FACTS, name="later", spec_sha256="6" * 64))
+        writer.begin_experiment(FACTS)
+    shown = run("report")
+    assert shown.stdout == run("report", "demo").stdout
+    assert shown.stderr.startswith("demo: the benchmark used last\n")
+
+
+def test_without_any_benchmark_it_says_how_to_make_one(run):
+    with Writer.open(run.path):
+        pass
+    refused = run("report")
+    assert refused.exit_code == 2
+    assert "no benchmark in" in refused.stderr
+    assert "rnnprop spec list" in refused.stderr
+
+
+@pytest.fixture
+def two(run):
+    """A database with two benchmarks."""
+    store_bench(run.path)
+    with Writer.open(run.path) as writer:
+        experiment_id = writer.begin_experiment(replace(FACTS, name="second"))
+        facts = run_facts(1, "adam", 0)
+        writer.add_runs(experiment_id, [facts])
+        writer.record_results(experiment_id, [CellResult(facts.key, "done", 0.5)])
+    return run
+
+
+@pytest.mark.parametrize("output_format", ["table", "markdown", "latex", "csv", "json"])
+def test_several_benchmarks_are_shown_one_after_the_other(two, output_format):
+    shown = two("report", "second", "demo", "-f", output_format)
+    assert shown.exit_code == 0
+    if output_format == "json":
+        assert [row["bench"] for row in json.loads(shown.stdout)] == ["second", *["demo"] * 4]
+    elif output_format == "csv":
+        assert [row["bench"] for row in csv.DictReader(io.StringIO(shown.stdout))] == [
+            "second",
+            *["demo"] * 4,
+        ]
+    else:
+        assert shown.stdout.index("second") < shown.stdout.index("demo")
+
+
+def test_a_page_is_of_one_benchmark(two):
+    assert two("report", "second", "demo", "-f", "html").exit_code == 2
+
+
+def test_two_databases_are_reported_as_one(run, tmp_path):
+    half = tmp_path / "half.db"
+    store_bench(run.path)
+    store_bench(half, partial=True)
+    whole = run("report", "demo", "-f", "csv").stdout
+    both = CliRunner().invoke(app, ["--db", str(half), "--db", str(run.path), "report", "demo", "-f", "csv"])
+    # the partial one has a fourth seed of adam, which waits
+    assert both.stdout.replace(",4,", ",3,").count("\n") == whole.count("\n")
+    assert "sgd" in both.stdout
+    assert both.exit_code == 0
+
+
+def test_other_results_in_the_second_database_are_told(run, tmp_path):
+    store_bench(run.path)
+    shutil.copy(run.path, tmp_path / "b.db")
+    with closing(sqlite3.connect(tmp_path / "b.db")) as connection, connection:
+        connection.execute("UPDATE run SET final_loss = 9 WHERE optimizer = 'adam'")
+    shown = CliRunner().invoke(app, ["--db", str(run.path), "--db", str(tmp_path / "b.db"), "report", "demo"])
+    assert shown.stdout == run("report", "demo").stdout
+    assert "3 runs have other results in one database than in another" in shown.stderr
+
+
+def test_a_command_that_takes_one_database_refuses_two(run):
+    refused = run("--db", "other.db", "db", "check")
+    assert refused.exit_code == 2
+    assert "--db names 2 databases" in refused.stderr

@@ -164,7 +164,7 @@ def test_export_into_a_file_overwrites_nothing(run, tmp_path):
     result = run("export", "2", "-o", str(target))
     assert result.exit_code == 3
     assert "exists already" in result.stderr
-    assert target.read_text().startswith("run,optimizer")
+    assert target.read_text().startswith("run,experiment,dataset")
 
 
 def test_export_of_nothing_is_a_usage_error(run):

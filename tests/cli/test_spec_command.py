@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from rnnprop_cli.cli.app import app
-from rnnprop_cli.spec.load import resolve
+from rnnprop_cli.plan.count import count_cells
+from rnnprop_cli.spec.load import load_bench, resolve
+from rnnprop_cli.spec.shipped import shipped_specs
 
 runner = CliRunner()
 
@@ -72,3 +74,48 @@ def test_escape_sequences_in_a_spec_do_not_reach_the_terminal(tmp_path: Path) ->
 def test_schema_is_json(kind: str) -> None:
     schema = json.loads(runner.invoke(app, ["spec", "schema", kind]).stdout)
     assert schema["properties"]["name"]["type"] == "string"
+
+
+def test_list_shows_every_shipped_spec_with_its_size() -> None:
+    shown = runner.invoke(app, ["spec", "list"])
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert {line.split()[0] for line in lines} == set(shipped_specs())
+    (line,) = [line for line in lines if line.startswith("base_mlp ")]
+    assert "642 cells" in line
+    assert "Table 2, first row" in line
+    assert "--spec NAME" in shown.stderr
+    rows = {
+        row["name"]: row for row in json.loads(runner.invoke(app, ["spec", "list", "--json"]).stdout)["specs"]
+    }
+    assert rows["base_mlp"]["size"] == count_cells(load_bench(shipped_specs()["base_mlp"]))
+    assert rows["paper"]["seconds"] > rows["base_mlp"]["seconds"] > 0
+    assert rows["train_rnnprop"]["kind"] == "train"
+
+
+def test_copy_writes_a_shipped_spec_and_never_over_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, written in (
+        (["cnn"], "cnn.toml"),
+        (["cnn", "mine.toml"], "mine.toml"),
+        (["cnn", "."], None),
+    ):
+        result = runner.invoke(app, ["spec", "copy", *arguments])
+        assert result.exit_code == (0 if written else 3)
+        if written:
+            assert Path(written).read_bytes() == shipped_specs()["cnn"].read_bytes()
+            assert f"rnnprop bench --spec {written}" in result.stderr
+    assert "exists already" in result.stderr
+    assert runner.invoke(app, ["spec", "copy", "../cnn"]).exit_code == 2
+    assert "rnnprop train --spec train_dm.toml" in runner.invoke(app, ["spec", "copy", "train_dm"]).stderr
+
+
+def test_bench_train_and_check_take_a_shipped_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "ok - bench 'cnn'" in runner.invoke(app, ["spec", "check", "cnn"]).stdout
+    planned = runner.invoke(app, ["train", "--spec", "train_dm", "--dry-run"])
+    assert json.loads(planned.stdout)["name"] == "dm"
+    refused = runner.invoke(app, ["bench", "--spec", "cnn", "--max-cells", "5"])
+    assert "cnn has 1,720 cells" in refused.stderr

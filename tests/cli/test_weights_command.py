@@ -101,7 +101,7 @@ def test_show_tells_architecture_and_making(file: Path) -> None:
 def test_shipped_weights_load_and_fit_their_architecture() -> None:
     code, shown, _ = invoke("weights", "list", "--json")
     assert code == 0
-    names = json.loads(shown)["shipped"]
+    names = [each["name"] for each in json.loads(shown)["weights"] if each["origin"] == "shipped"]
     assert "quick" in names
     for name in names:
         made = find_weights(name, Path("absent.db")).made

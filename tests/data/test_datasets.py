@@ -19,7 +19,7 @@ def mnist_of(known: dict[str, str]) -> mnist.Mnist:
     return mnist.Mnist(replace(mnist.FILES, sha256=known))
 
 
-REAL_DATA = os.environ.get("RNNPROP_DATA_DIR")  # read before the fixture hides it
+REAL_DATA = os.environ.get("REAL_DATA_DIR")  # see tests/conftest.py
 
 
 def test_digits_come_with_a_fixed_split() -> None:

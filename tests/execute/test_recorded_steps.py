@@ -2,7 +2,7 @@
 rules' program is stood in for by PyTorch; the program itself is interpreted in tests/optimizers/test_tabled.py."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
 from rnnprop_cli.components.optimizers.adam import Adam
 from rnnprop_cli.components.optimizers.base import Baseline, Given, Rule, RuleState
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.components.optimizers.muon import Muon
 from rnnprop_cli.components.optimizers.nadam import NAdam
 from rnnprop_cli.components.optimizers.schedules import build_schedule
@@ -91,14 +92,18 @@ def test_recorded_blocks_are_the_plain_steps(name: str, rule: Rule) -> None:
     assert recorded[3].state.scalar == plain[3].state.scalar
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("spec", [RNNpropSpec(), DMSpec(hidden=5)], ids=["rnnprop", "dm"])
-def test_learned_optimizers_are_recorded_too(spec: RNNpropSpec | DMSpec) -> None:
+def test_learned_optimizers_are_recorded_too(
+    spec: RNNpropSpec | DMSpec, schedule: Literal["constant", "cosine"]
+) -> None:
     rule = spec.build()
     meta_params_Q = rule.start(1, torch.float64, CPU)
     rate_C = torch.tensor([0.1, 0.01, 0.1, 0.01], dtype=torch.float64)
 
     def learned() -> Any:
-        return build_learned(spec.build(), meta_params_Q, Given(rate_C, 100), ReferenceKernel())
+        factor = LearnedSpec(weights="any", schedule=schedule).factor(HORIZON)
+        return build_learned(spec.build(), meta_params_Q, Given(rate_C, HORIZON), ReferenceKernel(), factor)
 
     plain, recorded = (
         run("mlp", learned(), None),

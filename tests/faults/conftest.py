@@ -1,15 +1,44 @@
 """Commands that start in milliseconds, and what they end with when nothing goes wrong."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_tools import BENCH_COMMAND, TALLY, TRAIN_COMMAND, Nursery, fingerprint, prepare, table
+from fault_tools import (
+    BENCH_COMMAND,
+    TALLY,
+    TRAIN_COMMAND,
+    Nursery,
+    fingerprint,
+    hear_signals,
+    prepare,
+    table,
+)
+
+hear_signals()
 
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def shimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Starts commands whose calls to the system can be made to fail; see `shim.c`."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if not sys.platform.startswith("linux") or compiler is None:
+        pytest.skip("needs Linux and a C compiler")
+    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    source = Path(__file__).parent / "shim.c"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    made = Nursery(preload=library)
     yield made
     made.close()
 

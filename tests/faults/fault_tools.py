@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import rnnprop_cli
 from rnnprop_cli.records import MOVING_AVERAGE, TRAIN_LOSS, VALIDATION_LOSS
@@ -57,6 +58,14 @@ LARGEST_BATCH = 12  # cells: six rates, all of which two seeds may find alike, c
 ROLLING = 3  # as TRAIN says: at most so much is lost
 
 
+def hear_signals() -> None:
+    """Undoes that under nohup, or in the background of a script, a process and all that it starts hear no Ctrl+C, no
+    Ctrl+\\ and no hang-up."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 class Command:
     """A running `rnnprop`."""
 
@@ -88,17 +97,26 @@ class Command:
 
 
 class Nursery:
-    """Starts commands, one at a time, in one folder each."""
+    """Starts commands, one at a time, in one folder each.
 
-    def __init__(self) -> None:
+    Args:
+        preload: a library that stands before the C library in all of them.
+        before: a command that goes before the one that starts Python.
+    """
+
+    def __init__(self, preload: Path | None = None, before: Sequence[str] = ()) -> None:
         environment = {**os.environ, "RNNPROP_KERNEL": "reference", "RNNPROP_THREADS": "1", "COLUMNS": "200"}
         path = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "nursery.py")],
+            [*before, sys.executable, str(Path(__file__).parent / "nursery.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**environment, "PYTHONPATH": path},
+            env={
+                **environment,
+                "PYTHONPATH": path,
+                **({} if preload is None else {"LD_PRELOAD": str(preload)}),
+            },
         )
         self.busy = False
         assert self.answer() == "ready"
@@ -114,17 +132,38 @@ class Nursery:
         faults: str = "",
         terminal: str = "",
         environment: dict[str, str] | None = None,
+        limits: dict[str, int] | None = None,
+        cgroup: Path | None = None,
+        user: int = 0,
+        umask: int = 0o022,
     ) -> Command:
-        """Starts `rnnprop --db a.db ARGUMENTS` in `folder`."""
+        """Starts `rnnprop --db a.db ARGUMENTS` in `folder`; ARGUMENTS that begin with another --db go without.
+
+        Args:
+            folder: where.
+            arguments: of the command.
+            faults: names of what goes wrong inside; see `faults.py`.
+            terminal: its standard streams, a file otherwise.
+            environment: variables.
+            limits: of the process, by their names in `resource`.
+            cgroup: that it is in.
+            user: whose process it is, 0: ours.
+            umask: of that user.
+        """
         assert not self.busy, "one command at a time"
+        place = [] if arguments[:1] == ("--db",) else ["--db", DB]
         output = folder / "output.txt"
         order = {
             "folder": str(folder),
-            "arguments": ["--db", DB, *arguments],
+            "arguments": [*place, *arguments],
             "output": str(output),
             "faults": faults,
             "terminal": terminal,
             "environment": environment or {},
+            "limits": limits or {},
+            "cgroup": "" if cgroup is None else str(cgroup),
+            "user": user,
+            "umask": umask,
         }
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order) + "\n")
@@ -132,9 +171,9 @@ class Nursery:
         self.busy = True
         return Command(self, int(self.answer()), output)
 
-    def run(self, folder: Path, *arguments: str, faults: str = "") -> Command:
-        """Starts a command and waits for its end."""
-        command = self.start(folder, *arguments, faults=faults)
+    def run(self, folder: Path, *arguments: str, **how: Any) -> Command:
+        """As `start`, and waits for its end."""
+        command = self.start(folder, *arguments, **how)
         command.wait()
         return command
 
@@ -142,7 +181,7 @@ class Nursery:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         finally:
             self.process.kill()
         assert self.process.stdout is not None
@@ -226,6 +265,11 @@ def tree(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.endswith((".db.lock", "output.txt"))
     }
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    """What a writing that did not come to its end has left."""
+    return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".new"))]
 
 
 def try_mount(*arguments: str) -> bool:

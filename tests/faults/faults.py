@@ -59,6 +59,60 @@ def other_data() -> None:
     train.load_dataset = lambda *arguments: replace(real(*arguments), sha256="0" * 64)
 
 
+def clock_set_back() -> None:
+    """The wall clock is two days behind."""
+    real = time.time
+    time.time = lambda: real() - 2 * 86400.0  # type: ignore[assignment]
+    from datetime import datetime, timedelta
+
+    from rnnprop_cli.store import writer
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) - timedelta(days=2)
+
+    writer.datetime = Behind  # type: ignore[misc]
+
+
+def other_host() -> None:
+    """The machine has another name."""
+    import socket
+
+    socket.gethostname = lambda: "elsewhere"
+
+
+def data_exchanged_before_first_batch() -> None:
+    """Whoever comes second to the data finds others: a worker that took over, or the training after its preparation."""
+    from rnnprop_cli.execute import bench, train
+
+    place = Path("data/cifar10/data_batch_1.bin")
+
+    def exchanged(load: Callable[..., Any]) -> Callable[..., Any]:
+        def after_exchange(*arguments: Any) -> Any:
+            place.write_bytes(bytes(place.stat().st_size))
+            return load(*arguments)
+
+        return after_exchange
+
+    bench.load_dataset = exchanged(bench.load_dataset)
+    train.load_dataset = exchanged(train.load_dataset)
+
+
+def turned_signal() -> None:
+    """SIGTERM comes amid a library that makes an exception of its own of every one that it meets."""
+    from rnnprop_cli.spec import load
+
+    def fail(*arguments: object, **more: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except BaseException as error:
+            raise ValueError("the schema cannot be built") from error
+
+    load.tomllib.loads = fail  # type: ignore[assignment]
+
+
 def slow() -> None:
     """Every inner step takes 5 ms: time to interfere."""
     from rnnprop_cli.components.minibatches import ImageMinibatches
@@ -163,6 +217,10 @@ FAULTS: dict[str, Callable[[], None]] = {
     "patient": patient,
     "other_data": other_data,
     "slow": slow,
+    "turned_signal": turned_signal,
+    "clock_set_back": clock_set_back,
+    "other_host": other_host,
+    "data_exchanged_before_first_batch": data_exchanged_before_first_batch,
     "poison": poison,
     "lost_gpu": lost_gpu,
     "lost_gpu_once": lost_gpu_once,

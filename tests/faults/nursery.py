@@ -7,6 +7,7 @@ answers with the child's pid and, when it has ended, with its return code.
 import json
 import os
 import resource
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -17,6 +18,9 @@ import torch
 from faults import VARIABLE, inject
 
 from rnnprop_cli.__main__ import main
+from rnnprop_cli.runs.interrupt import ENDING, unwind_on_signals
+
+SIGNALS = {*ENDING, signal.SIGINT}
 
 
 def child(order: dict[str, Any]) -> NoReturn:
@@ -33,14 +37,27 @@ def child(order: dict[str, Any]) -> NoReturn:
         os.dup2(stream, number)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, most in order["limits"].items():
+        resource.setrlimit(getattr(resource, name), (most, most))
+    if order["cgroup"]:
+        (Path(order["cgroup"]) / "cgroup.procs").write_text(str(os.getpid()))
+    if order["user"]:
+        os.setgroups([])
+        os.setresgid(order["user"], order["user"], order["user"])
+        os.setresuid(order["user"], order["user"], order["user"])
+        os.umask(order["umask"])
     os.environ.update(order["environment"])
     os.environ[VARIABLE] = order["faults"]
     sys.path.insert(0, str(Path(__file__).parent / "worker_site"))
     inject(order["faults"])
     sys.argv = ["rnnprop", *order["arguments"]]
     try:
+        unwind_on_signals()  # as the first thing that the program does
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         main()
         code = 0
+    except KeyboardInterrupt:
+        code = 130
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -56,8 +73,10 @@ if __name__ == "__main__":
     sklearn.datasets.load_digits()
     print("ready", flush=True)
     for line in sys.stdin:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the program itself has begun
         pid = os.fork()
         if not pid:
             child(json.loads(line))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

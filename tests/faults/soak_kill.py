@@ -16,7 +16,17 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from fault_tools import BENCH_COMMAND, TRAIN_COMMAND, Command, Nursery, committed, fingerprint, prepare, table
+from fault_tools import (
+    BENCH_COMMAND,
+    TRAIN_COMMAND,
+    Command,
+    Nursery,
+    committed,
+    fingerprint,
+    hear_signals,
+    prepare,
+    table,
+)
 
 from rnnprop_cli.runs.soundness import check_all
 
@@ -87,6 +97,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
+    hear_signals()
     draw, nursery = random.Random(options.seed), Nursery()
     root = Path(tempfile.mkdtemp(prefix="rnnprop-soak-"))
     blows: Counter[str] = Counter()
@@ -108,10 +119,10 @@ def main() -> int:
             print(f"{what}, seed {options.seed}, {folder}: {problem}")
             return 1
         done[what] += 1
-    nursery.close()
     told = ", ".join(f"{count} {what}" for what, count in done.items())
     print(f"{done.total()} campaigns as undisturbed ({told})")
-    print(", ".join(f"{count} {name}" for name, count in sorted(blows.items())))
+    print(", ".join(f"{count} {name}" for name, count in sorted(blows.items())), flush=True)
+    nursery.close()
     return 0
 
 

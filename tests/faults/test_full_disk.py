@@ -16,6 +16,7 @@ from fault_tools import (
     fingerprint,
     prepare,
     table,
+    temporary_files,
     try_mount,
 )
 
@@ -34,10 +35,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting is not permitted here")
     yield prepare(disk)
     subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def temporary_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".new"))]
 
 
 @pytest.mark.parametrize("command", [BENCH_COMMAND, TRAIN_COMMAND], ids=["bench", "train"])

@@ -134,3 +134,13 @@ def test_ctrl_c_on_the_terminal_reaches_workers_that_are_just_starting_only_thro
     assert b"KeyboardInterrupt" not in terminal.shown
     with Reader.open(folder / "a.db") as reader:
         assert {run.result.status for run in reader.runs(1)} <= {"queued"}
+
+
+@pytest.mark.parametrize("arguments", [*COMMANDS.values(), ("spec", "check", "bench.toml")])
+def test_a_signal_of_which_a_library_makes_another_error_is_still_that_signal(
+    nursery: Nursery, folder: Path, arguments: tuple[str, ...]
+) -> None:
+    command = nursery.run(folder, *arguments, faults="turned_signal")
+    assert command.code == 143, command.said
+    assert "fault of rnnprop" not in command.said
+    assert not (folder / "a.db").exists()

@@ -23,7 +23,10 @@ def terminal() -> Iterator[Terminal]:
     made.close()
 
 
-def start(terminal: Terminal, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+NOT_HEARD = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"  # as under nohup
+
+
+def start(terminal: Terminal, folder: Path, *arguments: str, before: str = "") -> subprocess.Popen[bytes]:
     """A command in the foreground of the terminal, from the first instruction of Python on."""
     boot = (
         "import os, sys; os.setsid(); fd = os.open(sys.argv[1], os.O_RDWR)\n"
@@ -32,7 +35,7 @@ def start(terminal: Terminal, folder: Path, *arguments: str) -> subprocess.Popen
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "RNNPROP_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-S", "-c", boot, terminal.name, *arguments], cwd=folder, env=environment
+        [sys.executable, "-S", "-c", before + boot, terminal.name, *arguments], cwd=folder, env=environment
     )
 
 
@@ -72,9 +75,10 @@ def test_a_signal_at_any_moment_of_a_start_restores_the_terminal(tmp_path: Path,
         TALLY["signals at a start"] += 1
 
 
-def test_a_hung_up_terminal_ends_the_app(folder: Path) -> None:
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "not heard"])
+def test_a_hung_up_terminal_ends_the_app(folder: Path, heard: bool) -> None:
     terminal = Terminal()
-    app = start(terminal, folder, "--db", "a.db", "tui")
+    app = start(terminal, folder, "--db", "a.db", "tui", before="" if heard else NOT_HEARD)
     wait_until(lambda: OTHER_SCREEN in terminal.shown)
     terminal.close()
     assert app.wait(20) in (129, 0, 1)

@@ -15,7 +15,7 @@ import pytest
 from fault_tools import BENCH_COMMAND, ROOT, TALLY, TRAIN_COMMAND, Nursery, prepare
 
 from rnnprop_cli.errors import suggested
-from rnnprop_cli.view.export import csv_line
+from rnnprop_cli.view.formats.records import csv_line
 
 FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", " =cmd|'/C calc'!A0", "＝1+1", '=HYPERLINK("x")']
 NAMES = ["problem", "group", "best", "best tuned baseline", "failures", "optimizer", "lr"]

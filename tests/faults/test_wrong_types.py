@@ -79,14 +79,14 @@ def test_no_wrong_type_in_any_column_is_an_unexpected_error(
         folder = shutil.copytree(results, tmp_path / str(number))
         if not damage(folder / "a.db", table, column, value):
             continue
+        if is_wrong(declared, name):  # at first, for a run that goes on may write it anew
+            found = nursery.run(folder, "db", "check")
+            assert found.code == 3, (table, column, value, found.said)
+            assert column in found.said or "damaged" in found.said
         for command in COMMANDS if what != "a sample" else COMMANDS[number % 4 :: 4]:
             made = nursery.run(folder, *command)
             assert "unexpected" not in made.said, (table, column, value, command, made.said)
             assert made.code in (0, 1, 2, 3, 4), (table, column, value, command, made.said)
-        if is_wrong(declared, name):
-            found = nursery.run(folder, "db", "check")
-            assert found.code == 3, (table, column, value, found.said)
-            assert column in found.said or "damaged" in found.said
         TALLY["wrong types in a database"] += 1
         shutil.rmtree(folder)
 

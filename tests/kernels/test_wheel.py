@@ -1,4 +1,4 @@
-"""A wheel of `make wheel` brings the compiled kernel along: no compiler is needed, and the numbers are right."""
+"""A wheel of `make wheel` brings compiled kernel and specs along; no compiler is needed, and the numbers are right."""
 
 import json
 import os
@@ -48,8 +48,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except DeviceError as error:
         pytest.skip(str(error))
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "bench_specs", source / "bench_specs")
     ignored = shutil.ignore_patterns("__pycache__", "prebuilt")
     shutil.copytree(ROOT / "rnnprop_cli", source / "rnnprop_cli", ignore=ignored)
     command = ["-m", "build", "--no-isolation", "-C--build-option=--with-kernels", "--outdir", str(out)]
@@ -120,6 +121,20 @@ def test_every_instruction_set_is_taken_from_the_wheel_and_is_right(
     assert found == ["cpu", instructions, "from the wheel"]
     assert error < 1e-4  # as in test_cpu_kernel.py
     assert not (tmp_path / "cache").exists()
+
+
+def test_the_wheel_brings_every_spec_along_and_runs_one_by_name(
+    wheel: Path, python: Path, tmp_path: Path
+) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for spec in (ROOT / "bench_specs").glob("*.toml"):
+        assert f"rnnprop_cli/bench_specs/{spec.name}" in names
+    out = _run(python, tmp_path, "-m", "rnnprop_cli", "spec", "list", "--json")
+    assert len(json.loads(out)["specs"]) == len(list((ROOT / "bench_specs").glob("*.toml")))
+    bench = ("bench", "--spec", "bench_specs/quickstart.toml", "--only", "*relu*/sgd")
+    _run(python, tmp_path, "-m", "rnnprop_cli", "--db", "x.db", *bench)
+    report = _run(python, tmp_path, "-m", "rnnprop_cli", "--db", "x.db", "report", "-f", "csv")
+    assert "quickstart" in report
 
 
 def test_doctor_shows_where_the_kernel_is_from(python: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.reference import ReferenceKernel
+from rnnprop_cli.meta.draws import draw
 from rnnprop_cli.meta.graphed import CudaGraphs, RecordedWindows, record_nothing, tensors_of
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
@@ -56,7 +57,7 @@ def training(
     )
     run = MetaTraining(spec, Engine(device, 1, None, "auto" if device == "cuda" else "reference"))
     if estimator is not None:
-        run.estimator = estimator
+        run.estimators = [estimator]
     losses = [event.result.train_loss for event in run.run()]
     return losses, run.state.meta_params_Q
 
@@ -197,7 +198,7 @@ def outside(estimator: Estimator, bowls: list[Bowl]) -> tuple[list[float], torch
     optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
     state, losses = MetaState(meta_params_Q, optimizer), []
     for bowl in bowls:
-        state, loss = meta_iteration(spec, state, bowl, rule, kernel, estimator)
+        state, loss = meta_iteration(spec, state, bowl, rule, kernel, draw(spec, 0), estimator)
         losses.append(float(loss))
     return losses, state.meta_params_Q
 
@@ -248,7 +249,7 @@ def test_a_fall_back_releases_the_recordings_and_is_told_once() -> None:
         truncation=TruncationSpec(horizon=4, unroll=2),
     )
     run = MetaTraining(spec, Engine("cpu", 1, None, "reference"))
-    run.estimator = estimator
+    run.estimators = [estimator]
     notices = [event.notice for event in run.run()]
     assert notices[0] is not None
     assert notices[0].startswith("windows are not recorded: a replay did not give")

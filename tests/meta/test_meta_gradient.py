@@ -14,7 +14,6 @@ from rnnprop_cli.meta.meta_gradient import known_output_gradient, plain_autograd
 from rnnprop_cli.meta.meta_loss import meta_loss, step_gradients
 from rnnprop_cli.meta.truncation import Span, spans
 from rnnprop_cli.meta.unroll import InnerProblem, Trajectory
-from rnnprop_cli.spec.train import TruncationSpec
 
 F64 = torch.float64
 CPU = torch.device("cpu")
@@ -112,4 +111,4 @@ def test_step_gradients_are_suffix_sums_for_the_mean_and_the_last_gradient_else(
 
 
 def test_five_windows_of_twenty_cover_a_hundred_steps() -> None:
-    assert list(spans(TruncationSpec())) == [(0, 20), (20, 20), (40, 20), (60, 20), (80, 20)]
+    assert list(spans(100, 20)) == [(0, 20), (20, 20), (40, 20), (60, 20), (80, 20)]

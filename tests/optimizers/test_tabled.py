@@ -54,6 +54,7 @@ from rnnprop_cli.kernels.cuda import CudaKernel
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.accelerate.optimizers import build_learned
 from rnnprop_cli.components.optimizers.base import Given
+from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.accelerate.learned import advance
 from rnnprop_cli.accelerate.tabled import with_table
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
@@ -67,16 +68,18 @@ results = {}
 for name, spec in {"narrow": RNNpropSpec(), "wide": RNNpropSpec(embedding=5, hidden=33, layers=1)}.items():
     rule = spec.build()
     q = rule.start(1, torch.float64, torch.device("cpu"))
-    exact = build_learned(spec.build(), q, Given(alpha_C.double(), 100), ReferenceKernel())
+    factor = LearnedSpec(weights="any", schedule="cosine").factor(T) if name == "wide" else None
+    exact = build_learned(spec.build(), q, Given(alpha_C.double(), T), ReferenceKernel(), factor)
     kernel = CudaKernel()
-    fused = build_learned(spec.build(), q.float(), Given(alpha_C, 100), kernel)
+    fused = build_learned(spec.build(), q.float(), Given(alpha_C, T), kernel, factor)
     tabled = with_table(fused, kernel)
     found, by_table, truth = start.clone(), start.clone(), start.double()
     state, table_state, exact_state = fused.init(found), tabled.init(by_table), exact.init(truth)
     table = tabled.table(table_state, T)
     for t in range(T):
         features = torch.empty(2, C * P)
-        state = advance(fused.rule, kernel, fused.meta_params_Q, fused.rate_C, grads[t], state, found, features)
+        rate_C = fused._rate(state)
+        state = advance(fused.rule, kernel, fused.meta_params_Q, rate_C, grads[t], state, found, features)
         tabled.advance_by(table.numbers_TK[t], grads[t], table_state, by_table)
         wanted, _ = exact.rule.features(grads[t].double(), exact_state.features, donate=False)
         exact_state = exact.advance(grads[t].double(), exact_state, truth)

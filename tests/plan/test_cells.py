@@ -1,4 +1,5 @@
 from math import inf
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +86,25 @@ def test_keys_are_stable_across_processes_and_versions() -> None:
     """A changed key makes every store forget what it has: change it only together with NUMERICS_VERSION."""
     cell = Cell(PROBLEM, AdamSpec(), 0.1, 0, "final")
     assert cell_key(cell_config(cell, {"device": "cpu"})).startswith("01bb47546fd522f2")
+
+
+def test_a_learned_cell_without_a_schedule_is_what_it_was_before_there_were_any() -> None:
+    problem = Problem(MLPSpec(dataset="digits"), 100, 128, "float32")
+
+    def key(**settings: Any) -> str:
+        cell = Cell(problem, LearnedSpec(weights="rnnprop", **settings), 0.1, 0, "final")
+        return cell_key(cell_config(cell, {"device": "cpu"}))
+
+    assert key().startswith("188aaac2b6a51be7")
+    assert key(warmup=0.2) == key()  # which a constant rate has no use for
+    others = [key(), key(schedule="cosine"), key(schedule="wsd"), key(schedule="wsd", cooldown=0.5)]
+    assert len(set(others)) == 4
+
+
+def test_a_learned_row_is_called_after_its_weights_and_its_schedule() -> None:
+    spec = LearnedSpec(weights="a/b.safetensors", lr="tuned", schedule="cosine")
+    assert spec.name == "b tuned cosine"
+    assert LearnedSpec.model_validate(spec.model_dump()) == spec
 
 
 def test_tuning_never_uses_a_seed_of_the_final_runs() -> None:

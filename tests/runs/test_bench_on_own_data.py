@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rnnprop_cli.view.rows import SummaryRow
+from rnnprop_cli.view.summary import summarize
 
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizees.transformer import TransformerSpec
@@ -19,8 +21,6 @@ from rnnprop_cli.records import RunInfo
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.summary import summarize
 
 ENGINE = Engine("cpu", 1, None, "reference")
 

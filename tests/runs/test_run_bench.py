@@ -21,7 +21,7 @@ from rnnprop_cli.runs.observer import BatchFinished, BatchStep, Event
 from rnnprop_cli.seeds import fresh_seeds
 from rnnprop_cli.spec.bench import BenchSpec, TuningSpec
 from rnnprop_cli.store.reader import Reader
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.summary import summarize
 
 ENGINE = Engine("cpu", 1, None, "reference")
 SPEC = BenchSpec(
@@ -219,6 +219,21 @@ def test_unknown_weights_are_refused_before_anything_runs_with_the_command_that_
     assert not (tmp_path / "a.db").exists()
 
 
+def test_a_learned_optimizer_runs_under_a_schedule(tmp_path: Path) -> None:
+    """A cosine starts at 1: the first step is the plain one, the later ones are shorter."""
+    schedules: tuple[Any, ...] = ("constant", "cosine")
+    rows = tuple(LearnedSpec(weights="quick", schedule=schedule) for schedule in schedules)
+    run(tmp_path / "a.db", SPEC.model_copy(update={"optimizers": rows, "seeds": 2}))
+    runs = {(each.facts.optimizer, each.facts.seed): each for each in stored(tmp_path / "a.db")}
+    with Reader.open(tmp_path / "a.db") as reader:
+        losses = {key: reader.curve(each.id, "loss")[1] for key, each in runs.items()}
+    assert {name for name, _ in runs} == {"quick", "quick cosine"}
+    for (name, seed), values in losses.items():
+        if name == "quick":
+            assert (values[:2] == losses["quick cosine", seed][:2]).all()
+            assert (values[2:] != losses["quick cosine", seed][2:]).all()
+
+
 def test_a_learned_optimizer_gets_the_same_search_when_it_is_asked_for(tmp_path: Path) -> None:
     learned = (LearnedSpec(weights="quick"), LearnedSpec(weights="quick", lr="tuned"))
     spec = SPEC.model_copy(update={"optimizers": (*SPEC.optimizers, *learned), "seeds": 2})
@@ -227,9 +242,9 @@ def test_a_learned_optimizer_gets_the_same_search_when_it_is_asked_for(tmp_path:
     with Reader.open(tmp_path / "a.db") as reader:
         rows = summarize(reader.find_experiment("small"), runs).rows
     own, tuned = (next(row for row in rows if row.optimizer == name) for name in ("quick", "quick tuned"))
-    assert (own.lr_source, own.learning_rate, own.rates) == ("own", 0.1, ())
-    assert (tuned.lr_source, tuned.seeds, tuned.is_tuned_baseline) == ("tuned", 2, False)
-    best = min(tuned.rates, key=lambda point: point.final_loss_mean or float("inf"))
+    assert (own.lr_source, own.learning_rate, own.search.rates) == ("own", 0.1, ())
+    assert (tuned.lr_source, tuned.counts.seeds, tuned.is_tuned_baseline) == ("tuned", 2, False)
+    best = min(tuned.search.rates, key=lambda point: point.loss.centre or float("inf"))
     assert tuned.learning_rate == best.learning_rate
-    assert len(tuned.rates) >= SPEC.tuning.points
+    assert len(tuned.search.rates) >= SPEC.tuning.points
     assert not [row for row in rows if row.phase == "default" and row.optimizer.startswith("quick")]

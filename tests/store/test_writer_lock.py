@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def test_a_second_writer_is_refused_at_once_with_the_holders_pid(tmp_path):
             pass
         assert time.monotonic() - started < 1
         assert "report, runs, tui" in str(caught.value)
+        assert "--db" in str(caught.value)  # the remedy can be pasted
+        assert re.search(r"rnnprop db merge \S*x\.db \S*x-2\.db -o \S*x-all\.db", str(caught.value))
         with Reader.open(path) as reader:  # looking goes on
             assert len(reader.runs(1)) == 4000
     finally:

@@ -11,7 +11,7 @@ from rnnprop_cli import DMOptimizer, RNNprop
 from rnnprop_cli.components.learned.dm import DMSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
+from rnnprop_cli.torch_optim.learned_optimizer import CoordinatewiseOptimizer
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ def make_weights(architecture: RNNpropSpec | DMSpec, seed: int = 0) -> Weights:
 
 RNN = make_weights(RNNpropSpec(embedding=4, hidden=4))
 DM = make_weights(DMSpec(hidden=4))
-Make = Callable[..., LearnedOptimizer]
+Make = Callable[..., CoordinatewiseOptimizer]
 
 
 def rnnprop(params: Any, *args: Any, **options: Any) -> RNNprop:
@@ -58,7 +58,7 @@ def set_grads(params: list[nn.Parameter], step: int) -> None:
         param.grad = grad.to(param.dtype)
 
 
-def run(optimizer: LearnedOptimizer, params: list[nn.Parameter], steps: range) -> None:
+def run(optimizer: CoordinatewiseOptimizer, params: list[nn.Parameter], steps: range) -> None:
     for step in steps:
         set_grads(params, step)
         optimizer.step()

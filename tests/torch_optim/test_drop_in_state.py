@@ -22,7 +22,7 @@ from torch import nn
 
 from rnnprop_cli import RNNprop
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
+from rnnprop_cli.torch_optim.learned_optimizer import CoordinatewiseOptimizer
 
 
 @both
@@ -97,7 +97,7 @@ def test_a_narrow_state_takes_half_the_memory_and_stays_close(make: Make, state_
     run(plain, wide, range(30))
     run(small, narrow, range(30))
 
-    def size(optimizer: LearnedOptimizer, names: tuple[str, ...]) -> int:
+    def size(optimizer: CoordinatewiseOptimizer, names: tuple[str, ...]) -> int:
         states = optimizer.state.values()
         return sum(state[name].nbytes for state in states for name in names)
 

@@ -20,12 +20,13 @@ from rnnprop_cli.cli.app import app
 from rnnprop_cli.components.learned.dm import DMSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.runs.weights import find_weights, shipped_folder, shipped_names
-from rnnprop_cli.torch_optim.learned_optimizer import LearnedOptimizer
+from rnnprop_cli.runs.shipped_weights import shipped_folder, shipped_names
+from rnnprop_cli.runs.weights import find_weights
+from rnnprop_cli.torch_optim.learned_optimizer import CoordinatewiseOptimizer
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
-OPTIMIZERS: dict[str, type[LearnedOptimizer]] = {"rnnprop": RNNprop, "dm": DMOptimizer}
+OPTIMIZERS: dict[str, type[CoordinatewiseOptimizer]] = {"rnnprop": RNNprop, "dm": DMOptimizer}
 ARCHITECTURES = {"RNNprop": RNNpropSpec(), "DMoptimizer": DMSpec()}
 PROGRAMS = {"rnnprop": "RNNprop", "dm": "DMoptimizer"}  # classes in the document
 RANDOM = ["random rnnprop", "random dm"]
@@ -75,7 +76,7 @@ def weights_called(name: str) -> Weights:
 
 
 def weights_of(spec: RNNpropSpec | DMSpec, meta_params_Q: Tensor) -> Weights:
-    named = spec.build().rule.named(meta_params_Q)
+    named = spec.build().named(meta_params_Q)
     return Weights(spec, {name: value.numpy() for name, value in named.items()}, "0" * 64, "a test")
 
 

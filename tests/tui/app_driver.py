@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -19,13 +19,14 @@ def play(
     path: Path,
     script: Script,
     *,
+    more: Sequence[Path] = (),
     size: tuple[int, int] = (80, 24),
     loaded: bool = True,
     charset: Charset = Charset.BRAILLE,
     theme: str = "dark",
 ) -> RnnpropApp:
     """Run a script against the app looking at a database."""
-    app = RnnpropApp(path, fps=10, charset=charset, theme=theme)
+    app = RnnpropApp(path, more=more, fps=10, charset=charset, theme=theme)
 
     async def run() -> None:
         async with app.run_test(size=size) as pilot:

@@ -12,6 +12,7 @@ from app_driver import play, screen_text, until
 from synthetic_store import make_bench
 
 from rnnprop_cli.errors import RunError, SpecError
+from rnnprop_cli.spec.shipped import shipped_specs
 from rnnprop_cli.tui import launch
 from rnnprop_cli.tui.launch import Child, command_of, find_specs, read_spec
 from rnnprop_cli.tui.screens.ask import Ask, Choose
@@ -39,7 +40,8 @@ def test_specs_are_found_and_told_apart(folder):
     started = time.monotonic()
     specs, left_out = find_specs(folder)
     assert time.monotonic() - started < 2  # nothing is waited for
-    assert [(spec.kind, spec.name) for spec in specs] == [("train", "meta"), ("bench", "sleepy")]
+    assert [(spec.kind, spec.name) for spec in specs[:2]] == [("train", "meta"), ("bench", "sleepy")]
+    assert [str(spec.path) for spec in specs[2:]] == list(shipped_specs())  # which `--spec` takes by name
     assert [Path(text.split(":")[0]).name for text in left_out] == ["long.toml", "pipe.toml", "broken.toml"]
     assert "is a pipe" in left_out[1]
     for name in ("absent.toml", "pyproject.toml", "pipe.toml"):
@@ -77,7 +79,7 @@ def test_a_program_that_cannot_start_is_an_error_in_words(folder, monkeypatch):
 def test_starting_asks_first_and_interrupting_too(folder):
     async def script(app, pilot):
         await pilot.press("i")
-        assert not app.work.is_running
+        assert not app.works.is_running
         await pilot.press("r")
         await pilot.pause()
         assert isinstance(app.screen, Choose)
@@ -88,20 +90,20 @@ def test_starting_asks_first_and_interrupting_too(folder):
         assert "bench --spec" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
-        assert not app.work.is_running
+        assert not app.works.is_running
         await pilot.press("r")
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("y")
-        await until(pilot, lambda: app.work.is_running and app.work.log())
-        assert "begun --db" in app.work.log()[0].text
+        await until(pilot, lambda: app.works.is_running and app.works.log())
+        assert "begun --db" in app.works.log()[0].text
         await pilot.pause()
         assert "i interrupts" in screen_text(app)
         await pilot.press("i")
         await pilot.pause()
         await pilot.press("y")
-        await until(pilot, lambda: not app.work.is_running)
+        await until(pilot, lambda: not app.works.is_running)
 
     play(folder / "x.db", script)
 
@@ -122,9 +124,9 @@ def test_quitting_with_a_child_asks_what_becomes_of_it(folder, key, goes_on):
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("y")
-        await until(pilot, lambda: app.work.is_running and app.work.log())
-        found["process"] = app.work.child._process
-        found["log"] = app.work.child.log_path
+        await until(pilot, lambda: app.works.is_running and app.works.log())
+        found["process"] = app.works.child._process
+        found["log"] = app.works.child.log_path
         await pilot.press("q")
         await pilot.pause()
         assert "leave it running" in screen_text(app)

@@ -6,8 +6,8 @@ import pytest
 from app_driver import play, screen_text, settle
 from synthetic_store import make_bench, make_training
 
+from rnnprop_cli.tui.keys import TABS
 from rnnprop_cli.tui.screens.ask import Read
-from rnnprop_cli.tui.screens.base import TABS
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_sorting_pinning_and_searches(bench):
     async def script(app, pilot):
         await pilot.press("o", "o", "o")
         assert app.state.sort == "loss"
-        values = [app.state.bench.group(row.key).row.final_loss_mean for row in app.screen.table.rows]
+        values = [app.state.bench.group(row.key).row.final.mean.centre for row in app.screen.table.rows]
         assert values == sorted(values)
         await pilot.press("O")
         assert [row.key for row in app.screen.table.rows][-1] == app.state.bench.group(

@@ -77,7 +77,7 @@ def test_log_names_what_happened_and_filters(bench):
         await pilot.press("slash", *"kind", "colon", *"created", "enter")
         assert len(app.screen.table.rows) == 1
 
-    play(bench, script)
+    play(bench, script, size=(160, 48))
 
 
 def test_spec_is_shown_as_written_and_resolved(bench):

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.pilot import Pilot
 
 from rnnprop_cli.tui.plot import PALETTES, Charset, Plot, PlotSeries
-from rnnprop_cli.view.curves import Curve, band_over_seeds
+from rnnprop_cli.view.curves.curve import Curve, band_over_seeds
 
 POINTS = 1000
 

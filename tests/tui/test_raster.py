@@ -293,3 +293,51 @@ def test_contrast_is_that_of_wcag() -> None:
 def test_without_colour_each_series_has_a_pattern_of_its_own() -> None:
     patterns = {line_pattern(index, dashed=False, colorless=True) for index in range(len(PATTERNS))}
     assert len(patterns) == len(PATTERNS)
+
+
+@pytest.mark.parametrize("charset", list(Charset))
+def test_without_colour_the_best_baseline_is_heavy_and_nothing_is_a_band(charset: Charset) -> None:
+    steps = np.arange(2.0)
+
+    def dots(*, dashed: bool) -> int:
+        series = PlotSeries("adam", "", steps, np.array([1.0, 1.0]), dashed=dashed)
+        frame = draw_frame([series], Axis(0, 1), 60, 12, FrameOptions(charset=charset, colorless=True))
+        area = frame.codes[: frame.area.rows, frame.area.left : frame.area.left + frame.area.columns]
+        lines = area[
+            frame.ink[: frame.area.rows, frame.area.left : frame.area.left + frame.area.columns] >= 16
+        ]
+        return sum(_dots(chr(code)) for code in lines)
+
+    assert dots(dashed=True) == 2 * dots(dashed=False)
+    banded = PlotSeries("adam", "", steps, np.array([1.0, 1.0]), np.array([0.5, 0.5]), np.array([2.0, 2.0]))
+    frame = draw_frame([banded], Axis(0, 1), 60, 12, FrameOptions(charset=charset, colorless=True))
+    assert (frame.ground == 0).all()
+    assert "▀" not in "".join(map(chr, frame.codes.ravel()))
+
+
+def _dots(character: str) -> int:
+    """How many dots of a cell a character shows."""
+    quadrants = {
+        "▘": 1,
+        "▝": 1,
+        "▀": 2,
+        "▖": 1,
+        "▌": 2,
+        "▞": 2,
+        "▛": 3,
+        "▗": 1,
+        "▚": 2,
+        "▐": 2,
+        "▜": 3,
+        "▄": 2,
+    }
+    known = quadrants | {"▙": 3, "▟": 3, "█": 4, "'": 1, ".": 1, "|": 2}
+    return known.get(character, bin(ord(character) - 0x2800).count("1") if ord(character) > 0x2800 else 0)
+
+
+def test_the_gaps_of_a_dashed_line_show_in_braille() -> None:
+    series = PlotSeries("adam", "", np.arange(2.0), np.array([1.0, 1.0]), dashed=True)
+    frame = draw_frame([series], Axis(0, 1), 60, 12, FrameOptions())
+    row = next(row for row in frame.codes if (row > 0x2800).sum() > 10)
+    drawn = row[frame.area.left : frame.area.left + frame.area.columns] > 0x2800
+    assert 0.25 < 1 - drawn.mean() < 0.6  # whole cells are empty, not half ones

@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnprop_cli.records import CellResult, ExperimentFacts, ExperimentInfo, RunFacts, RunInfo
-from rnnprop_cli.view.targets import LoadCurves
+from rnnprop_cli.view.table.targets import LoadCurves
 
 EXPERIMENT = ExperimentInfo(
     1, ExperimentFacts("bench", "demo", "", "{}", "0" * 64, None, "{}", "[]", "h"), "2026-01-01T00:00:00Z"
 )
+
+
+def with_spec(resolved: object, **changes: object) -> ExperimentInfo:
+    """The experiment with what its spec_json holds, as the reader gives it."""
+    return replace(EXPERIMENT, resolved=resolved, **changes)  # type: ignore[arg-type]
 
 
 def runs_of(optimizer: str, losses: Sequence[object], **facts: object) -> list[RunInfo]:
@@ -49,7 +54,7 @@ def runs_of(optimizer: str, losses: Sequence[object], **facts: object) -> list[R
             threads=1,
             **plain,  # type: ignore[arg-type]
         )
-        runs.append(RunInfo(seed, 1, run, result, None))
+        runs.append(RunInfo(seed, 1, run, result, None, json.loads(config)))
     return runs
 
 

@@ -1,19 +1,18 @@
-import json
-from dataclasses import replace
-
 import pytest
-from bench_samples import EXPERIMENT, runs_of
+from bench_samples import EXPERIMENT, runs_of, with_spec
 
 from rnnprop_cli.records import ExperimentInfo
-from rnnprop_cli.view.confirmed import confirmations, with_confirmations
-from rnnprop_cli.view.export import as_records, cells
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.formats.records import as_record
+from rnnprop_cli.view.table.columns import COLUMNS
+from rnnprop_cli.view.table.confirmed import confirmations, with_confirmations
+from rnnprop_cli.view.table.summary import summarize
+
+AGAIN = next(column for column in COLUMNS if column.heading == "again")
 
 
 def experiment(number: int, seed: int, *, numerics: int = 3, **changes: object) -> ExperimentInfo:
     spec = {"name": "demo", "seed": seed, "seeds": 10} | changes
-    resolved = json.dumps({"spec": spec, "environment": {"numerics": numerics, "threads": number}})
-    return replace(EXPERIMENT, id=number, facts=replace(EXPERIMENT.facts, spec_json=resolved))
+    return with_spec({"spec": spec, "environment": {"numerics": numerics, "threads": number}}, id=number)
 
 
 def test_the_same_spec_from_another_root_seed_confirms_whatever_the_threads() -> None:
@@ -33,14 +32,13 @@ def test_both_samples_stand_side_by_side() -> None:
     second = summarize(EXPERIMENT, runs_of("adam", [0.31, 0.33], lr=0.0625))
     rows = {row.optimizer: row for row in with_confirmations(first, [(1, second)]).rows}
     (one,) = rows["adam"].confirmed
-    assert (one.root, one.seeds, one.learning_rate, one.final_loss_mean) == (
+    assert (one.root, one.seeds, one.learning_rate, one.loss.centre) == (
         1,
         2,
         0.0625,
         pytest.approx(0.32),
     )
-    assert cells(rows["adam"])["again"] == "0.32 ±0.13 @ 0.0625"
+    assert AGAIN.text(rows["adam"]) == "0.32 ±0.13 @ 0.0625"
     assert rows["sgd"].confirmed == ()
-    assert cells(rows["sgd"])["again"] == ""
-    records = {each["optimizer"]: each for each in as_records(with_confirmations(first, [(1, second)]))}
-    assert records["adam"]["confirmed"][0]["root"] == 1
+    assert AGAIN.text(rows["sgd"]) == ""
+    assert as_record(rows["adam"])["confirmed"][0]["root"] == 1

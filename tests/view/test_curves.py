@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rnnprop_cli.view.curves import (
+from rnnprop_cli.view.curves.curve import (
     Curve,
     band_over_seeds,
     bin_width,

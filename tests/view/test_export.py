@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.curve_export import RunCurve, curves_csv, curves_json
-from rnnprop_cli.view.export import (
-    cells,
-    format_failures,
+from rnnprop_cli.statistics import Estimate
+from rnnprop_cli.view.curves.sparkline import sparkline
+from rnnprop_cli.view.formats.curve_export import RunCurve, curves_csv, curves_json
+from rnnprop_cli.view.formats.markdown import to_markdown
+from rnnprop_cli.view.formats.records import FIELDS, to_csv, to_json
+from rnnprop_cli.view.numbers import (
+    format_duration,
     format_interval,
     format_loss,
     format_percent,
     format_rate,
-    to_csv,
-    to_json,
+    format_seconds,
 )
-from rnnprop_cli.view.markdown import to_markdown
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.sparkline import sparkline
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.columns import OPTIMIZER, format_failures, legend, narrower, used_columns
+from rnnprop_cli.view.table.summary import summarize
 
 EVIL = "ev|il\x1b]52;c;\x07\u202e"
 NAN = math.nan
@@ -66,13 +66,13 @@ LISTS = ("rates", "tied_rates", "confirmed")  # which CSV has no place for
 
 def test_csv_holds_what_json_holds(summary):
     records = list(csv.DictReader(io.StringIO(to_csv(summary))))
-    assert list(records[0]) == [name for name in SummaryRow.__dataclass_fields__ if name not in LISTS]
+    assert list(records[0]) == [name for name in FIELDS if name not in LISTS]
     for record, row in zip(records, summary.rows, strict=True):
-        if row.final_loss_mean is None:
+        if row.final.mean.centre is None:
             assert record["final_loss_mean"] == ""
         else:
-            assert float(record["final_loss_mean"]) == row.final_loss_mean
-        assert int(record["seeds"]) == row.seeds
+            assert float(record["final_loss_mean"]) == row.final.mean.centre
+        assert int(record["seeds"]) == row.counts.seeds
 
 
 @pytest.mark.parametrize("write", [to_json, to_csv, to_markdown])
@@ -130,6 +130,45 @@ def test_other_numbers_are_written_short():
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.00042, "0.42 ms"),
+        (0.5, "500 ms"),
+        (0.9996, "1 s"),
+        (3.214, "3.21 s"),
+        (59.4, "59.4 s"),
+        (59.7, "1 min 0 s"),
+        (3599.7, "1 h 0 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_written_in_its_unit(seconds, text):
+    assert format_duration(seconds) == text
+
+
+def test_seconds_are_never_written_as_a_power_of_ten():
+    assert [format_seconds(s) for s in (0.1234, 12.34, 12345.6, math.inf, None)] == [
+        "0.123",
+        "12.3",
+        "12,346",
+        "never",
+        "",
+    ]
+
+
+def test_columns_go_by_their_priority_and_the_legend_explains_those_that_stay(summary):
+    columns = used_columns(summary.rows)
+    gone = []
+    while (fewer := narrower(columns)) is not None:
+        gone += [column.heading for column in columns if column not in fewer]
+        columns = fewer
+    assert gone == ["s", "test loss", "IQM", "median", "test acc", "better", "lr"]
+    assert {"optimizer", "final loss", "failures"} <= {column.heading for column in columns}
+    assert "bootstrap" in legend(used_columns(summary.rows))
+    assert "bootstrap" not in legend(columns)
+
+
+@pytest.mark.parametrize(
     ("values", "text"),
     [
         ((0.305217, 0.304112, 0.307391), "0.3052 [0.3041, 0.3074]"),
@@ -143,30 +182,51 @@ def test_other_numbers_are_written_short():
     ],
 )
 def test_an_interval_is_written_to_the_digits_that_mean_something(values, text):
-    assert format_interval(*values) == text
+    assert format_interval(Estimate(*values)) == text
 
 
 def test_failures_are_told_apart(summary):
-    by_name = {row.optimizer: format_failures(row) for row in summary.rows}
+    by_name = {row.optimizer: format_failures(row.counts) for row in summary.rows}
     assert by_name == {"rnnprop": "", "adam": "", EVIL: "3 div", "sgd": "1 fail, 1 miss"}
 
 
 def test_the_best_baseline_is_marked_without_colour(summary):
-    assert [cells(row)["optimizer"] for row in summary.rows][:2] == ["rnnprop", "adam *"]
+    assert [OPTIMIZER.text(row) for row in summary.rows][:2] == ["rnnprop", "adam *"]
 
 
 def some_curves():
     (run,) = runs_of("ad,am", [0.5])
     values = np.array([1.5, NAN, math.inf, 0.1], dtype=np.float32).astype(np.float64)
-    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values)] * 2
+    return [RunCurve(run, "loss", np.array([0, 1, 2, 9]), values, "demo")] * 2
 
 
 def test_curves_as_csv_have_a_line_per_value_in_shortest_spelling():
     records = list(csv.reader(io.StringIO("".join(curves_csv(some_curves())))))
-    assert records[0] == ["run", "optimizer", "learning_rate", "seed", "metric", "step", "value"]
     assert len(records) == 1 + 8
-    assert [record[5:] for record in records[1:5]] == [["0", "1.5"], ["1", "nan"], ["2", "inf"], ["9", "0.1"]]
-    assert records[1][:5] == ["0", "ad,am", "0.03125", "0", "loss"]
+    assert [record[-2:] for record in records[1:5]] == [
+        ["0", "1.5"],
+        ["1", "nan"],
+        ["2", "inf"],
+        ["9", "0.1"],
+    ]
+    row = dict(zip(*records[:2], strict=True))
+    assert row == {
+        "run": "0",
+        "experiment": "demo",
+        "dataset": "mnist",
+        "optimizee": "mlp sigmoid",
+        "depth": "1",
+        "activation": "sigmoid",
+        "horizon": "100",
+        "optimizer": "ad,am",
+        "learning_rate": "0.03125",
+        "seed": "0",
+        "phase": "final",
+        "status": "done",
+        "metric": "loss",
+        "step": "0",
+        "value": "1.5",
+    }
 
 
 def test_curves_as_json_are_valid_json():

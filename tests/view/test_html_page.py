@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import pytest
 from bench_samples import EXPERIMENT, runs_of, small_matrix
 
-from rnnprop_cli.view.experiment_facts import experiment_facts
-from rnnprop_cli.view.export import cells
-from rnnprop_cli.view.html_page import to_html
-from rnnprop_cli.view.loss_figures import loss_figures
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.summary_figures import summary_figures
+from rnnprop_cli.view.facts.experiment_facts import experiment_facts
+from rnnprop_cli.view.figures.loss_figures import loss_figures
+from rnnprop_cli.view.figures.summary_figures import summary_figures
+from rnnprop_cli.view.formats.html_page import to_html
+from rnnprop_cli.view.table.columns import COLUMNS, SEEDS
+from rnnprop_cli.view.table.summary import summarize
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
 EVIL = '<script>alert("x")</script>\x1b]52;'
@@ -50,7 +50,7 @@ class Checker(HTMLParser):
 
 def page_of(runs, load):
     summary = summarize(EXPERIMENT, runs, load)
-    figures = loss_figures(summary, runs, load) + summary_figures(summary)
+    figures = loss_figures(summary, load) + summary_figures(summary)
     page = to_html(summary, experiment_facts(EXPERIMENT, runs), 'name = "<demo>"\n', figures)
     checker = Checker()
     checker.feed(page)
@@ -75,9 +75,9 @@ def test_the_page_has_every_number_of_the_tables_and_a_figure_of_each():
     summary, _, checker = page_of(*small_matrix())
     text = "\n".join(checker.texts)
     for row in summary.rows:
-        for name, value in cells(row).items():
-            if name != "seeds":
-                assert value in text
+        for column in COLUMNS:
+            if column is not SEEDS:
+                assert column.text(row) in text
     assert "Overview" in text
     assert checker.tags.count("figure") == 4 * 2 + 2 + 1
 

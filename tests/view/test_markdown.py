@@ -1,14 +1,12 @@
 """The whole text of a small benchmark, to be read by a person when it changes."""
 
-import json
 import math
-from dataclasses import replace
 
-from bench_samples import EXPERIMENT, runs_of
+from bench_samples import runs_of, with_spec
 
-from rnnprop_cli.view.export import LEGEND, WIDE_LEGEND
-from rnnprop_cli.view.markdown import to_markdown
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.formats.markdown import to_markdown
+from rnnprop_cli.view.table.columns import legend, used_columns
+from rnnprop_cli.view.table.summary import summarize
 
 PAPER = {"where": {}, "horizon": 100, "optimizer": "adam", "final_loss": 0.31, "source": "Table 2"}
 # ruff: noqa: E501 (lines of a table)
@@ -29,14 +27,13 @@ GOLDEN = r"""# demo
 
 
 def test_the_text_of_a_small_benchmark():
-    experiment = replace(
-        EXPERIMENT, facts=replace(EXPERIMENT.facts, spec_json=json.dumps({"spec": {"paper": [PAPER]}}))
-    )
+    experiment = with_spec({"spec": {"paper": [PAPER]}})
     runs = [
         *runs_of("learned", [0.27, 0.28, 0.29], is_baseline=False, lr=0.1),
         *runs_of("adam", [0.30, 0.31, 0.33]),
         *runs_of("adam", [2.3, 2.3, 2.3], phase="default", lr=0.001),
         *runs_of("sgd", [0.39375, 0.40625, math.nan]),
     ]
-    legend = f"{LEGEND} {WIDE_LEGEND}".replace("*", r"\*").replace("[", r"\[")
-    assert to_markdown(summarize(experiment, runs)) == f"{GOLDEN}\n{legend}\n"
+    summary = summarize(experiment, runs)
+    how_to_read = legend(used_columns(summary.rows)).replace("*", r"\*")
+    assert to_markdown(summary) == f"{GOLDEN}\n{how_to_read}\n"

@@ -1,15 +1,14 @@
 """The paper's numbers find their rows."""
 
 import json
-from dataclasses import replace
 
 import pytest
-from bench_samples import EXPERIMENT, runs_of
+from bench_samples import runs_of, with_spec
 
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.view.export import cells
-from rnnprop_cli.view.paper import paper_sentence
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.columns import COLUMNS
+from rnnprop_cli.view.table.remarks import paper_sentence
+from rnnprop_cli.view.table.summary import summarize
 
 SPEC = BenchSpec.model_validate_json(
     json.dumps(
@@ -38,8 +37,7 @@ SPEC = BenchSpec.model_validate_json(
 
 
 def experiment(spec=SPEC):
-    spec_json = json.dumps({"spec": spec.model_dump(mode="json")})
-    return replace(EXPERIMENT, facts=replace(EXPERIMENT.facts, spec_json=spec_json))
+    return with_spec({"spec": spec.model_dump(mode="json")})
 
 
 def row_of(losses, optimizer="adam", **facts):
@@ -59,12 +57,14 @@ def row_of(losses, optimizer="adam", **facts):
     ],
 )
 def test_a_number_belongs_to_the_run_that_does_what_the_paper_did(facts, number):
-    assert row_of([0.3, 0.31], **facts).paper_final_loss == number
+    found = row_of([0.3, 0.31], **facts).paper
+    assert (found and found.final_loss) == number
 
 
 def test_the_table_has_a_column_for_it():
-    assert cells(row_of([0.3]))["paper"] == "0.31"
-    assert cells(row_of([0.3], "sgd"))["paper"] == ""
+    (paper,) = [column for column in COLUMNS if column.heading == "paper"]
+    assert paper.text(row_of([0.3])) == "0.31"
+    assert paper.text(row_of([0.3], "sgd")) == ""
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,8 @@ def test_the_difference_is_told_in_words(losses, words):
     assert paper_sentence(row_of(losses)) == words
 
 
-@pytest.mark.parametrize("spec_json", ["", "{}", "[]", '{"spec": {"paper": [{"optimizer": 3}]}}'])
-def test_a_spec_of_another_version_has_none(spec_json):
-    other = replace(EXPERIMENT, facts=replace(EXPERIMENT.facts, spec_json=spec_json))
-    row = summarize(other, runs_of("adam", [0.3])).rows[0]
-    assert row.paper_final_loss is None
+@pytest.mark.parametrize("resolved", [{}, {"spec": 3}, {"spec": {"paper": [{"optimizer": 3}]}}])
+def test_a_spec_of_another_version_has_none(resolved):
+    row = summarize(with_spec(resolved), runs_of("adam", [0.3])).rows[0]
+    assert row.paper is None
     assert paper_sentence(row) is None

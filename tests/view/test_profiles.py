@@ -5,8 +5,8 @@ import math
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.profiles import ALL_PROBLEMS, profiles
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.profiles import ALL_PROBLEMS, profiles
+from rnnprop_cli.view.table.summary import summarize
 
 NAN = math.nan
 LOSSES = {  # by depth

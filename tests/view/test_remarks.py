@@ -3,15 +3,18 @@ from dataclasses import replace
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.remarks import edge_sentence
-from rnnprop_cli.view.rows import RatePoint, SummaryRow
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.statistics import Estimate
+from rnnprop_cli.view.table.remarks import edge_sentence
+from rnnprop_cli.view.table.rows import Counts, RatePoint, Search, SummaryRow
+from rnnprop_cli.view.table.summary import summarize
 
 
 def searched(best: float, tried: list[float]) -> SummaryRow:
     row = summarize(EXPERIMENT, runs_of("adam", [0.3, 0.31])).rows[0]
-    points = tuple(RatePoint(rate, 2, 0, 0, 0, 0, 0.3, 0.2, 0.4, 0.29, 0.31) for rate in tried)
-    return replace(row, learning_rate=best, lr_source="tuned", rates=points)
+    points = tuple(
+        RatePoint(rate, Counts(2, 0, 0, 0, 0), Estimate(0.3, 0.2, 0.4), 0.29, 0.31) for rate in tried
+    )
+    return replace(row, learning_rate=best, lr_source="tuned", search=Search(points))
 
 
 @pytest.mark.parametrize("best", [0.01, 0.04])

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of, small_matrix
 
-from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.figures import LOWEST, with_distinct_names
-from rnnprop_cli.view.loss_figures import MOST_POINTS, geometric_means, loss_figures
-from rnnprop_cli.view.styles import styles_of
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.summary_figures import summary_figures
+from rnnprop_cli.view.curves.curve import Curve
+from rnnprop_cli.view.figures.figure import LOWEST, with_distinct_names
+from rnnprop_cli.view.figures.loss_figures import MOST_POINTS, geometric_means, loss_figures
+from rnnprop_cli.view.figures.styles import styles_of
+from rnnprop_cli.view.figures.summary_figures import summary_figures
+from rnnprop_cli.view.table.summary import summarize
 
 
 @pytest.fixture
 def figures():
     runs, load = small_matrix()
     summary = summarize(EXPERIMENT, runs, load)
-    return {figure.name: figure for figure in loss_figures(summary, runs, load) + summary_figures(summary)}
+    return {figure.name: figure for figure in loss_figures(summary, load) + summary_figures(summary)}
 
 
 def lines_of(figure):
@@ -93,7 +93,7 @@ def test_a_long_curve_is_averaged_over_equal_stretches():
     values = np.tile([0.1, 10.0], horizon // 2)
     steps = np.arange(horizon)
     summary = summarize(EXPERIMENT, runs)
-    (figure,) = loss_figures(summary, runs, lambda ids: {0: (steps, values)})
+    (figure,) = loss_figures(summary, lambda ids: {0: (steps, values)})
     (one,) = figure.lines
     assert len(one.x) == MOST_POINTS
     assert one.middle == pytest.approx(np.ones(MOST_POINTS))
@@ -131,5 +131,5 @@ def test_names_of_files_never_collide(figures):
 def test_a_benchmark_without_results_has_no_figures():
     runs = runs_of("adam", ["queued"])
     summary = summarize(EXPERIMENT, runs)
-    assert loss_figures(summary, runs, lambda ids: {}) == []
+    assert loss_figures(summary, lambda ids: {}) == []
     assert summary_figures(summary) == []

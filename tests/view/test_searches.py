@@ -6,9 +6,9 @@ import pytest
 from bench_samples import EXPERIMENT, runs_of
 
 from rnnprop_cli.records import RunInfo
-from rnnprop_cli.view.remarks import remarks
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.remarks import remarks
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.summary import summarize
 
 GRID, CONFIRMED = 3, 10
 NOISE = [0.001 * (-1) ** number for number in range(GRID + CONFIRMED)]
@@ -45,17 +45,17 @@ ELU = search(
 
 def test_the_promise_is_that_of_the_runs_which_confirmed_the_rate() -> None:
     row = rows(final("adam", 0.02, 0.2465), ELU)["adam"]
-    assert row.search_runs == 5 * GRID + 3 * CONFIRMED
-    assert row.promised_mean == pytest.approx(0.246)
-    assert row.promised_low < 0.246 < row.promised_high
-    assert row.tied_rates == (0.02, 0.03)
-    assert not row.promise_broken
+    assert row.search.runs == 5 * GRID + 3 * CONFIRMED
+    assert row.search.promised.centre == pytest.approx(0.246)
+    assert row.search.promised.low < 0.246 < row.search.promised.high
+    assert row.search.tied == (0.02, 0.03)
+    assert not row.search.promise_broken
     assert any("45 runs, 0.02, 0.03 tie" in text for text in remarks([row]))
 
 
 def test_a_promise_that_fresh_seeds_break_is_told() -> None:
     row = rows(final("adam", 0.02, 0.29), ELU)["adam"]
-    assert row.promise_broken
+    assert row.search.promise_broken
     (warning,) = [text for text in remarks([row]) if "promised" in text]
     assert "0.246" in warning
     assert "0.29" in warning
@@ -63,7 +63,7 @@ def test_a_promise_that_fresh_seeds_break_is_told() -> None:
 
 def test_a_search_that_confirmed_nothing_promises_by_its_grid() -> None:
     row = rows(final("adam", 0.02, 0.2722), search("adam", {0.01: 0.3, 0.02: 0.2722, 0.03: 0.31}, {}))["adam"]
-    assert row.promised_mean == pytest.approx(0.2722, abs=1e-3)
+    assert row.search.promised.centre == pytest.approx(0.2722, abs=1e-3)
 
 
 def test_the_best_baseline_is_the_one_of_the_lowest_promise_not_of_the_luckiest_seeds() -> None:
@@ -73,7 +73,7 @@ def test_the_best_baseline_is_the_one_of_the_lowest_promise_not_of_the_luckiest_
     found = rows(adam, sgd, final("adam", 0.02, 0.304), final("sgd", 0.02, 0.299))
     assert found["sgd"].rank == 1
     assert found["adam"].is_best_baseline
-    assert found["sgd"].best_baseline == "adam"
+    assert found["sgd"].comparison.baseline == "adam"
     assert found["adam"].baseline_chosen_by == "tuning runs"
     assert not any("compared seeds" in text for text in remarks([*found.values()]))
 
@@ -92,4 +92,4 @@ def test_a_rate_that_failed_a_tuning_run_promises_nothing() -> None:
         for r in ELU
     ]
     row = rows(final("adam", 0.02, 0.2465), broken)["adam"]
-    assert row.tied_rates == (0.03,)
+    assert row.search.tied == (0.03,)

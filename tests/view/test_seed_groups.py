@@ -1,6 +1,5 @@
 """Groups of seeds: what belongs together, how it stands, and what is made of it."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -8,12 +7,14 @@ import numpy as np
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.curves import Band, Curve
-from rnnprop_cli.view.log_lines import command_line, log_lines
-from rnnprop_cli.view.pivot import column_choices, compared_groups, pivot
-from rnnprop_cli.view.rate_curves import best_point, rate_curves
-from rnnprop_cli.view.seed_groups import Grouping, short_title
-from rnnprop_cli.view.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.curves.curve import Band, Curve
+from rnnprop_cli.view.curves.seed_lines import LineStyle, line_over_seeds
+from rnnprop_cli.view.facts.log_lines import command_line, log_lines
+from rnnprop_cli.view.figures.summary_figures import summary_figures
+from rnnprop_cli.view.table.live import LiveGroups
+from rnnprop_cli.view.table.pivot import column_choices, compared_groups, is_one_problem, pivot
+from rnnprop_cli.view.table.rate_curves import best_point, rate_curves
+from rnnprop_cli.view.table.summary import summarize
 
 
 def numbered(*lots):
@@ -22,7 +23,7 @@ def numbered(*lots):
 
 
 def groups_of(*lots):
-    return Grouping().groups(EXPERIMENT, numbered(*lots))
+    return LiveGroups().groups(EXPERIMENT, numbered(*lots))
 
 
 def learned(losses, **facts):
@@ -40,9 +41,9 @@ def test_seeds_make_one_group_with_the_difference_to_the_best_tuned_baseline():
     ]
     assert best.is_best
     assert rnnprop.best_id == best.id
-    assert rnnprop.row.best_baseline == "adam"
-    assert rnnprop.row.difference_percent == pytest.approx(40)
-    assert rnnprop.row.seeds_better == 0
+    assert rnnprop.row.comparison.baseline == "adam"
+    assert rnnprop.row.comparison.percent.centre == pytest.approx(40)
+    assert rnnprop.row.comparison.better == 0
     assert rnnprop.row.optimizer == "rnnprop"
 
 
@@ -52,21 +53,16 @@ def test_a_search_is_grouped_by_rate_and_compared_with_nothing():
     ]
     groups = groups_of(*searches, runs_of("adam", [0.2, 0.2]))
     assert [group.facts.lr for group in groups] == [0.03125, 0.01, 0.1]
-    assert [group.row.final_loss_mean for group in groups] == pytest.approx([0.2, 0.3, 0.5])
-    assert groups[1].row.best_baseline is None
+    assert [group.row.final.mean.centre for group in groups] == pytest.approx([0.2, 0.3, 0.5])
+    assert groups[1].row.comparison is None
     assert groups[1].row.rank is None
     assert groups[1].facts.phase == "tuning"
 
 
 def test_weights_trained_anew_make_another_group_of_the_same_name():
-    again = [
-        replace(
-            run, facts=replace(run.facts, config_json=json.dumps({"weights": "new", "seed": run.facts.seed}))
-        )
-        for run in learned([0.1, 0.1])
-    ]
+    again = [replace(run, config={"weights": "new", "seed": run.facts.seed}) for run in learned([0.1, 0.1])]
     groups = groups_of(runs_of("adam", [0.2, 0.2]), learned([0.3, 0.3]), again)
-    found = [(group.facts.optimizer, group.row.final_loss_mean) for group in groups]
+    found = [(group.facts.optimizer, group.row.final.mean.centre) for group in groups]
     assert found == [
         ("rnnprop", pytest.approx(0.1)),
         ("adam", pytest.approx(0.2)),
@@ -84,7 +80,7 @@ def test_reasons_name_the_error_and_the_first_bad_step():
 
 
 def test_only_problems_in_which_something_happened_are_compared_anew():
-    grouping = Grouping()
+    grouping = LiveGroups()
     runs = numbered(
         runs_of("adam", [0.2]), runs_of("adam", [0.2], depth=2), runs_of("sgd", [math.nan], depth=2)
     )
@@ -97,7 +93,7 @@ def test_only_problems_in_which_something_happened_are_compared_anew():
 
 def test_titles_are_short():
     (group,) = groups_of(runs_of("adam", [0.2], horizon=10_000))
-    assert short_title(group.problem) == "mnist mlp sigmoid d1 x10000"
+    assert group.problem.short_title == "mnist mlp sigmoid d1 x10000"
 
 
 def test_a_pivot_puts_every_varied_axis_in_rows_or_columns():
@@ -121,6 +117,45 @@ def test_a_pivot_puts_every_varied_axis_in_rows_or_columns():
     both = pivot(compared_groups(groups_of(*lots), learned_only=False), "depth")
     assert both.row_axes == ("optimizer", "horizon")
     assert len(both.cells) == 8
+
+
+def test_a_single_problem_shows_its_optimizers_by_rank_and_never_against_themselves():
+    groups = groups_of(runs_of("sgd", [0.5, 0.6]), learned([0.1, 0.2]), runs_of("adam", [0.2, 0.3]))
+    shown = compared_groups(groups, learned_only=True)
+    assert is_one_problem(shown)
+    assert column_choices(shown) == ["horizon"]
+    found = pivot(shown, "horizon")
+    assert found.rows == (("rnnprop",), ("adam",), ("sgd",))
+    assert found.columns == ("100",)
+    assert len(found.cells) == 3
+
+
+def test_the_line_lies_inside_its_own_band():
+    rng = np.random.default_rng(0)
+    noisy = [Curve.of(np.exp(rng.normal(size=400))) for _ in range(5)]
+    spiky = Curve.of(np.where(np.arange(400) % 7, 1.0, np.inf))
+    for curves in (noisy, [*noisy[:2], spiky, spiky]):
+        band = line_over_seeds(curves, ["done"] * len(curves), 400, LineStyle("iqr", 0.1))
+        assert isinstance(band, Band)
+        assert (band.low <= band.middle).all()
+        assert (band.middle <= band.high).all()
+    raw = line_over_seeds(noisy, ["done"] * 5, 400, LineStyle("iqr", 0.0))
+    smoothed = line_over_seeds(noisy, ["done"] * 5, 400, LineStyle("iqr", 0.1))
+    assert np.std(np.log(smoothed.high)) < np.std(np.log(raw.high)) / 2
+
+
+def test_the_plot_and_the_report_show_the_same_statistic_over_the_tuning_seeds():
+    searches = [
+        runs_of("adam", losses, phase="tuning", lr=rate, lr_source="tuned")
+        for rate, losses in ((0.01, [0.2, 0.3, 1.0]), (0.1, [0.3, 0.3, 0.3]))
+    ]
+    runs = numbered(*searches, runs_of("adam", [0.3, 0.4], lr=0.1))
+    (live,) = rate_curves(LiveGroups().groups(EXPERIMENT, runs))
+    (figure,) = [one for one in summary_figures(summarize(EXPERIMENT, runs)) if one.name.startswith("rates")]
+    assert live.curve.middle.tolist() == figure.lines[0].middle.tolist() == pytest.approx([0.5, 0.3])
+    assert live.curve.high.tolist() == figure.lines[0].high.tolist() == [1.0, 0.3]
+    assert figure.lines[0].name == "adam *"
+    assert figure.lines[0].width > figure.lines[0].style.width
 
 
 def test_rate_curves_hold_the_search_and_a_level_line_for_the_learned_optimizer():
@@ -152,13 +187,14 @@ def test_the_log_is_newest_first_and_names_bad_ends():
     runs = [
         replace(run, started_utc="2026-01-02T00:00:00Z") for run in numbered(runs_of("adam", [0.2, math.nan]))
     ]
-    groups = Grouping().groups(EXPERIMENT, runs)
-    facts = replace(EXPERIMENT.facts, argv='["bench", "--spec", "my file.toml"]')
+    groups = LiveGroups().groups(EXPERIMENT, runs)
     lines = log_lines(
-        replace(EXPERIMENT, facts=facts),
+        replace(EXPERIMENT, argv=("bench", "--spec", "my file.toml")),
         groups,
         [("2026-01-03T00:00:00Z", "continued", '{"argv": "[]", "host": "h"}')],
     )
-    assert [line.kind for line in lines] == ["continued", "diverged", "started", "created"]
+    assert [line.kind for line in lines] == ["finished", "continued", "diverged", "started", "created"]
+    assert lines[0].text == "demo: 1 diverged, 1 done"
+    assert lines[0].time_utc == "2026-01-03T00:00:00Z"  # the store keeps no time of ends
     assert "rnnprop bench --spec 'my file.toml'" in lines[-1].text
-    assert command_line("no json") == "no json"
+    assert command_line(["/usr/bin/rnnprop", "db", "path"]) == "rnnprop db path"

@@ -1,6 +1,5 @@
 """Runs to rows: grouping, counting, ranking, comparing."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -10,7 +9,8 @@ from bench_samples import EXPERIMENT, runs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnprop_cli.view.summary import summarize
+from rnnprop_cli.view.table.rows import Counts
+from rnnprop_cli.view.table.summary import summarize
 
 NAN = math.nan
 
@@ -21,32 +21,33 @@ def rows(*groups):
 
 def test_a_row_has_the_mean_over_its_seeds_with_interval_and_facts():
     (row,) = rows(runs_of("adam", [0.3, 0.31, 0.32]))
-    assert row.final_loss_mean == pytest.approx(0.31)
-    assert row.final_loss_low < 0.3
-    assert row.final_loss_high > 0.32
-    assert (row.bench, row.dataset, row.optimizee, row.depth) == ("demo", "mnist", "mlp sigmoid", 1)
-    assert (row.activation, row.horizon, row.optimizer, row.learning_rate) == (
-        "sigmoid",
-        100,
-        "adam",
-        0.03125,
+    assert row.final.mean.centre == pytest.approx(0.31)
+    assert row.final.mean.low < 0.3
+    assert row.final.mean.high > 0.32
+    assert (row.bench, row.problem.dataset, row.problem.optimizee, row.problem.depth) == (
+        "demo",
+        "mnist",
+        "mlp sigmoid",
+        1,
     )
-    assert (row.seeds, row.diverged, row.failed, row.missing) == (3, 0, 0, 0)
-    assert (row.heldout_loss_mean, row.heldout_accuracy_mean) == (pytest.approx(1.31), 0.75)
-    assert row.elapsed_s == 2.0
+    assert (row.optimizer, row.learning_rate) == ("adam", 0.03125)
+    assert row.counts == Counts(seeds=3, diverged=0, stuck=0, failed=0, missing=0)
+    assert (row.heldout.loss.centre, row.heldout.accuracy.centre) == (pytest.approx(1.31), 0.75)
+    assert row.cost.elapsed_s == 2.0
 
 
 def test_diverged_failed_and_missing_runs_are_counted_and_stay_out_of_the_mean():
     (row,) = rows(runs_of("adam", [0.5, NAN, 0.5, "failed", "queued", "interrupted", "running"]))
-    assert (row.seeds, row.diverged, row.failed, row.missing, row.planned) == (3, 1, 1, 3, 7)
-    assert row.final_loss_mean == 0.5
-    assert row.final_loss_median == 0.5
+    assert row.counts == Counts(seeds=3, diverged=1, stuck=0, failed=1, missing=3)
+    assert row.counts.planned == 7
+    assert row.final.mean.centre == 0.5
+    assert row.final.median.centre == 0.5
 
 
 @pytest.mark.parametrize("loss", [math.inf])
 def test_a_done_run_whose_final_loss_is_not_finite_counts_as_diverged(loss):
     (row,) = rows(runs_of("adam", [0.5, loss]))
-    assert (row.seeds, row.diverged, row.final_loss_mean) == (2, 1, 0.5)
+    assert (row.counts.seeds, row.counts.diverged, row.final.mean.centre) == (2, 1, 0.5)
 
 
 def test_a_row_with_diverged_runs_ranks_behind_all_without_and_one_without_results_has_no_rank():
@@ -80,12 +81,12 @@ def test_every_row_is_compared_with_the_best_tuned_baseline_by_seed():
     by_name = {row.optimizer: row for row in table}
     assert [name for name, row in by_name.items() if row.is_best_baseline] == ["adam"]
     learned, sgd = by_name["learned"], by_name["sgd"]
-    assert learned.best_baseline == "adam"
-    assert learned.difference_percent == pytest.approx(-10)
-    assert (learned.seeds_better, learned.seeds_paired) == (3, 3)
-    assert (sgd.seeds_better, sgd.seeds_paired) == (1, 3)
-    assert by_name["lucky default"].seeds_better == 3
-    assert by_name["adam"].difference_percent is None
+    assert learned.comparison.baseline == "adam"
+    assert learned.comparison.percent.centre == pytest.approx(-10)
+    assert (learned.comparison.better, learned.comparison.pairs) == (3, 3)
+    assert (sgd.comparison.better, sgd.comparison.pairs) == (1, 3)
+    assert by_name["lucky default"].comparison.better == 3
+    assert by_name["adam"].comparison is None
 
 
 def test_a_baseline_that_never_diverged_is_the_reference_even_if_another_has_a_lower_mean():
@@ -99,7 +100,7 @@ def test_without_a_tuned_baseline_nothing_is_compared():
         runs_of("adam", [0.2], phase="default"),
         runs_of("sgd", ["failed"]),
     )
-    assert {row.best_baseline for row in table} == {None}
+    assert {row.comparison for row in table} == {None}
     assert not any(row.is_best_baseline for row in table)
 
 
@@ -146,25 +147,28 @@ def test_tuning_runs_make_no_rows_but_are_added_to_the_row_that_they_tuned():
         runs_of("sgd", [0.2, 0.4], phase="tuning", lr=0.3, lr_source="tuned"),
     )
     by_phase = {row.phase: row for row in table}
-    assert by_phase["default"].rates == ()
-    low, high = by_phase["final"].rates
-    assert (low.learning_rate, low.final_loss_mean, low.final_loss_min, low.final_loss_max) == (
+    assert by_phase["default"].search.rates == ()
+    low, high = by_phase["final"].search.rates
+    assert (low.learning_rate, low.loss.centre, low.lowest, low.highest) == (
         0.1,
         pytest.approx(0.3),
         0.2,
         0.4,
     )
-    assert (high.learning_rate, high.seeds, high.diverged, high.stuck, high.failed) == (0.2, 3, 1, 1, 1)
+    assert (high.learning_rate, high.counts) == (
+        0.2,
+        Counts(seeds=3, diverged=1, stuck=1, failed=1, missing=0),
+    )
 
 
 def test_a_classification_that_ends_no_better_than_guessing_is_counted_as_stuck_and_stays_in_the_mean():
     (row,) = rows(runs_of("adam", [0.3, 2.3026, 2.2566, 2.2565, 13.5]))
-    assert row.stuck == 3  # 0.98 ln 10 = 2.25653...
-    assert row.final_loss_mean == pytest.approx((0.3 + 2.3026 + 2.2566 + 2.2565 + 13.5) / 5)
+    assert row.counts.stuck == 3  # 0.98 ln 10 = 2.25653...
+    assert row.final.mean.centre == pytest.approx((0.3 + 2.3026 + 2.2566 + 2.2565 + 13.5) / 5)
     (regression,) = rows(
         runs_of("adam", [5.0], dataset=None, optimizee="lstm noise 0.1", depth=1, activation=None)
     )
-    assert regression.stuck == 0
+    assert regression.counts.stuck == 0
 
 
 def test_a_rate_that_the_spec_gives_is_no_tuned_baseline():
@@ -178,12 +182,12 @@ def test_time_to_the_target_is_the_median_over_all_seeds_and_counts_those_that_n
     load = {run: (steps, values) for run, values in curves.items()}
     runs = runs_of("adam", [0.3, 0.3, 0.3])
     (row,) = summarize(EXPERIMENT, runs, lambda ids: {run: load[run] for run in ids}).rows
-    assert (row.target_loss, row.target_share) == (0.3, pytest.approx(2 / 3))
+    assert (row.target.loss, row.target.time.share) == (0.3, pytest.approx(2 / 3))
     # log y falls by 20.7 at step 40, of which the average takes a tenth at once: past log 0.3 in one step
-    assert row.target_steps == 40
-    assert row.target_s == pytest.approx(40 * 2.0 / 100)
+    assert row.target.time.steps == 40
+    assert row.target.time.seconds == pytest.approx(40 * 2.0 / 100)
     (unread,) = summarize(EXPERIMENT, runs).rows
-    assert (unread.target_steps, unread.target_share) == (None, None)
+    assert (unread.target.time.steps, unread.target.time.share) == (None, None)
 
 
 outcomes = st.lists(
@@ -198,23 +202,23 @@ outcomes = st.lists(
 def test_every_run_is_counted_once_and_the_order_of_runs_does_not_matter(groups, random):
     runs = [run for number, group in enumerate(groups) for run in runs_of(f"o{number}", group)]
     summary = summarize(EXPERIMENT, runs)
-    assert sum(row.planned for row in summary.rows) == len(runs)
+    assert sum(row.counts.planned for row in summary.rows) == len(runs)
     assert [row.rank for row in summary.rows if row.rank] == list(
-        range(1, 1 + sum(row.seeds > 0 for row in summary.rows))
+        range(1, 1 + sum(row.counts.seeds > 0 for row in summary.rows))
     )
     shuffled = list(runs)
     random.shuffle(shuffled)
     again = summarize(EXPERIMENT, shuffled)
-    names = [(row.optimizer, row.rank, row.seeds, row.diverged) for row in summary.rows]
-    assert names == [(row.optimizer, row.rank, row.seeds, row.diverged) for row in again.rows]
+    names = [(row.optimizer, row.rank, row.counts.seeds, row.counts.diverged) for row in summary.rows]
+    assert names == [(row.optimizer, row.rank, row.counts.seeds, row.counts.diverged) for row in again.rows]
 
 
 def test_guessing_costs_what_was_recorded_whatever_the_dataset_is_called():
     def at_chance(recorded: float | None) -> int:
-        config = json.dumps({"environment": {"chance_loss": recorded}})
         runs = runs_of("adam", [0.65, 0.69, 0.75], dataset="mnist")
-        (row,) = rows([replace(run, facts=replace(run.facts, config_json=config)) for run in runs])
-        return row.stuck
+        config = {"environment": {"chance_loss": recorded}}
+        (row,) = rows([replace(run, config=config) for run in runs])
+        return row.counts.stuck
 
     assert at_chance(math.log(2)) == 2
     assert at_chance(None) == 0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from bench_samples import runs_of
 
-from rnnprop_cli.view.curves import Curve, smooth
-from rnnprop_cli.view.targets import steps_to_target, time_to_target
+from rnnprop_cli.view.curves.curve import Curve, smooth
+from rnnprop_cli.view.table.targets import steps_to_target, time_to_target
 
 
 def test_the_target_is_reached_where_the_average_of_the_logarithm_is_down():

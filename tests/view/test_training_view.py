@@ -1,24 +1,18 @@
-import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from bench_samples import EXPERIMENT
+from bench_samples import with_spec
 
 from rnnprop_cli.records import CheckpointInfo
-from rnnprop_cli.view.curves import Curve
-from rnnprop_cli.view.training import (
+from rnnprop_cli.view.curves.curve import Curve
+from rnnprop_cli.view.facts.training import (
     chosen_checkpoint,
     epoch_average,
     planned_meta_iterations,
     recent_rate,
     selection_rule,
 )
-
-
-def with_spec(text):
-    return replace(EXPERIMENT, facts=replace(EXPERIMENT.facts, spec_json=text))
 
 
 def test_the_checkpoint_with_the_lowest_finite_loss_of_the_rule_is_chosen():
@@ -57,11 +51,11 @@ def test_the_epoch_average_is_taken_over_means_of_a_hundred():
 
 def test_the_spec_names_the_rule_and_the_length():
     spec = {"spec": {"meta_iterations": 15_000, "checkpoint": {"select": "validation"}}}
-    assert selection_rule(with_spec(json.dumps(spec))) == "validation"
+    assert selection_rule(with_spec(spec)) == "validation"
     for rule in ("mean_loss", "epoch_average"):
-        assert selection_rule(with_spec(json.dumps(spec).replace("validation", rule))) == rule
-    assert planned_meta_iterations(with_spec(json.dumps(spec))) == 15_000
-    for broken in ("", "[]", "{}", '{"spec": 3}'):
+        assert selection_rule(with_spec({"spec": {"checkpoint": {"select": rule}}})) == rule
+    assert planned_meta_iterations(with_spec(spec)) == 15_000
+    for broken in ({}, {"spec": 3}, {"spec": {"checkpoint": 3}}, {"spec": {"checkpoint": {"select": []}}}):
         assert selection_rule(with_spec(broken)) == "moving_average"
         assert planned_meta_iterations(with_spec(broken)) is None
 

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 from bench_samples import EXPERIMENT, runs_of
 
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.summary import summarize
-from rnnprop_cli.view.verdicts import chance_sentence, leads, verdict
+from rnnprop_cli.statistics import Estimate
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.summary import summarize
+from rnnprop_cli.view.table.verdicts import chance_sentence, leads, verdict
 
 NAN = float("nan")
 BASE = [0.30, 0.32, 0.34, 0.31]
@@ -36,13 +37,13 @@ def test_a_win_needs_its_whole_interval_below_zero() -> None:
         "once lost": "open",
         "all lost": "loss",
     }
-    assert rows["lower, but not surely"].difference_percent < 0
+    assert rows["lower, but not surely"].comparison.percent.centre < 0
     assert [name for name, row in rows.items() if leads(row, [*rows.values()])] == ["sure"]
 
 
 def test_who_is_at_chance_wins_nothing() -> None:
     rows = table(runs_of("adam", [2.3026] * 4), learned("lower", [2.3016, 2.3015, 2.3014, 2.3016]))
-    assert rows["lower"].difference_high < 0
+    assert rows["lower"].comparison.percent.high < 0
     assert verdict(rows["lower"]) == "open"
     rows = table(runs_of("adam", [2.3016, 2.3015, 2.3014, 2.3016]), learned("higher", [2.3026] * 4))
     assert not leads(rows["adam"], [*rows.values()])
@@ -91,4 +92,5 @@ def test_wins_that_chance_alone_would_give_are_counted() -> None:
 )
 def test_an_interval_that_touches_zero_holds_it(low: float, high: float, found: str) -> None:
     row = table(runs_of("adam", BASE), learned("new", BASE))["new"]
-    assert verdict(replace(row, difference_low=low, difference_high=high)) == found
+    found_here = replace(row.comparison, percent=Estimate((low + high) / 2, low, high))
+    assert verdict(replace(row, comparison=found_here)) == found

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnprop_cli.view.weights_facts import (
+from rnnprop_cli.view.facts.weights_facts import (
     WEIGHTS_EVENT,
     WeightsFacts,
     neighbour_spread,

@@ -6,6 +6,7 @@ Shape legend: N examples, C channels, H height, W width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import log
 from pathlib import Path
@@ -127,6 +128,35 @@ def check_labels(labels_N: Tensor, classes: int, where: object) -> None:
 def bytes_of(content: bytes) -> Tensor:
     """[n] uint8: a copy, for torch wants to own what it may write."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def check_unchanged(datasets: Iterable[Dataset], sha256: str | None) -> None:
+    """Raises DataError for other datasets than those that a run was begun with, as its results would be recorded."""
+    found = {dataset.name: dataset.sha256 for dataset in datasets}
+    now = recorded_sha256(found)
+    if sha256 is not None and now is not None and sha256 != now:
+        raise DataError(
+            f"the files of {' and '.join(sorted(found))} were exchanged while this was running (their hash was "
+            f"{sha256}, is {now}). What is recorded was made with the former: put them back and do the same again."
+        )
+
+
+def recorded_sha256(hashes: Mapping[str, str]) -> str | None:
+    """One text for the hashes of all datasets of a run, by name; None where it has none."""
+    if len(hashes) < 2:
+        return next(iter(hashes.values()), None)
+    return ", ".join(f"{name} {hashes[name]}" for name in sorted(hashes))
+
+
+def stand_in(name: str, facts: DatasetFacts, examples: int) -> Dataset:
+    """Noise of the shape of a dataset, for those who only want to know what it costs."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (examples, *facts.shape), generator=generator, dtype=torch.uint8)
+    if facts.classes is None:
+        labels = torch.randn(examples, generator=generator)
+    else:
+        labels = torch.randint(0, facts.classes, (examples,), generator=generator)
+    return Dataset(name, images, labels, None, None, scale=1 / 255, classes=facts.classes)
 
 
 def too_small(dataset: str, examples: int) -> str:

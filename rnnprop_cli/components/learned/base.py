@@ -9,7 +9,7 @@ Shape legend: C cells, P coordinates, Q meta-params.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,7 +61,10 @@ class Architecture(ABC):
 
     @abstractmethod
     def init(self, params_CP: Tensor, shapes: Shapes) -> Any:
-        """The state before the first step: tuples of tensors and numbers."""
+        """The state before the first step: tuples, lists and dicts of tensors and numbers.
+
+        A step changes the tensors and numbers in it, never what it is made of.
+        """
 
     @abstractmethod
     def step(
@@ -73,6 +76,8 @@ class Architecture(ABC):
         context: Context,
     ) -> tuple[Tensor, Any]:
         """One step, differentiable with respect to the meta-params; changes nothing that it is given.
+
+        Nothing may be drawn or kept in it, and no cell may see another.
 
         Args:
             meta_params: by name.
@@ -125,7 +130,10 @@ class SteppedOptimizer:
         rate_C: [C] learning rates.
         shapes: of the tensors of a cell.
         horizon: steps of the trajectory, where that is known.
-        factor: schedule, from the steps done to a factor of the rate.
+        factor: schedule, from the steps done to a factor of the rate; None: none.
+
+    Attributes:
+        loss_C: [C] at the params of the next step, for whoever knows it to say.
     """
 
     def __init__(
@@ -135,16 +143,17 @@ class SteppedOptimizer:
         rate_C: Tensor,
         shapes: Shapes,
         horizon: int | None = None,
-        factor: Any = None,
+        factor: Callable[[int], float] | None = None,
     ) -> None:
         self.architecture = architecture
         self.meta_params = architecture.named(meta_params_Q)
         self.rate_C, self.shapes, self.horizon = rate_C, shapes, horizon
         self.factor = factor
+        self.loss_C: Tensor | None = None
 
     def init(self, params_CP: Tensor) -> StepState:
         """See `Optimizer`."""
-        return StepState(0, self.architecture.init(params_CP, self.shapes))
+        return StepState(0, self.architecture.init(params_CP.clone(), self.shapes))
 
     @no_grad
     def update(
@@ -152,14 +161,15 @@ class SteppedOptimizer:
     ) -> tuple[Tensor, StepState]:
         """See `Optimizer`."""
         rate_C = self.rate_C if self.factor is None else self.rate_C * self.factor(state.steps)
-        context = Context(state.steps + 1, self.horizon, self.shapes, rate_C)
+        context = Context(state.steps + 1, self.horizon, self.shapes, rate_C, self.loss_C)
         updates_CP, own = self.architecture.step(self.meta_params, state.own, grads_CP, params_CP, context)
         return updates_CP, StepState(state.steps + 1, own)
 
     @no_grad
     def advance(self, grads_CP: Tensor, state: StepState, params_CP: Tensor) -> StepState:
         """See `Optimizer`."""
-        updates_CP, state = self.update(grads_CP, state, params_CP)
+        # the state may hold on to the params that it was shown
+        updates_CP, state = self.update(grads_CP, state, params_CP.clone())
         params_CP += updates_CP
         return state
 

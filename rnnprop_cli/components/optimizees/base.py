@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rnnprop_cli.components.datasets import Dataset
+    from rnnprop_cli.components.plugins import Code
 
 Tensors = tuple[Any, ...]  # of tensors, or again such tuples
 
@@ -86,6 +87,22 @@ class OptimizeeSpec(Spec, ABC):
     @property
     def nonlinearity(self) -> str | None:
         """Activation function of the hidden units."""
+        return None
+
+    @property
+    def code(self) -> Code | None:
+        """What it runs that is not ours."""
+        return None
+
+    def rehearse(self, given: Given) -> str | None:
+        """Tries what it runs that is not ours, before anything is recorded.
+
+        Returns:
+            One line that somebody should read.
+
+        Raises:
+            CodeError: it does not work.
+        """
         return None
 
     def misfit(self) -> tuple[str, str] | None:

@@ -24,6 +24,7 @@ from rnnprop_cli.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rnnprop_cli.components.plugins import Code
     from rnnprop_cli.numerics.layout import MatrixBlock
 
 State = TypeVar("State")
@@ -87,8 +88,26 @@ class OptimizerSpec(Spec, ABC):
         """Label for tables: the user's, or one that follows from the settings."""
 
     @property
+    def start_k(self) -> int:
+        """k of the grid point 2^(-k/2) around which the search starts."""
+        return self.centre_k
+
+    @property
     def default_rate(self) -> float | None:
         """The library's own learning rate; None where there is none."""
+        return None
+
+    @property
+    def code(self) -> Code | None:
+        """What it runs that is not ours."""
+        return None
+
+    def rehearse(self) -> str | None:
+        """Tries what it runs that is not ours, before anything is recorded; gives a line that somebody should read.
+
+        Raises:
+            CodeError: it does not work.
+        """
         return None
 
 

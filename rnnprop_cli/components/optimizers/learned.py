@@ -1,10 +1,12 @@
 """A learned optimizer as a row of a benchmark; what it is, its weights say (`components.learned`)."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
+from rnnprop_cli.components.optimizers.schedules import ScheduleName, build_schedule
 from rnnprop_cli.fields import PositiveFloat
 
 
@@ -15,12 +17,33 @@ class LearnedSpec(OptimizerSpec):
     weights: Annotated[str, Field(min_length=1, max_length=400)]
     # alpha of equation 7. None: the value it was meta-trained with; tuned: searched as for the classical rules
     lr: PositiveFloat | Literal["tuned"] | None = None
+    # of alpha, as the classical rules have it of their learning rates
+    schedule: ScheduleName = "constant"
+    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    cooldown: Annotated[float, Field(ge=0, le=0.5)] = 0.2
 
     learned: ClassVar[bool] = True
     centre_k: ClassVar[int] = 6  # 0.125, beside the paper's 0.1
 
     @property
     def name(self) -> str:
-        """Label for tables: the user's, or the weights' name."""
-        name = self.weights.rsplit("/", 1)[-1].removesuffix(".safetensors")
-        return self.label or (f"{name} tuned" if self.lr == "tuned" else name)
+        """Label for tables: the user's, or the weights' name with the schedule."""
+        parts = [self.weights.rsplit("/", 1)[-1].removesuffix(".safetensors")]
+        parts += ["tuned"] if self.lr == "tuned" else []
+        parts += [] if self.schedule == "constant" else [self.schedule]
+        return self.label or " ".join(parts)
+
+    def factor(self, horizon: int) -> Callable[[int], float] | None:
+        """From the steps done to a factor of alpha; None: none."""
+        if self.schedule == "constant":
+            return None
+        return build_schedule(self.schedule, horizon, self.warmup, self.cooldown)
+
+    @model_serializer(mode="wrap")
+    def _told(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a schedule it is what it was before there were any, and so are its cells."""
+        plain: dict[str, Any] = whole(self)
+        if self.schedule == "constant":
+            for name in ("schedule", "warmup", "cooldown"):
+                plain.pop(name, None)
+        return plain

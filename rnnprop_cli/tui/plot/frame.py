@@ -23,7 +23,7 @@ from rnnprop_cli.tui.plot.palette import line_pattern
 from rnnprop_cli.tui.plot.raster import BLANK, Charset, IntArray, Raster
 from rnnprop_cli.tui.plot.scale import Axis, AxisKind, Tick, fit, format_number, ticks
 from rnnprop_cli.tui.plot.series import PlotSeries, Trace, trace
-from rnnprop_cli.view.curves import FloatArray
+from rnnprop_cli.view.curves.curve import FloatArray
 
 _MIN_ROWS_FOR_X_AXIS = 3
 _MIN_COLUMNS_FOR_Y_AXIS = 16
@@ -56,6 +56,11 @@ class FrameOptions:
     bands: bool = True
     colorless: bool = False
     empty_text: str = "no data"
+
+    @property
+    def shows_bands(self) -> bool:
+        """Without colour a band would be a line like any other."""
+        return self.bands and not self.colorless
 
     @property
     def signs(self) -> Signs:
@@ -155,7 +160,7 @@ def _visible_values(one: Trace, x_axis: Axis, options: FrameOptions) -> FloatArr
     if not inside.any():
         inside = np.ones_like(inside)
     rows = [one.y[inside]]
-    if options.bands and one.low is not None and one.high is not None:
+    if options.shows_bands and one.low is not None and one.high is not None:
         rows += [one.low[inside], one.high[inside]]
     values = np.concatenate(rows)
     values = values[np.isfinite(values)]
@@ -167,14 +172,15 @@ def _draw_traces(
 ) -> None:
     fractions = [x_axis.fractions(one.x) for one in shown]
     owners = range(len(shown))
-    if options.bands:
+    if options.shows_bands:
         for owner, one, x in reversed(list(zip(owners, shown, fractions, strict=True))):
             if one.low is not None and one.high is not None:
                 raster.band(x, y_axis.fractions(one.low), y_axis.fractions(one.high), owner)
     for owner, one, x in reversed(list(zip(owners, shown, fractions, strict=True))):
         series = one.series
         pattern = line_pattern(series.color_index, dashed=series.dashed, colorless=options.colorless)
-        raster.line(x, y_axis.fractions(one.y), owner, pattern)
+        heavy = series.dashed and options.colorless
+        raster.line(x, y_axis.fractions(one.y), owner, pattern, heavy=heavy)
 
 
 def _draw_y_axis(

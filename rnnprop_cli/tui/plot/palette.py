@@ -87,7 +87,7 @@ def _pattern(marks: str) -> Pattern:
     return tuple(mark == "-" for mark in marks)
 
 
-DASHED = _pattern("---- ")
+DASHED = _pattern("------    ")  # whole cells, or braille hides the gap
 # Long enough to be told apart at two dot columns to a cell, short enough to repeat on a steep line.
 PATTERNS = tuple(
     _pattern(marks)
@@ -96,7 +96,8 @@ PATTERNS = tuple(
 
 
 def line_pattern(color_index: int, *, dashed: bool, colorless: bool) -> Pattern:
-    """How to draw a line: baselines dashed, and without colour each series in a pattern of its own."""
+    """How to draw a line: the best baseline dashed. Without colour it is solid and heavy (see `frame`), and the others
+    have patterns of their own."""
     if colorless:
-        return PATTERNS[color_index % len(PATTERNS)]
+        return SOLID if dashed else PATTERNS[color_index % len(PATTERNS)]
     return DASHED if dashed else SOLID

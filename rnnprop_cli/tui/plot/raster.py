@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnprop_cli.view.curves import FloatArray
+from rnnprop_cli.view.curves.curve import FloatArray
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -96,7 +96,9 @@ class Raster:
     def dot_columns(self) -> int:
         return self._width
 
-    def line(self, x: FloatArray, y: FloatArray, owner: int, pattern: Pattern = SOLID) -> None:
+    def line(
+        self, x: FloatArray, y: FloatArray, owner: int, pattern: Pattern = SOLID, *, heavy: bool = False
+    ) -> None:
         """Draw a polyline.
 
         Args:
@@ -104,6 +106,7 @@ class Raster:
             y: unit coordinates; NaN breaks the line, infinities run off the edge.
             owner: who colours the cells it passes (>= 0).
             pattern: which dot columns, by turns, to draw.
+            heavy: twice as thick.
         """
         spans = self._spans(x, y)
         if spans is None:
@@ -112,7 +115,8 @@ class Raster:
         shown = np.resize(np.array(pattern), self._width)[spans.column]
         # A spike may be one dot column wide: no pattern leaves it out.
         shown |= spans.bottom - spans.top >= _SPIKE_CELLS * self.glyphs.dots_y
-        mask_YX = self._fill(spans.column[shown], spans.top[shown], spans.bottom[shown])
+        thicker = int(heavy)
+        mask_YX = self._fill(spans.column[shown], spans.top[shown] - thicker, spans.bottom[shown])
         dots = self._per_cell(self._dots_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
         mask = self._per_cell(mask_YX, self.glyphs.dots_y).transpose(0, 2, 1, 3)
         taken = mask.any(axis=(2, 3))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnprop_cli.view.curves import FloatArray
+from rnnprop_cli.view.curves.curve import FloatArray
 
 AxisKind = Literal["linear", "log"]
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from rnnprop_cli.tui.plot.scale import Axis
-from rnnprop_cli.view.curves import Band, Curve, FloatArray, bin_width, envelope
+from rnnprop_cli.view.curves.curve import Band, Curve, FloatArray, bin_width, envelope
 
 _POINTS_PER_DOT = 4  # with no more points than this to a dot column there is nothing to thin
 

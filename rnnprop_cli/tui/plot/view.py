@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from rnnprop_cli.tui.plot.scale import Axis, AxisKind, nice_step
 from rnnprop_cli.tui.plot.series import PlotSeries, x_extent
-from rnnprop_cli.view.curves import bin_width
+from rnnprop_cli.view.curves.curve import bin_width
 
 _LEAST_SHARE = 1e-6  # of the whole axis; no zoom goes deeper
 _ROUNDING = 0.01  # at most this share of the axis is left empty so that it ends on a round number

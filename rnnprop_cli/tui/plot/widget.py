@@ -13,6 +13,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rnnprop_cli.tui import keys
 from rnnprop_cli.tui.plot.frame import (
     Frame,
     FrameOptions,
@@ -21,7 +22,6 @@ from rnnprop_cli.tui.plot.frame import (
     with_crosshair,
     x_at,
 )
-from rnnprop_cli.tui.plot.keys import PLOT_KEYS
 from rnnprop_cli.tui.plot.paint import Painter
 from rnnprop_cli.tui.plot.palette import PALETTES, Palette
 from rnnprop_cli.tui.plot.raster import Charset
@@ -49,7 +49,7 @@ class Plot(Widget, can_focus=True):
     }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = PLOT_KEYS
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(*keys.OF_A_PLOT, keys.ENDS, keys.HIDE)
 
     plot_title: reactive[str] = reactive("")
     x_label: reactive[str] = reactive("")

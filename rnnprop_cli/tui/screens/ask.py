@@ -5,12 +5,15 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from rnnprop_cli.tui.host import host_of
+from rnnprop_cli.tui.keys import CLOSE, CLOSE_READ, bindings
+from rnnprop_cli.tui.plot import Charset
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Column, Row, Table, look_of
@@ -26,17 +29,14 @@ _CSS = """
 class Layer(ModalScreen[Any]):
     """Closes with escape, and with q where nothing is typed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(CLOSE)
     TITLE_TEXT = ""
 
     def action_close(self) -> None:
         self.dismiss(None)
 
     def on_mount(self) -> None:
-        app: Any = self.app
-        if app.charset == "ascii":
+        if host_of(self).charset is Charset.ASCII:
             self.add_class("-ascii")
 
 
@@ -139,7 +139,7 @@ class Choose(Layer):
 class Read(Layer):
     """Text to read, and perhaps a table below it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,question_mark,f1", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(CLOSE_READ)
     DEFAULT_CSS = f"Read {{ {_CSS} & #box {{ width: 100; height: 90%; }} }}"
 
     def __init__(

@@ -1,52 +1,45 @@
 """What every screen has: a header with the tabs, a body, a filter line, a footer with the keys."""
 
-from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from rnnprop_cli.records import Status
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.host import Host, host_of
 from rnnprop_cli.tui.plot import Charset
-from rnnprop_cli.tui.reading import Wanted, stalled
+from rnnprop_cli.tui.reading import Wanted
+from rnnprop_cli.tui.screens.header import header_parts
 from rnnprop_cli.tui.state import ViewState
 from rnnprop_cli.tui.themes import Glyphs, Look, glyphs
 from rnnprop_cli.tui.widgets.bars import Bar, Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import look_of
 
-if TYPE_CHECKING:
-    from rnnprop_cli.tui.app import RnnpropApp
-
-TABS = ("runs", "matrix", "compare", "log", "spec", "train")
-_SHOWN: tuple[Status, ...] = ("running", "done", "failed", "diverged", "interrupted", "queued")
-
-Keys = tuple[tuple[str, str], ...]
+_BAND_COLUMNS, _BAND_ROWS = 70, 18
 
 
 class BaseScreen(Screen[None]):
     """One of the tabs. Subclasses fill the body and say what they need read."""
 
     TAB: ClassVar[str] = ""
-    KEYS: ClassVar[Keys] = ()  # for the footer, the most useful first
+    KEYS: ClassVar[tuple[keys.Key, ...]] = ()  # for the footer, the most useful first
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (56, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (14, "-short"), (36, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", show=False),
-        Binding("escape", "back", "back", show=False),
-        Binding("z", "full", "full-screen pane", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(*keys.ON_A_SCREEN)
 
     DEFAULT_CSS = """
     BaseScreen {
         & #notice { display: none; }
+        & #misread { display: none; }
+        &.-filtering.-misread #misread { display: block; }
         & #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
         &.-filtering #filter { display: block; }
         &.-filtering #footer { display: none; }
@@ -60,6 +53,7 @@ class BaseScreen(Screen[None]):
         yield Lines(id="notice", centred=True)
         with Container(id="body"):
             yield from self.compose_body()
+        yield Bar(id="misread")
         yield Input(id="filter", placeholder="filter: regex  !not  depth:>2  status:diverged", compact=True)
         yield Bar(id="footer")
 
@@ -68,18 +62,22 @@ class BaseScreen(Screen[None]):
         return ()
 
     @property
-    def rnnprop(self) -> "RnnpropApp":
-        """The app, as what it is."""
-        app: Any = self.app
-        return app  # type: ignore[no-any-return]
+    def host(self) -> Host:
+        """The app."""
+        return host_of(self)
 
     @property
     def state(self) -> ViewState:
-        return self.rnnprop.state
+        return self.host.state
 
     @property
     def signs(self) -> Glyphs:
-        return glyphs(self.rnnprop.charset)
+        return glyphs(self.host.charset)
+
+    @property
+    def has_room_for_bands(self) -> bool:
+        """Whether a band over seeds leaves its line to be seen."""
+        return self.size.width >= _BAND_COLUMNS and self.size.height >= _BAND_ROWS
 
     @property
     def look(self) -> Look:
@@ -89,8 +87,8 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_state())
-        if self.rnnprop.charset is Charset.ASCII:
-            for widget in self.query("Table, Lines"):
+        if self.host.charset is Charset.ASCII:
+            for widget in self.query("Table, HeatTable, Lines"):
                 widget.add_class("-ascii")
 
     def on_screen_resume(self) -> None:
@@ -116,11 +114,16 @@ class BaseScreen(Screen[None]):
         self.set_class(bool(notice), "-empty")
         if notice:
             self.query_one("#notice", Lines).show_lines(notice)
-        self.query_one("#header", Bar).set_parts(*self._header_parts())
+        parts = header_parts(
+            self.state, self.TAB, self.look, self.signs, self.size.width, colorless=self.app.no_color
+        )
+        self.query_one("#header", Bar).set_parts(*parts)
         self.query_one("#footer", Bar).set_parts(self._footer_parts())
+        self.set_class(bool(self.state.filter.problem), "-misread")
+        self.query_one("#misread", Bar).set_parts([Part(f" {self.state.filter.problem}", self.look.warn)])
         if not notice:
             self.show_body()
-        self.rnnprop.want(self.wanted())
+        self.host.want(self.wanted())
 
     def show_body(self) -> None:
         """Bring the body up to date."""
@@ -151,70 +154,24 @@ class BaseScreen(Screen[None]):
             [Part("or press  r  to start one from here;  q  quits. This screen fills by itself.", muted)],
         ]
 
-    def _header_parts(self) -> tuple[list[Part], list[Part]]:
-        state, palette = self.state, self.look.palette
-        room = self.size.width
-        tabs = self._tab_parts(full=room >= 100)
-        experiment = state.experiment
-        parts = [Part(" rnnprop ", palette.accent, bold=True)] if room >= 70 else [Part(" ")]
-        counts = state.snapshot.counts.get(experiment.id, Counter()) if experiment else Counter()
-        tally = [
-            Part(f" {self.signs.statuses[status]} {counts[status]}", self.look.status_color(status))
-            for status in _SHOWN
-            if counts.get(status)
-        ]
-        used = sum(cell_len(part.text) for part in (*parts, *tally, *tabs))
-        if used + 6 > room:
-            tabs = self._tab_parts(full=False, names=room - used + _width(tabs) - 8 > 34)
-            used = sum(cell_len(part.text) for part in (*parts, *tally, *tabs))
-        name = "" if experiment is None else experiment.facts.name
-        limit = max(room - used - 2, 0)
-        if len(name) > limit:
-            name = name[: limit - 1] + "…" if limit > 1 else ""
-        return [*parts, Part(name, bold=True), *tally], tabs
-
-    def _tab_parts(self, *, full: bool, names: bool = True) -> list[Part]:
-        palette = self.look.palette
-        gap = "  " if full else " "
-        parts = []
-        for number, tab in enumerate(TABS, 1):
-            active = tab == self.TAB
-            label = f"{number} {tab.capitalize()}" if full else f"{number}{tab.capitalize()}"
-            if not names and not active:
-                label = str(number)
-            ground = palette.series[0] if active else None
-            color = palette.ground if active else palette.text
-            text = f"[{label}]" if active and self.app.no_color else f" {label} " if active else label
-            parts += [Part(text, color, ground, active, f"show_tab('{tab}')"), Part(gap)]
-        return [*parts, *self._live_parts()]
-
-    def _live_parts(self) -> list[Part]:
-        state = self.state
-        if state.unavailable is not None and state.loaded:
-            return [Part(f"{self.signs.statuses['failed']} gone ", self.look.bad, bold=True)]
-        experiment = state.experiment
-        if experiment is None or not state.snapshot.counts.get(experiment.id, Counter())["running"]:
-            return []
-        if stalled(experiment, state.snapshot.holder):
-            return [Part("stalled ", self.look.bad, bold=True)]
-        return [Part(f"{self.signs.statuses['running']} live ", self.look.busy)]
-
     def _footer_parts(self) -> list[Part]:
         palette, state = self.look.palette, self.state
         parts = [Part(" ")]
         if state.filter.text:
             problem = f" ({state.filter.problem})" if state.filter.problem else ""
             parts.append(Part(f"/{state.filter.text}{problem}  ", palette.accent))
-        if note := self.rnnprop.work.note:
+        if note := self.host.works.note:
             parts.append(Part(f"{note}  ", self.look.busy))
-        room = self.size.width - _width(parts) - len("q quit  ")  # the way out is always shown
+        room = (
+            self.size.width - _width(parts) - len(f"{' '.join(keys.QUIT.in_line)}  ")
+        )  # the way out is always shown
         shown = []
-        for key, word in (("?", "help"), *self.KEYS, ("^p", "palette")):
+        for key, word in (each.in_line for each in (keys.HELP, *self.KEYS, keys.PALETTE)):
             room -= len(key) + len(word) + 3
             if room < 0:
                 break
             shown.append((key, word))
-        for key, word in (*shown, ("q", "quit")):
+        for key, word in (*shown, keys.QUIT.in_line):
             parts += [Part(key, palette.accent, bold=True), Part(f" {word}  ", palette.text)]
         return parts
 

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.widget import Widget
 
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
 from rnnprop_cli.tui.lines import group_series
 from rnnprop_cli.tui.plot import Plot, PlotSeries
 from rnnprop_cli.tui.run_rows import letter, short_loss, short_rate
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.state import MOST_LINES
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.values import value_lines
-from rnnprop_cli.view.rate_curves import RateCurve, best_point, rate_curves
-from rnnprop_cli.view.seed_groups import SeedGroup, problem_order, short_title
-from rnnprop_cli.view.summary import Problem
+from rnnprop_cli.view.table.rate_curves import RateCurve, best_point, rate_curves
+from rnnprop_cli.view.table.rows import Problem
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 Mode = Literal["both", "curves", "rates"]
 MODES: Final[tuple[Mode, ...]] = ("both", "curves", "rates")
@@ -41,17 +43,18 @@ class CompareScreen(BaseScreen):
     """As many panels as fit; page up and page down show the others."""
 
     TAB = "compare"
-    KEYS: ClassVar[Keys] = (
-        ("v", "curves/rates"), ("pgdn", "next"), ("tab", "panel"), ("z", "full"), ("y", "log y"), ("b", "band"),
-        ("s", "smooth"), ("/", "filter"), ("e", "export"),
-    )  # fmt: skip
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "mode", "curves, rates or both", show=False),
-        Binding("pagedown", "page(1)", "next panels", show=False),
-        Binding("pageup", "page(-1)", "earlier panels", show=False),
-        Binding("b", "band", "band", show=False),
-        Binding("s", "smooth", "smoothing", show=False),
-    ]
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.MODE,
+        keys.PANELS,
+        keys.NEXT_PANE.called("panel"),
+        keys.FULL,
+        keys.LOG_Y,
+        keys.BAND,
+        keys.SMOOTH,
+        keys.FILTER,
+        keys.EXPORT,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.MODE, keys.PANELS, keys.BAND, keys.SMOOTH)
 
     DEFAULT_CSS = """
     CompareScreen {
@@ -71,7 +74,7 @@ class CompareScreen(BaseScreen):
     def compose_body(self) -> Iterable[Widget]:
         with Container(id="grid"):
             for number in range(_MOST_PANELS):
-                yield Plot(id=f"panel{number}", log_y=True, charset=self.rnnprop.charset)
+                yield Plot(id=f"panel{number}", log_y=True, charset=self.host.charset)
         yield Lines(id="legend")
 
     def on_mount(self) -> None:
@@ -100,12 +103,12 @@ class CompareScreen(BaseScreen):
         pinned = tuple(group for group in state.bench.groups if group.id in state.pins)
         if pinned:
             panels.append(Panel("pinned", f"{len(pinned)} pinned", pinned))
-        for problem in sorted(listed, key=problem_order):
+        for problem in sorted(listed, key=lambda problem: problem.order):
             groups = tuple(by_problem[problem])
             if self._mode != "rates":
-                panels.append(Panel("curves", short_title(problem), groups))
+                panels.append(Panel("curves", problem.short_title, groups))
             if self._mode != "curves":
-                panels.append(Panel("rates", short_title(problem), groups))
+                panels.append(Panel("rates", problem.short_title, groups))
         return panels
 
     def _shape(self, panels: int) -> tuple[int, int]:
@@ -164,8 +167,9 @@ class CompareScreen(BaseScreen):
         plot.empty_text = (
             "reading ..." if any(g.id not in state.snapshot.lines for g in drawn) else "no final runs yet"
         )
-        plot.show_bands = state.style.band is not None
-        plot.set_series(group_series(drawn, state.slots(drawn), state.snapshot.lines, self.signs))
+        slots = state.slots(drawn)
+        plot.show_bands = state.style.band is not None and self.has_room_for_bands
+        plot.set_series(group_series(drawn, slots, slots, state.snapshot.lines, self.signs))
 
     def _rate_series(self, groups: Sequence[SeedGroup]) -> list[PlotSeries]:
         series = []
@@ -176,7 +180,7 @@ class CompareScreen(BaseScreen):
                 PlotSeries.of(
                     _rate_label(curve),
                     letter(slot).strip(),
-                    curve.curve if self.state.style.band else curve.curve.median,
+                    curve.curve if self.state.style.band and self.has_room_for_bands else curve.curve.median,
                     dashed=curve.group is not None and curve.group.is_best,
                     color_index=slot,
                 )
@@ -192,8 +196,9 @@ class CompareScreen(BaseScreen):
             if phase == "final"
         ]
         last = self._first + len(self._in_view)
+        best = "heavy" if self.app.no_color else "dashed"
         where = (
-            f" {self._first + 1}-{last} of {panels} panels · {self._mode} · dashed: the best tuned baseline"
+            f" {self._first + 1}-{last} of {panels} panels · {self._mode} · {best}: the best tuned baseline"
         )
         self.query_one("#legend", Lines).show_lines([parts, [Part(where, palette.muted)]])
 
@@ -205,7 +210,7 @@ class CompareScreen(BaseScreen):
             return
         palette, step, readings = self.look.palette, event.step, event.readings
         self.query_one("#legend", Lines).show(
-            lambda columns, rows: value_lines(readings, step, None, palette, columns, rows)
+            lambda columns, rows: value_lines("", readings, step, None, palette, columns, rows)
         )
 
     # Keys

@@ -9,7 +9,7 @@ from rnnprop_cli.tui.screens.ask import Read
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.detail import detail_lines
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row
-from rnnprop_cli.view.seed_groups import SeedGroup
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 _TEXT_ROWS = 9
 

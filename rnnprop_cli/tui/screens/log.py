@@ -7,13 +7,17 @@ from textual import on
 from textual.content import Content
 from textual.widget import Widget
 
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
+from rnnprop_cli.tui.screens.base import BaseScreen
+from rnnprop_cli.tui.state import FILTER_KEYS
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
-from rnnprop_cli.view.filtering import Subject, parse_filter
-from rnnprop_cli.view.log_lines import LogLine, log_lines
+from rnnprop_cli.view.facts.log_lines import LogLine, log_lines
+from rnnprop_cli.view.facts.progress import FINISHED
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.table.filtering import Subject, parse_filter
 
 _DATE_COLUMNS = 110  # from which the date is shown beside the time
 
@@ -22,7 +26,12 @@ class LogScreen(BaseScreen):
     """A table of events, and the one under the cursor in full."""
 
     TAB = "log"
-    KEYS: ClassVar[Keys] = (("/", "filter"), ("g/G", "newest/oldest"), ("^o", "copy"), ("t", "theme"))
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.FILTER,
+        keys.ROWS.called("newest/oldest", "g/G"),
+        keys.COPY,
+        keys.THEME,
+    )
     DEFAULT_CSS = """
     LogScreen {
         & #full { height: 6; }
@@ -70,11 +79,11 @@ class LogScreen(BaseScreen):
             lines = log_lines(state.bench.experiment, state.bench.groups, state.bench.events)
         else:
             lines = []
-        return [*self.rnnprop.work.log(), *lines]
+        return [*self.host.works.log(), *lines]
 
     def show_body(self) -> None:
-        # Keys of groups mean nothing here: the filter looks at the text.
-        wanted = parse_filter(self.state.filter.text, ("kind",))
+        # Keys of groups mean nothing here: such words of the filter are left out.
+        wanted = parse_filter(self.state.filter.text, ("kind",), elsewhere=FILTER_KEYS)
         every = self._every_line()
         self._lines = [
             line for line in every if wanted.fits(Subject(f"{line.kind} {line.text}", {"kind": line.kind}))
@@ -82,7 +91,8 @@ class LogScreen(BaseScreen):
         look, dated = self.look, self.size.width >= _DATE_COLUMNS
         colors = {
             "failed": look.bad, "diverged": look.warn, "interrupted": look.warn, "created": look.palette.accent,
-            "continued": look.palette.accent, "done": look.good, "running": look.busy, "output": look.palette.muted,
+            "continued": look.palette.accent, "done": look.good, FINISHED: look.good, "running": look.busy,
+            "output": look.palette.muted,
         }  # fmt: skip
         rows = [
             Row(

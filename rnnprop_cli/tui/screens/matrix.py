@@ -1,41 +1,48 @@
 """Matrix: how far from the best tuned baseline, over optimizees, depths, activations and horizons."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
-from rnnprop_cli.tui.run_rows import short_percent
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
+from rnnprop_cli.tui.run_rows import short_loss, short_percent
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.detail import detail_lines
-from rnnprop_cli.tui.widgets.heat import HeatRow, HeatTable
+from rnnprop_cli.tui.widgets.heat import HeatBar, HeatRow, HeatTable
 from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Cell
-from rnnprop_cli.view.pivot import Pivot, column_choices, compared_groups, pivot
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_groups import SeedGroup
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.table.pivot import Pivot, column_choices, compared_groups, is_one_problem, pivot
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
+
+_WHY_COLUMNS = 72
+_BAR_RANGE = 4.0  # the longest bar at most, in lowest losses
 
 
 class MatrixScreen(BaseScreen):
     """A heat table, and the cell under the cursor in words."""
 
     TAB = "matrix"
-    KEYS: ClassVar[Keys] = (
-        ("v", "columns"), ("a", "baselines"), ("enter", "runs"), ("/", "filter"), ("e", "export"), ("t", "theme"),
-    )  # fmt: skip
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "columns", "next axis for the columns", show=False),
-        Binding("a", "baselines", "learned optimizers only, or all", show=False),
-    ]
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.COLUMNS,
+        keys.BASELINES,
+        keys.OPEN.called("runs"),
+        keys.FILTER,
+        keys.EXPORT,
+        keys.THEME,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.COLUMNS, keys.BASELINES)
 
     DEFAULT_CSS = """
     MatrixScreen {
-        & #cell { height: 10; }
+        & #cell { height: 10; max-height: 48%; }
         & #legend { height: 1; }
         & .-hidden { display: none !important; }
         &.-tall #cell { height: 14; }
@@ -89,6 +96,7 @@ class MatrixScreen(BaseScreen):
             HeatRow(
                 label,
                 tuple(self._cell(found.cells.get((at, column))) for column in range(len(found.columns))),
+                self._bar(found.cells.get((at, 0)), groups) if is_one_problem(groups) else None,
             )
             for at, label in enumerate(found.rows)
         ]
@@ -96,6 +104,8 @@ class MatrixScreen(BaseScreen):
         who = "all optimizers" if not self._learned_only else "learned optimizers"
         if self._learned_only and not any(group.is_learned for group in groups):
             who = "all optimizers: no learned one here"
+        if is_one_problem(groups):
+            who = f"bars: final loss · {groups[0].problem.short_title}"
         self.heat.border_title = Content(safe_text(f"{self.signs.delta}% to the best tuned baseline · {who}"))
         self.heat.border_subtitle = Content(f"columns: {axis}")
         better, worse = self.look.heat(-20), self.look.heat(20)
@@ -104,7 +114,7 @@ class MatrixScreen(BaseScreen):
                 [
                     Part(" -20 ", ground=better), Part(" better  "), Part(" +20 ", ground=worse), Part(" worse  "),
                     Part("plain", self.look.palette.muted),
-                    Part(": undecided (the 95 % interval holds 0)", self.look.palette.muted),
+                    Part(": undecided" + self._why_plain, self.look.palette.muted),
                 ]
             ]
         )  # fmt: skip
@@ -116,15 +126,32 @@ class MatrixScreen(BaseScreen):
         row, look = group.row, self.look
         if group.is_best:
             return Cell("best", look.palette.accent)
-        if group.statuses["running"] or not row.seeds:
+        if group.statuses["running"] or not row.counts.seeds:
             sign = self.signs.statuses[group.status]
             return Cell(sign, look.status_color(group.status))
-        if row.difference_percent is None:
-            return Cell("DIV" if row.diverged else "-", look.warn if row.diverged else look.palette.muted)
+        percent = None if row.comparison is None else row.comparison.percent.centre
+        if percent is None:
+            lost = row.counts.diverged > 0
+            return Cell("DIV" if lost else "-", look.warn if lost else look.palette.muted)
         sure = verdict(row) in ("win", "loss")
-        mark = "!" if row.diverged or row.failed else ""
-        text = short_percent(row.difference_percent) + mark
-        return Cell(text, look.palette.text, look.heat(row.difference_percent) if sure else None, bold=sure)
+        mark = "!" if row.counts.diverged or row.counts.failed else ""
+        text = short_percent(percent) + mark
+        return Cell(text, look.palette.text, look.heat(percent) if sure else None, bold=sure)
+
+    @property
+    def _why_plain(self) -> str:
+        return " (the 95 % interval holds 0)" if self.size.width >= _WHY_COLUMNS else ""
+
+    def _bar(self, group: SeedGroup | None, groups: Sequence[SeedGroup]) -> HeatBar | None:
+        """The final loss of a group; those far beyond the best are cut, or all others would look the same."""
+        loss = None if group is None else group.row.final.mean.centre
+        if group is None or loss is None:
+            return None
+        losses = [each for other in groups if (each := other.row.final.mean.centre) is not None]
+        longest = min(max(losses), max(min(losses), 0.0) * _BAR_RANGE) or 1.0
+        beyond = "+" if loss > longest else ""
+        slot = self.state.optimizer_slots().get((group.facts.optimizer, "final"), 0)
+        return HeatBar(loss / longest, short_loss(loss) + beyond, self.look.palette.series_color(slot))
 
     def _chosen(self) -> SeedGroup | None:
         return None if self._shown is None else self._shown.cells.get(self.heat.cursor)
@@ -142,7 +169,7 @@ class MatrixScreen(BaseScreen):
         if isinstance(event, HeatTable.Opened):
             if (group := self._chosen()) is not None:
                 self.state.jump_to = group.id
-                self.rnnprop.action_show_tab("runs")
+                self.host.show_tab("runs")
         else:
             self._show_cell()
 

@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
 
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
 from rnnprop_cli.tui.lines import group_label, group_series, plot_notes
 from rnnprop_cli.tui.plot import Plot, Reading
 from rnnprop_cli.tui.run_rows import run_table
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.state import SORTS
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.detail import detail_lines
@@ -20,39 +22,36 @@ from rnnprop_cli.tui.widgets.lines import Line, Lines
 from rnnprop_cli.tui.widgets.table import Table
 from rnnprop_cli.tui.widgets.values import value_lines
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_groups import SeedGroup, short_title
+from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 
 class RunsScreen(BaseScreen):
     """Table on the left, curves on the right."""
 
     TAB = "runs"
-    KEYS: ClassVar[Keys] = (
-        ("/", "filter"), ("spc", "draw"), ("enter", "open"), ("y", "log y"), ("b", "band"), ("s", "smooth"),
-        ("f", "follow"), ("p", "pin"), ("c", "compare"), ("o", "sort"), ("e", "export"), ("u", "searches"),
-        ("r", "start"), ("t", "theme"),
-    )  # fmt: skip
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        *(
+            keys.FILTER,
+            keys.DRAW,
+            keys.OPEN,
+            keys.LOG_Y,
+            keys.BAND,
+            keys.SMOOTH,
+            keys.FOLLOW,
+            keys.PIN,
+            keys.COMPARE,
+        ),
+        keys.SORT,
+        keys.EXPORT,
+        keys.SEARCHES,
+        keys.START,
+        keys.THEME,
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "draw", "show or hide the line", show=False),
-        Binding("p", "pin", "pin", show=False),
-        Binding("c", "compare", "compare", show=False),
-        Binding("o", "sort", "next order", show=False),
-        Binding("O", "reverse", "reverse order", show=False),
-        Binding("u", "searches", "show searches", show=False),
-        Binding("b", "band", "band", show=False),
-        Binding("s", "smooth", "smoothing", show=False),
-        Binding("y", "plot('toggle_log_y')", show=False),
-        Binding("x", "plot('toggle_log_x')", show=False),
-        Binding("f", "plot('toggle_follow')", show=False),
-        Binding("plus,equals_sign", "plot('zoom', 2.0)", show=False),
-        Binding("minus", "plot('zoom', 0.5)", show=False),
-        Binding("0", "plot('reset_view')", show=False),
-        Binding("left,h", "plot('move', -1)", show=False),
-        Binding("right,l", "plot('move', 1)", show=False),
-        Binding("shift+left,H", "plot('move', -10)", show=False),
-        Binding("shift+right,L", "plot('move', 10)", show=False),
-        Binding("less_than_sign,comma,ctrl+left", "plot('pan', -0.25)", show=False),
-        Binding("greater_than_sign,full_stop,ctrl+right", "plot('pan', 0.25)", show=False),
+        *keys.bindings(
+            keys.DRAW, keys.PIN, keys.COMPARE, keys.SORT, keys.REVERSE, keys.SEARCHES, keys.BAND, keys.SMOOTH
+        ),
+        *keys.forwarded("plot", keys.OF_A_PLOT),
     ]
 
     DEFAULT_CSS = """
@@ -78,7 +77,7 @@ class RunsScreen(BaseScreen):
             yield Table(id="runs")
             yield Lines(id="detail", classes="boxed")
         with Vertical(id="right"):
-            yield Plot(id="plot", log_y=True, x_label="step", charset=self.rnnprop.charset)
+            yield Plot(id="plot", log_y=True, x_label="step", charset=self.host.charset)
             yield Lines(id="values")
 
     def on_mount(self) -> None:
@@ -114,26 +113,27 @@ class RunsScreen(BaseScreen):
         state = self.state
         self._show_table()
         drawn = state.drawn()
-        slots = state.slots(drawn)
+        slots, letters = state.slots(drawn), state.letters(drawn)
         cursor = state.cursor
         plot = self.plot
         plot.palette_name = self.look.palette.name
         problem = cursor.problem if cursor else None
-        plot.plot_title = f"loss  {short_title(problem)}" if problem else "loss"
-        plot.notes = plot_notes(state, drawn)
-        plot.show_bands = state.style.band is not None
+        plot.plot_title = f"loss  {problem.short_title}" if problem else "loss"
+        plot.notes = plot_notes(state, drawn, bands=self.has_room_for_bands)
+        plot.show_bands = state.style.band is not None and self.has_room_for_bands
         plot.x_max = float(problem.horizon) if problem else None
         plot.empty_text = self._why_empty(drawn)
         plot.set_series(
-            group_series(drawn, slots, state.snapshot.lines, self.signs, first=cursor.id if cursor else None)
+            group_series(
+                drawn, slots, letters, state.snapshot.lines, self.signs, first=cursor.id if cursor else None
+            )
         )
         self._show_values(plot.crosshair, plot.readings())
         self._show_detail()
 
     def _show_table(self) -> None:
         state, table = self.state, self.table
-        drawn = state.drawn()
-        columns, rows = run_table(state, state.slots(drawn), table.size.width, self.look, self.signs)
+        columns, rows = run_table(state, table.size.width, self.look, self.signs)
         table.set_rows(columns, rows)
         if state.jump_to is not None:
             table.move_to(state.jump_to)
@@ -141,8 +141,7 @@ class RunsScreen(BaseScreen):
         if state.cursor_id != table.cursor_key:
             key = table.cursor_key
             state.cursor_id = key if isinstance(key, int) else None
-            drawn = state.drawn()
-            columns, rows = run_table(state, state.slots(drawn), table.size.width, self.look, self.signs)
+            columns, rows = run_table(state, table.size.width, self.look, self.signs)
             table.set_rows(columns, rows)
         listed = sum(not row.is_heading for row in rows)
         total = 0 if state.bench is None else len(state.bench.groups)
@@ -178,7 +177,7 @@ class RunsScreen(BaseScreen):
         reference = None if best is None else safe_text(group_label(best, self.signs))
         palette = self.look.palette
         self.query_one("#values", Lines).show(
-            lambda columns, rows: value_lines(readings, step, reference, palette, columns, rows)
+            lambda columns, rows: value_lines("batch", readings, step, reference, palette, columns, rows)
         )
 
     def _show_detail(self) -> None:
@@ -206,7 +205,7 @@ class RunsScreen(BaseScreen):
     @on(Table.Opened, "#runs")
     def _row_opened(self, event: Table.Opened) -> None:
         if isinstance(event.key, int):
-            self.rnnprop.open_group(event.key)
+            self.host.open_group(event.key)
 
     @on(Plot.CrosshairMoved)
     def _crosshair_moved(self, event: Plot.CrosshairMoved) -> None:
@@ -237,7 +236,7 @@ class RunsScreen(BaseScreen):
             self.show_state()
 
     def action_compare(self) -> None:
-        self.rnnprop.action_show_tab("compare")
+        self.host.show_tab("compare")
 
     def action_sort(self) -> None:
         state = self.state

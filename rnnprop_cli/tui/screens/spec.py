@@ -4,16 +4,18 @@ import json
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
 from rnnprop_cli.records import ExperimentInfo
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.themes import Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, Lines
-from rnnprop_cli.view.log_lines import command_line
+from rnnprop_cli.view.facts.log_lines import command_line
 from rnnprop_cli.view.safe_text import safe_text
 
 
@@ -21,8 +23,13 @@ class SpecScreen(BaseScreen):
     """The spec file of the experiment in front."""
 
     TAB = "spec"
-    KEYS: ClassVar[Keys] = (("v", "as written / resolved"), ("r", "start"), ("^o", "copy"), ("t", "theme"))
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "resolved", "as written, or resolved", show=False)]
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.RESOLVED,
+        keys.START,
+        keys.COPY,
+        keys.THEME,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.RESOLVED)
     DEFAULT_CSS = """
     SpecScreen {
         & #facts { height: 6; }
@@ -46,10 +53,7 @@ class SpecScreen(BaseScreen):
     def _text(self, experiment: ExperimentInfo) -> str:
         if not self._resolved:
             return experiment.facts.spec_toml
-        try:
-            return json.dumps(json.loads(experiment.facts.spec_json), indent=2, ensure_ascii=False)
-        except ValueError:
-            return experiment.facts.spec_json
+        return json.dumps(experiment.resolved, indent=2, ensure_ascii=False)
 
     def show_body(self) -> None:
         experiment = self.state.experiment
@@ -60,8 +64,8 @@ class SpecScreen(BaseScreen):
             "name": f"{facts.name} ({facts.kind}, id {experiment.id})",
             "created": f"{experiment.created_utc} on {facts.host}",
             "commit": facts.git_sha or "unknown",
-            "versions": _flat(facts.versions),
-            "command": command_line(facts.argv),
+            "versions": "  ".join(f"{key} {value}" for key, value in experiment.versions.items()),
+            "command": command_line(experiment.argv),
             "spec sha256": facts.spec_sha256,
         }
         self.query_one("#facts", Lines).show_lines(
@@ -79,17 +83,6 @@ class SpecScreen(BaseScreen):
 
     def copy_text(self) -> str:
         return "" if self.state.experiment is None else self._text(self.state.experiment)
-
-
-def _flat(text: str) -> str:
-    """JSON as one plain line."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, dict):
-        return "  ".join(f"{key} {item}" for key, item in value.items())
-    return text
 
 
 def _colored(line: str, look: Look) -> Line:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
@@ -18,40 +18,41 @@ from rnnprop_cli.records import (
     VALIDATION_LOSS,
     Status,
 )
+from rnnprop_cli.tui import keys
+from rnnprop_cli.tui.keys import Key
 from rnnprop_cli.tui.lines import smoothing_note
 from rnnprop_cli.tui.plot import Plot, PlotSeries, Reading
 from rnnprop_cli.tui.reading import Training, stalled
 from rnnprop_cli.tui.run_rows import short_loss
-from rnnprop_cli.tui.screens.base import BaseScreen, Keys
+from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.widgets.bars import Part
-from rnnprop_cli.tui.widgets.detail import duration
 from rnnprop_cli.tui.widgets.lines import Line, Lines, wrapped
 from rnnprop_cli.tui.widgets.table import Cell, Column, Row, Table
 from rnnprop_cli.tui.widgets.values import value_lines
-from rnnprop_cli.view.curves import smooth
+from rnnprop_cli.view.curves.curve import smooth
+from rnnprop_cli.view.curves.seed_lines import decay_over
+from rnnprop_cli.view.facts.training import chosen_checkpoint, recent_rate, selection_rule
+from rnnprop_cli.view.numbers import format_remaining
 from rnnprop_cli.view.safe_text import safe_text
-from rnnprop_cli.view.seed_lines import decay_over
-from rnnprop_cli.view.training import chosen_checkpoint, recent_rate, selection_rule
 
 
 class TrainScreen(BaseScreen):
     """Meta-trainings on the left, the curves of the chosen one on the right."""
 
     TAB = "train"
-    KEYS: ClassVar[Keys] = (
-        ("↑↓", "choose"), ("y", "log y"), ("s", "smooth"), ("f", "follow"), ("z", "full"), ("r", "start"),
-        ("i", "interrupt"), ("e", "export"),
-    )  # fmt: skip
+    KEYS: ClassVar[tuple[Key, ...]] = (
+        keys.ROWS.called("choose", "↑↓"),
+        keys.LOG_Y,
+        keys.SMOOTH,
+        keys.FOLLOW,
+        keys.FULL,
+        keys.START,
+        keys.INTERRUPT,
+        keys.EXPORT,
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "smooth", "smoothing", show=False),
-        Binding("y", "plot('toggle_log_y')", show=False),
-        Binding("x", "plot('toggle_log_x')", show=False),
-        Binding("f", "plot('toggle_follow')", show=False),
-        Binding("plus,equals_sign", "plot('zoom', 2.0)", show=False),
-        Binding("minus", "plot('zoom', 0.5)", show=False),
-        Binding("0", "plot('reset_view')", show=False),
-        Binding("left,h", "plot('move', -1)", show=False),
-        Binding("right,l", "plot('move', 1)", show=False),
+        *keys.bindings(keys.SMOOTH),
+        *keys.forwarded("plot", keys.OF_A_PLOT),
     ]
 
     DEFAULT_CSS = """
@@ -79,9 +80,9 @@ class TrainScreen(BaseScreen):
             yield Table(id="trainings")
             yield Lines(id="about", classes="boxed")
         with Vertical(id="curves"):
-            yield Plot(id="meta", log_y=True, x_label="meta-iteration", charset=self.rnnprop.charset)
+            yield Plot(id="meta", log_y=True, x_label="meta-iteration", charset=self.host.charset)
             yield Lines(id="values")
-            yield Plot(id="rate", title="meta-iterations a second", charset=self.rnnprop.charset)
+            yield Plot(id="rate", title="meta-iterations a second", charset=self.host.charset)
 
     @property
     def table(self) -> Table:
@@ -153,7 +154,12 @@ class TrainScreen(BaseScreen):
                     ),
                 )
             )
-        columns = [Column("", 1), Column("meta-training"), Column("done", 5, True), Column("created", 11)]
+        columns = [
+            Column("", 1),
+            Column("meta-training", names=True),
+            Column("done", 5, True),
+            Column("created", 11),
+        ]
         self.table.set_rows(columns, rows)
         self.table.border_title = Content(f"meta-trainings {len(rows)}")
         if self.table.cursor_key != shown.experiment.id and self.state.train_id is None:
@@ -190,7 +196,7 @@ class TrainScreen(BaseScreen):
             )
         palette = self.look.palette
         self.query_one("#values", Lines).show(
-            lambda columns, rows: value_lines(readings, step, None, palette, columns, rows)
+            lambda columns, rows: value_lines("", readings, step, None, palette, columns, rows)
         )
 
     def _about(self, training: Training, columns: int) -> list[Line]:
@@ -210,7 +216,7 @@ class TrainScreen(BaseScreen):
         if (speed := recent_rate(training.curves.get(RATE))) is not None:
             text = f"{speed:.3g} a second"
             if result.status == "running" and training.planned:
-                text += f", {duration((training.planned - training.done) / speed)} to go"
+                text += f", {format_remaining((training.planned - training.done) / speed)} to go"
             lines.append([Part(" rate     ", muted), Part(text)])
         lines += [*self._ending(training, columns), *self._checkpoints(training, columns)]
         return lines

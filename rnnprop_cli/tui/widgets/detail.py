@@ -7,10 +7,10 @@ from rnnprop_cli.tui.run_rows import progress, short_rate
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, wrapped
-from rnnprop_cli.view.export import format_loss, half
-from rnnprop_cli.view.seed_groups import SeedGroup
-from rnnprop_cli.view.summary import SummaryRow
-from rnnprop_cli.view.verdicts import verdict
+from rnnprop_cli.view.numbers import format_duration, format_loss, format_mean, format_remaining
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.seed_groups import SeedGroup
+from rnnprop_cli.view.table.verdicts import verdict
 
 _KEY_COLUMNS = 14
 
@@ -29,8 +29,8 @@ def detail_lines(
         [Part(f" {'status':<{_KEY_COLUMNS}}", muted), Part(words, look.status_color(group.status))],
         _pair("final loss", _loss(row), muted),
     ]
-    if row.heldout_accuracy_mean is not None:
-        lines.append(_pair("test accuracy", f"{row.heldout_accuracy_mean:.2%}", muted))
+    if (accuracy := row.heldout.accuracy.centre) is not None:
+        lines.append(_pair("test accuracy", f"{accuracy:.2%}", muted))
     lines += _comparison(bench, group, look, signs)
     if group.statuses["running"]:
         lines.append(_pair("progress", _eta(bench, group), muted))
@@ -38,8 +38,9 @@ def detail_lines(
             gone = "" if snapshot.holder is None else f" (process {snapshot.holder.pid})"
             text = f"its writer{gone} is gone: it crashed or was killed; the same command goes on from here"
             lines += wrapped(text, columns - 1, color=look.bad, indent=" ")
-    elif row.elapsed_s is not None:
-        lines.append(_pair("time a run", f"{row.elapsed_s:,.2f} s on {facts.device}, {facts.dtype}", muted))
+    elif row.cost.elapsed_s is not None:
+        time = format_duration(row.cost.elapsed_s)
+        lines.append(_pair("time a run", f"{time} on {facts.device}, {facts.dtype}", muted))
     if group.reason:
         color = look.bad if group.statuses["failed"] else look.warn
         lines += wrapped(group.reason, columns - 1, color=color, indent=" ")
@@ -51,10 +52,9 @@ def _pair(key: str, value: str, muted: str, *, bold: bool = False) -> Line:
 
 
 def _loss(row: SummaryRow) -> str:
-    if row.final_loss_mean is None:
+    if row.final.mean.centre is None:
         return "-"
-    text = format_loss(row.final_loss_mean, half(row.final_loss_low, row.final_loss_high))
-    return f"{text}  median {format_loss(row.final_loss_median)}"
+    return f"{format_mean(row.final.mean)}  median {format_loss(row.final.median.centre)}"
 
 
 def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> list[Line]:
@@ -62,21 +62,22 @@ def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> li
     if group.is_best:
         return [_pair("compared", f"{signs.best} the best tuned baseline here", muted)]
     best = bench.group(group.best_id)
-    if best is None or row.best_baseline is None:
+    found = row.comparison
+    if best is None or found is None:
         return [_pair("compared", "no tuned baseline has a result here yet", muted)]
-    text = f"{best.row.label}  lr {short_rate(best.facts.lr)}  {format_loss(best.row.final_loss_mean)}"
+    text = f"{best.row.label}  lr {short_rate(best.facts.lr)}  {format_loss(best.row.final.mean.centre)}"
     lines = [_pair(f"{signs.best} baseline", text, muted)]
-    if row.difference_percent is not None:
+    centre, low, high = found.percent
+    if centre is not None:
         # the word before the interval: a narrow pane cuts what stands last
-        found = verdict(row)
-        word = {"win": "better", "loss": "worse"}.get(found or "", "undecided")
-        color = {"win": look.good, "loss": look.warn}.get(found or "")
-        text = f"{row.difference_percent:+.1f} %, {word}"
-        if row.difference_low is not None and row.difference_high is not None:
-            text += f"  (95 %: {row.difference_low:+.1f} to {row.difference_high:+.1f})"
+        how = verdict(row) or ""
+        word = {"win": "better", "loss": "worse"}.get(how, "undecided")
+        color = {"win": look.good, "loss": look.warn}.get(how)
+        text = f"{centre:+.1f} %, {word}"
+        if low is not None and high is not None:
+            text += f"  (95 %: {low:+.1f} to {high:+.1f})"
         lines.append([Part(f" {'paired diff':<{_KEY_COLUMNS}}", muted), Part(text, color, bold=True)])
-    if row.seeds_better is not None:
-        lines.append(_pair("seeds better", f"{row.seeds_better} of {row.seeds_paired}", muted))
+    lines.append(_pair("seeds better", f"{found.better} of {found.pairs}", muted))
     return lines
 
 
@@ -92,19 +93,5 @@ def _eta(bench: Bench, group: SeedGroup) -> str:
         except (ValueError, TypeError):
             return text
         if elapsed > 1:
-            text += f", about {duration(elapsed * (1 - share) / share)} to go"
+            text += f", about {format_remaining(elapsed * (1 - share) / share)} to go"
     return text
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(75)
-    '1 min 15 s'
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

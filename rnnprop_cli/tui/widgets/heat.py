@@ -8,11 +8,12 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rnnprop_cli.tui.keys import CELLS, OPEN, ROWS, bindings
 from rnnprop_cli.tui.widgets.table import Cell, look_of
 from rnnprop_cli.view.safe_text import safe_text
 
@@ -26,6 +27,16 @@ class HeatRow:
 
     label: tuple[str, ...]
     cells: tuple[Cell | None, ...]
+    bar: "HeatBar | None" = None  # fills what the cells leave
+
+
+@dataclass(frozen=True)
+class HeatBar:
+    """A bar and what stands at its end."""
+
+    share: float  # of the room
+    text: str
+    color: str
 
 
 class HeatTable(Widget, can_focus=True):
@@ -40,17 +51,7 @@ class HeatTable(Widget, can_focus=True):
     }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1, 0)", show=False),
-        Binding("down,j", "move(1, 0)", show=False),
-        Binding("left,h", "move(0, -1)", show=False),
-        Binding("right,l", "move(0, 1)", show=False),
-        Binding("pageup,ctrl+u", "move(-10, 0)", show=False),
-        Binding("pagedown,ctrl+d", "move(10, 0)", show=False),
-        Binding("g,home", "move(-1000000, 0)", show=False),
-        Binding("G,end", "move(1000000, 0)", show=False),
-        Binding("enter", "open", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ROWS, CELLS, OPEN)
 
     class Moved(Message):
         """The cursor stands on another cell."""
@@ -78,7 +79,7 @@ class HeatTable(Widget, can_focus=True):
         self.action_move(0, 0)
         self.refresh()
 
-    def action_move(self, rows: int, columns: int) -> None:
+    def action_move(self, rows: int, columns: int = 0) -> None:
         row = min(max(self.cursor[0] + rows, 0), max(len(self._rows) - 1, 0))
         column = min(max(self.cursor[1] + columns, 0), max(len(self._columns) - 1, 0))
         page, across = max(self.size.height - 1, 1), self._columns_in_view()
@@ -88,6 +89,12 @@ class HeatTable(Widget, can_focus=True):
             self.cursor = (row, column)
             self.post_message(self.Moved(row, column))
         self.refresh()
+
+    def action_page(self, pages: int) -> None:
+        self.action_move(pages * max(self.size.height - 2, 1))
+
+    def action_end(self, direction: int) -> None:
+        self.action_move(direction * len(self._rows))
 
     def action_open(self) -> None:
         self.post_message(self.Opened(*self.cursor))
@@ -161,6 +168,14 @@ class HeatTable(Widget, can_focus=True):
             edge = Style(color=palette.accent, bgcolor=found.ground or palette.ground, bold=True)
             left, right = ("[", "]") if here else (" ", " ")
             segments += [Segment(left, edge), Segment(f"{_right(found.text)}", style), Segment(right, edge)]
+        if row.bar is not None:
+            room = self.size.width - sum(segment.cell_length for segment in segments) - 2
+            text = safe_text(row.bar.text)
+            length = round(max(room - cell_len(text) - 1, 0) * min(max(row.bar.share, 0.0), 1.0))
+            segments.append(Segment(" ", plain))
+            ink = Style(color=row.bar.color, bgcolor=palette.ground)
+            segments.append(Segment(("#" if self.has_class("-ascii") else "▆") * length, ink))
+            segments.append(Segment(f" {text}", plain))
         return Strip(segments).adjust_cell_length(self.size.width, plain)
 
 

@@ -7,10 +7,11 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rnnprop_cli.tui.keys import ROWS, bindings
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.table import look_of
 from rnnprop_cli.view.safe_text import safe_text
@@ -32,14 +33,7 @@ class Lines(Widget):
     }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_lines(-1)", show=False),
-        Binding("down,j", "scroll_lines(1)", show=False),
-        Binding("pageup,ctrl+u", "scroll_pages(-1)", show=False),
-        Binding("pagedown,ctrl+d", "scroll_pages(1)", show=False),
-        Binding("g,home", "scroll_lines(-1000000)", show=False),
-        Binding("G,end", "scroll_lines(1000000)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ROWS)
 
     def __init__(
         self,
@@ -78,18 +72,21 @@ class Lines(Widget):
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show(self._build))
 
-    def action_scroll_lines(self, lines: int) -> None:
+    def action_move(self, lines: int) -> None:
         self._top = min(max(self._top + lines, 0), max(len(self._made()) - self.size.height, 0))
         self.refresh()
 
-    def action_scroll_pages(self, pages: int) -> None:
-        self.action_scroll_lines(pages * max(self.size.height - 1, 1))
+    def action_page(self, pages: int) -> None:
+        self.action_move(pages * max(self.size.height - 1, 1))
+
+    def action_end(self, direction: int) -> None:
+        self.action_move(direction * len(self._made()))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self.action_scroll_lines(3)
+        self.action_move(3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self.action_scroll_lines(-3)
+        self.action_move(-3)
 
     def _made(self) -> Sequence[Line]:
         if self._lines is None:

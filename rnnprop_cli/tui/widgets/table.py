@@ -8,14 +8,16 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rnnprop_cli.tui.keys import OPEN, ROWS, bindings
 from rnnprop_cli.tui.themes import LOOKS, Look
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.shorten import shorten
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Column:
     title: str
     width: int = 0
     right: bool = False
+    least: int = 0  # of a column without a width: others go before it has less
+    priority: int | None = None  # the lowest goes first; None: it stays
+    names: bool = False  # what is too long is cut in the middle: names differ at their ends
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,7 @@ class Table(Widget, can_focus=True):
     }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup,ctrl+u", "page(-1)", show=False),
-        Binding("pagedown,ctrl+d", "page(1)", show=False),
-        Binding("g,home", "end(-1)", show=False),
-        Binding("G,end", "end(1)", show=False),
-        Binding("enter", "open", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ROWS, OPEN)
 
     empty_text: reactive[str] = reactive("")
 
@@ -243,12 +240,26 @@ class Table(Widget, can_focus=True):
     def _strip(
         self, cells: Sequence[Cell], width: int, color: str, ground: str, *, reverse: bool = False
     ) -> Strip:
-        widths = column_widths(self._columns, width)
+        shown = fitting_columns(self._columns, width)
+        widths = column_widths(shown, width)
+        beside = [cell for cell, column in zip(cells, self._columns, strict=False) if column in shown]
         fitted = [
-            Cell(_fit(cell.text, size, column.right), cell.color, cell.ground, cell.bold)
-            for cell, size, column in zip(cells, widths, self._columns, strict=False)
+            Cell(_fit(cell.text, size, column), cell.color, cell.ground, cell.bold)
+            for cell, size, column in zip(beside, widths, shown, strict=False)
         ]
         return _segments(fitted, widths, color, ground, gap=1, total=width, reverse=reverse)
+
+
+def fitting_columns(columns: Sequence[Column], total: int) -> list[Column]:
+    """The columns without those that must go so that the others have the least that they need."""
+    shown = list(columns)
+    while spare := [column for column in shown if column.priority is not None]:
+        widths = column_widths(shown, total)
+        if all(width >= column.least for column, width in zip(shown, widths, strict=True)):
+            break
+        first = min(spare, key=lambda column: column.priority or 0)
+        shown = [column for column in shown if column is not first]
+    return shown
 
 
 def column_widths(columns: Sequence[Column], total: int) -> list[int]:
@@ -268,12 +279,11 @@ def look_of(widget: Widget) -> Look:
     return LOOKS.get(widget.app.theme) or LOOKS["dark" if widget.app.current_theme.dark else "light"]
 
 
-def _fit(text: str, width: int, right: bool) -> str:
+def _fit(text: str, width: int, column: Column) -> str:
     text = safe_text(text)
+    text = shorten(text, width) if column.names else shorten(text, width, tail=0)
     length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, max(width - 1, 0)) + "…" if width > 1 else set_cell_size(text, width)
-    return " " * (width - length) + text if right else text + " " * (width - length)
+    return " " * (width - length) + text if column.right else text + " " * (width - length)
 
 
 def _segments(

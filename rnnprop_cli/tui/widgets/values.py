@@ -10,6 +10,7 @@ from rnnprop_cli.tui.widgets.lines import Line
 
 
 def value_lines(
+    what: str,
     readings: Sequence[Reading],
     step: float | None,
     reference: str | None,
@@ -20,13 +21,18 @@ def value_lines(
     """Readings as lines.
 
     Args:
+        what: of what they are the loss: that of the last batch is not the final loss, which is over all of the data.
         readings: what is shown, best first in the plot's order.
         step: where the crosshair is; None: these are the last values.
         reference: label of the series that the others are compared with.
         palette: the plot's colours.
         columns, rows: the space.
     """
-    where = "last" if step is None else f"@{step:,.6g}" if step != int(step) else f"@{step:,.0f}"
+    at = "" if step is None else f"@{step:,.6g}" if step != int(step) else f"@{step:,.0f}"
+    where = " ".join(filter(None, ("" if at else "last", what, at)))
+    readings = sorted(
+        readings, key=lambda one: (one.letter.swapcase(), one.label)
+    )  # small letters come first
     base = next((one.value for one in readings if one.label == reference), math.nan)
     if rows > 3:
         return _table(readings, where, base, reference, palette, columns, rows)
@@ -35,7 +41,8 @@ def value_lines(
     for one in readings:
         name = one.letter or one.label
         text = f"{name} {_number(one.value)}"
-        if one.label != reference and math.isfinite(base) and math.isfinite(one.value) and base > 0:
+        # without a crosshair the table's final losses say it better
+        if at and one.label != reference and math.isfinite(base) and math.isfinite(one.value) and base > 0:
             text += f" {_change(one.value, base)}"
         if one.label == reference:
             text += "*"

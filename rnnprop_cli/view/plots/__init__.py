@@ -1,5 +1,0 @@
-"""Figures as PNG and SVG files, with matplotlib.
-
-matplotlib is an optional dependency and takes half a second to import: import this package only where it is needed.
-The same figures as inline SVG in the HTML report come from `view/html_figure.py`, which needs nothing.
-"""
