@@ -127,7 +127,7 @@ def test_the_numbers_to_test_against_are_those_of_the_package_and_of_the_program
     tmp_path: Path, optimizer_name: str
 ) -> None:
     spec = ARCHITECTURES[optimizer_name]
-    k = torch.arange(spec.build().rule.n_meta_params, dtype=torch.float64)
+    k = torch.arange(spec.build().n_meta_params, dtype=torch.float64)
     weights = weights_of(spec, 0.3 * torch.sin(k + 1))
     np.savez(tmp_path / "weights.npz", **weights.tensors)
     param = nn.Parameter(torch.zeros(3, dtype=torch.float64))
