@@ -16,7 +16,11 @@ def test_every_kind_has_its_section_with_every_setting() -> None:
         for kind, text in SECTIONS.items()
     }
     expected = {
-        kind: {name: _toml(field.default) for name, field in spec.model_fields.items() if name != "kind"}
+        kind: {
+            name: "required" if field.is_required() else _toml(field.default)
+            for name, field in spec.model_fields.items()
+            if name != "kind"
+        }
         for kind, spec in OPTIMIZEES.items()
     }
     assert documented == expected
@@ -27,7 +31,7 @@ def test_every_dataset_is_named() -> None:
 
 
 def _toml(value: object) -> str:
-    if value is None:
+    if value in (None, "", ()):
         return "none"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f'`"{text}"`' if isinstance(value, str) else f"`{text}`" if isinstance(value, bool) else text

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rnnprop_cli.view.rows import SummaryRow
-from rnnprop_cli.view.summary import summarize
 
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizees.transformer import TransformerSpec
@@ -21,6 +19,8 @@ from rnnprop_cli.records import RunInfo
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.view.table.rows import SummaryRow
+from rnnprop_cli.view.table.summary import summarize
 
 ENGINE = Engine("cpu", 1, None, "reference")
 
@@ -57,7 +57,7 @@ def stored(database: Path) -> tuple[list[RunInfo], dict[str | None, SummaryRow]]
     with Reader.open(database) as reader:
         experiment = reader.find_experiment("own")
         runs = reader.runs(experiment.id)
-    return runs, {row.dataset: row for row in summarize(experiment, runs).rows}
+    return runs, {row.problem.dataset: row for row in summarize(experiment, runs).rows}
 
 
 def test_chance_and_held_out_data_follow_from_the_data(tmp_path: Path) -> None:
@@ -70,12 +70,12 @@ def test_chance_and_held_out_data_follow_from_the_data(tmp_path: Path) -> None:
         "poem": math.log(7),
         None: math.log(6),
     }
-    assert {name for name, row in rows.items() if row.heldout_loss_mean is not None} == {
+    assert {name for name, row in rows.items() if row.heldout.loss.centre is not None} == {
         "mine",
         "digits",
         "poem",
     }
-    assert {name for name, row in rows.items() if row.heldout_accuracy_mean is not None} == {
+    assert {name for name, row in rows.items() if row.heldout.accuracy.centre is not None} == {
         "mine",
         "digits",
         "poem",
@@ -88,7 +88,7 @@ def test_chance_and_held_out_data_follow_from_the_data(tmp_path: Path) -> None:
 def test_a_run_at_chance_is_one_by_its_own_data(tmp_path: Path) -> None:
     run_bench(spec_of(own(tmp_path / "a"), rate=1e-9), "", tmp_path / "x.db", ENGINE, lambda event: None)
     _, rows = stored(tmp_path / "x.db")
-    assert (rows["mine"].stuck, rows["numbers"].stuck) == (2, 0)
+    assert (rows["mine"].counts.stuck, rows["numbers"].counts.stuck) == (2, 0)
 
 
 def test_moved_data_are_the_same_and_changed_ones_are_others(tmp_path: Path) -> None:
@@ -104,6 +104,6 @@ def test_moved_data_are_the_same_and_changed_ones_are_others(tmp_path: Path) -> 
 def test_data_that_change_while_a_benchmark_runs_end_it(tmp_path: Path) -> None:
     (batch,) = lanes(spec_of(own(tmp_path / "a")), "mine*")[0].first_batches()
     job = BatchJob(batch, ("k", "l"), None, ENGINE, 100, "0" * 64)
-    with pytest.raises(DataError, match=r"mine.npz has changed while the benchmark ran: put it back"):
+    with pytest.raises(DataError, match=r"mine.npz were exchanged while this was running"):
         list(run_batch(job))
     assert list(run_batch(replace(job, dataset_sha256=None)))

@@ -77,7 +77,7 @@ def test_the_estimate_is_within_a_factor_of_one_and_a_half(
     from rnnprop_cli.execute.calibrate import _images
 
     monkeypatch.setattr(time, "monotonic", time.process_time)
-    monkeypatch.setattr(bench, "_dataset", lambda name, data_dir: name and _images(name, None))
+    monkeypatch.setattr(bench, "_dataset", lambda name, data_dir, sha256: name and _images(name, None))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
