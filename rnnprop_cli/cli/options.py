@@ -59,6 +59,7 @@ ThreadsOption = Annotated[
     typer.Option(
         "--threads",
         min=1,
+        max=1024,
         envvar="RNNPROP_THREADS",
         help="CPU threads (default: all cores); part of a run's identity on the CPU.",
     ),

@@ -47,6 +47,9 @@ class Engine:
             torch.cuda.set_device(self.torch_device)  # graphs are captured on the current one
 
 
+MOST_THREADS: Final = 4096  # of all slots together
+
+
 def find_engine(
     device: str,
     data_dir: Path | None,
@@ -89,6 +92,10 @@ def find_engine(
         raise DeviceError("--tf32 is a precision of GPUs, and this would run on the CPU; leave it out")
     if threads is None:
         threads = max(1, torch.get_num_threads() // slots)
+    if threads * slots > MOST_THREADS:  # a system without room for another process is of use to nobody
+        raise DeviceError(
+            f"{slots} slots of {threads} threads are {slots * threads:,}; at most {MOST_THREADS:,} are started"
+        )
     engine = Engine(name, threads, data_dir, kernel, tf32, allow_code)
     engine.prepare()
     return engine

@@ -15,7 +15,15 @@ from types import FrameType
 from typing import Final
 
 EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
-ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # and SIGINT, by KeyboardInterrupt
+# By the last three, queues of jobs say that the time is nearly over. SIGINT is one of them too, by KeyboardInterrupt.
+ENDING: Final = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGXCPU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 _received: list[int] = []  # signals whose exception may have been lost: code that was loaded caught it
 
 

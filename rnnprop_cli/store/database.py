@@ -217,6 +217,12 @@ def look_before_writing(path: Path, newest_version: int) -> int | None:
     Raises:
         StoreError: as `open_reader`.
     """
+    with storage_errors(path):
+        if path.exists() and path.stat().st_nlink > 1:
+            raise StoreError(
+                f"{path}: has a second name (a hard link), and each name would have a log and a lock of its own. "
+                "Copy it with `rnnprop db backup` and use the copy, or remove the other name."
+            )
     try:
         opened = open_reader(path, newest_version)
     except StoreError as error:

@@ -14,7 +14,15 @@ from typing import Any, Final, Protocol
 
 SECONDS_TO_END: Final = 2.0  # then it is ended from outside
 SECONDS_PER_LOOK: Final = 0.5
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
+_SIGNALS: Final = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGINT,
+    signal.SIGXCPU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 # What Textual switches on, switched off: keyboard protocol, mouse, focus, paste, resizing, alternate screen; and the
 # cursor, wrapping and colours as usual.
 _RESET: Final = (

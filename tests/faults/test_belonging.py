@@ -195,6 +195,21 @@ def test_a_results_folder_that_is_renamed_during_a_benchmark_is_said_and_the_res
     TALLY["folders renamed under a writer"] += 1
 
 
+def test_two_names_of_one_file_are_not_written_for_each_would_have_its_own_log(
+    nursery: Nursery, half: Path
+) -> None:
+    (half / "b.db").hardlink_to(half / "a.db")
+    before = files(half)
+    for name in ("a.db", "b.db"):
+        for command in (TRAIN_COMMAND, ("db", "migrate"), ("runs", "rm", "1", "--yes")):
+            refused = nursery.run(half, "--db", name, *command)
+            assert refused.code == 3, refused.said
+            assert "has a second name (a hard link)" in refused.said
+    assert files(half) == before
+    (half / "b.db").unlink()
+    assert nursery.run(half, *RESUME).code == 0
+
+
 def test_two_copies_of_a_database_do_not_write_one_folder_of_checkpoints_at_once(
     nursery: Nursery, half: Path
 ) -> None:

@@ -163,6 +163,15 @@ def test_a_file_system_that_cannot_lock_is_refused_in_words_by_those_who_write_a
     assert not (folder / "b.db").exists()
 
 
+@pytest.mark.parametrize("arguments", [("--threads", "99999"), ("--threads", "1024", "--slots", "1024")])
+def test_so_many_threads_that_the_system_would_have_room_for_no_other_process_are_refused(
+    nursery: Nursery, folder: Path, arguments: tuple[str, ...]
+) -> None:
+    refused = nursery.run(folder, *BENCH_COMMAND, *arguments)
+    assert refused.code == 2, refused.said
+    assert not (folder / "a.db").exists()
+
+
 GROUPS = Path("/sys/fs/cgroup/memory")
 
 

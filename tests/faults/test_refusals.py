@@ -291,3 +291,14 @@ def test_one_flipped_byte_of_a_dataset_is_exit_4_and_nothing_is_overwritten(
     assert "rnnprop data fetch cifar10" in command.said
     assert tree(folder / "data") == before
     assert not (folder / "a.db").exists()
+
+
+def test_a_folder_that_is_gone_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone}; rmdir {gone}; exec {sys.executable} -m rnnprop_cli doctor"
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 2
+    assert "the current folder: No such file or directory" in done.stderr

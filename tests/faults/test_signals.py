@@ -67,6 +67,19 @@ def test_one_signal_stops_in_order(nursery: Nursery, folder: Path, what: str, nu
     assert "go on with" in command.said if what == "train" else "the same command goes on" in command.said
 
 
+@pytest.mark.parametrize("number", [signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2])
+def test_what_a_queue_of_jobs_sends_before_it_kills_saves_and_ends(
+    nursery: Nursery, folder: Path, undisturbed_training: str, number: int
+) -> None:
+    command, _ = start(nursery, folder, "train")
+    command.send(number)
+    assert command.wait() == 128 + number
+    assert "go on with" in command.said
+    assert statuses(folder) == ["interrupted"]
+    assert nursery.run(folder, *COMMANDS["train"]).code == 0
+    assert fingerprint(folder) == undisturbed_training
+
+
 def test_a_stopped_benchmark_goes_on_to_the_same_table(
     nursery: Nursery, folder: Path, undisturbed_table: dict[str, tuple[object, ...]]
 ) -> None:

@@ -1,6 +1,9 @@
 """What a result's identity holds of the kernel that computed it."""
 
+import os
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +33,15 @@ def test_instruction_set_counts_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(environment, "gpu_name", lambda device: "A100")
     elsewhere = identity_facts(replace(ENGINE, device="cuda", kernel="reference"), "float32")
     assert "instructions" not in elsewhere
+
+
+def test_asking_git_writes_nothing_into_the_repository(tmp_path: Path) -> None:
+    """A plain `git status` writes the index anew, and leaves its lock where it is killed amid that."""
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (("init", "-q"), ("add", "f"), (*author, "commit", "-qm", "one")):
+        (tmp_path / "f").write_text("x")
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    os.utime(tmp_path / "f", (1, 1))
+    before = (tmp_path / ".git" / "index").read_bytes()
+    assert environment._git(tmp_path, "status", "--porcelain") == ""
+    assert (tmp_path / ".git" / "index").read_bytes() == before
