@@ -82,14 +82,17 @@ def list_(as_json: JsonOption = False) -> None:
 
     built_in = dict(zip(GROUPS, map(list, (OPTIMIZEES, OPTIMIZERS, ARCHITECTURES, sources())), strict=True))
     offered = {
-        group: {name: entry_point(group, name) for name in entry_point_names(group)} for group in GROUPS
+        # a dataset of a package enters by the path of its file
+        group: {name: entry_point(group, name) for name in entry_point_names(group)}
+        for group in GROUPS
+        if group != "datasets"
     }
     if as_json:
         typer.echo(json.dumps({"built_in": built_in, "installed": offered}, indent=2))
         return
     for group in GROUPS:
         stdout().print(f"{group}: {', '.join(built_in[group])}", soft_wrap=True)
-        for name, found in offered[group].items():
+        for name, found in offered.get(group, {}).items():
             stdout().print(safe_text(f"  {name}  {found}"), soft_wrap=True)
 
 
