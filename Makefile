@@ -2,6 +2,7 @@
 # make test   set up and run every check that CI runs
 # make soak   the slow tests too
 # make reproduce   the paper's tables into docs/reproduction.md (ONLY=table2: one of them); says how long it takes
+# make docs   build/site: the documentation as a site; needs no network
 # make wheel  dist/: a wheel with the compiled CPU kernel, for machines without a compiler, and the source archive
 # make soak-kill MINUTES=15   kill, stop, hang up and restart runs at random, and compare what they end with
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 DB ?= results/rnnprop.db
 MINUTES ?= 15
 
-.PHONY: demo test check format soak soak-kill reproduce wheel clean
+.PHONY: demo test check format soak soak-kill reproduce docs wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +41,10 @@ soak: $(VENV)/.installed-dev
 
 reproduce: $(VENV)/.installed
 	$(BIN)/python docs/reproduce.py --db $(DB) $(if $(ONLY),--only $(ONLY))
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html (the search alone needs a server: $(BIN)/python -m http.server --directory build/site)"
 
 # Tagged by what the kernels need: auditwheel reads it from them. Elsewhere than on Linux the built tag is right.
 wheel: $(VENV)/.installed-dev

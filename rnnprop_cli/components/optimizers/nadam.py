@@ -55,7 +55,11 @@ class NAdamWSpec(BaselineSpec):
 class NAdam(Rule):
     """Adam with Nesterov momentum (Dozat 2016), as in torch.optim.NAdam; with weight_decay its decoupled form (NadamW).
 
-    mu_t = beta1 (1 - 0.5 * 0.96^(t * momentum_decay)); the running product of mu is the state's `scalar`.
+    m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
+    mu_t = beta1 (1 - 0.5 * 0.96^(t * momentum_decay)); M_t = mu_1 … mu_t;
+    d = ((1 - mu_t) g / (1 - M_t) + mu_(t+1) m / (1 - M_(t+1))) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay theta.
+
+    M_(t - 1) is the state's `scalar`.
     """
 
     def __init__(
