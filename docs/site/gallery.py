@@ -28,6 +28,7 @@ from rnnprop_cli.view.facts.weights_facts import WeightsFacts
 STEP: Final = (
     "Every step is θ ← θ - lr · schedule(t) · d, for all coordinates at once; `d` is what sets rules apart."
 )
+OUTSIDE: Final = ("learned", "torch", "architecture")  # kinds that stand for what somebody brings
 SETTINGS: Final = ("setting", "default", "range", "meaning")
 SOURCE: Final = (
     "The tables are those of [reproduction.md](../reproduction.md), which says how they were made."
@@ -56,8 +57,8 @@ class Gallery:
 
     def pages(self) -> dict[str, str]:
         """Path below the site → Markdown, in the order of the navigation."""
-        classical = {kind: spec for kind, spec in OPTIMIZERS.items() if kind not in ("learned", "torch")}
-        pages = {f"gallery/{kind}.md": self.learned(kind) for kind in ARCHITECTURES if kind != "architecture"}
+        classical = {kind: spec for kind, spec in OPTIMIZERS.items() if kind not in OUTSIDE}
+        pages = {f"gallery/{kind}.md": self.learned(kind) for kind in ARCHITECTURES if kind not in OUTSIDE}
         pages["gallery/learned.md"] = _row()
         pages |= {f"gallery/{kind}.md": self.classical(kind, spec) for kind, spec in classical.items()}
         pages["gallery/torch.md"] = self.outside("torch", TorchSpec, _TORCH)
@@ -65,18 +66,18 @@ class Gallery:
         return {"gallery/index.md": self.index(), **pages}
 
     def index(self) -> str:
-        """The overview."""
-        specs = {kind: spec for kind, spec in {**ARCHITECTURES, **OPTIMIZERS}.items() if kind != "learned"}
+        """The overview: ours first, then the rows that take code of the user's."""
+        specs = {**ARCHITECTURES, **OPTIMIZERS}
+        kinds = [kind for kind in specs if kind not in OUTSIDE] + list(OUTSIDE)
         rows = [
-            (
-                f"[{kind}]({kind}.md)",
-                first_line(spec),
-                "yes" if columns_of(self.lines, self.kinds, kind) else "no",
-            )
-            for kind, spec in specs.items()
+            (f"[{kind}]({kind}.md)", first_line(specs[kind]), "yes" if self._columns(kind) else "no")
+            for kind in kinds
         ]
         header = ("optimizer", "what it is", "in the tables of the reproduction")
         return f"# Optimizers\n\n{_INDEX}\n\n{table(header, rows)}"
+
+    def _columns(self, kind: str) -> set[str]:
+        return columns_of(self.lines, self.kinds, kind)
 
     def classical(self, kind: str, spec: type[BaselineSpec]) -> str:
         """A rule of `components/optimizers`."""
@@ -98,7 +99,7 @@ class Gallery:
             kind,
             f"{told(spec, formulas=False)}\n\n{_toml('optimizers', kind)}\n\n{search}.{calibrated}",
             equation=equation,
-            state=f"For every coordinate: {kept}" if not state else kept,
+            state=kept if state or kept == "None." else f"For every coordinate: {kept}",
             settings=table(SETTINGS, settings(spec)),
         )
 
@@ -132,7 +133,7 @@ class Gallery:
     def _page(
         self, kind: str, text: str, *, equation: str, state: str, settings: str, weights: str = ""
     ) -> str:
-        measured = record(self.lines, columns_of(self.lines, self.kinds, kind))
+        measured = record(self.lines, self._columns(kind))
         source = " ".join([SOURCE, *self._stale(kind)]) if measured else UNMEASURED
         shipped = _names([name for name, kinds in self.specs.items() if kind in kinds])
         where = f"Shipped specs that race it: {shipped}." if shipped else "No shipped spec races it."

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from gallery import Gallery
+from gallery import OUTSIDE, Gallery
 from reproduction import Line, read_lines, recorded_weights
 from verdicts import horizons
 
@@ -54,9 +54,10 @@ def test_every_optimizer_has_a_page_with_every_setting_and_an_equation(pages: di
     specs = {**OPTIMIZERS, **ARCHITECTURES}
     assert set(pages) == {"gallery/index.md"} | {f"gallery/{kind}.md" for kind in specs}
     for kind, spec in specs.items():
+        assert f"[{kind}]({kind}.md)" in pages["gallery/index.md"]
         text = pages[f"gallery/{kind}.md"]
         assert all(f"\n| `{name}` | " in text for name in spec.model_fields if name != "kind")
-        if kind not in ("learned", "torch", "architecture"):
+        if kind not in OUTSIDE:
             assert re.search(r"## Equation\n.*(←|d = ).*## State\n\n\S", text, re.DOTALL), kind
 
 
