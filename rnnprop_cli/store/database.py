@@ -217,7 +217,7 @@ def look_before_writing(path: Path, newest_version: int) -> int | None:
         StoreError: as `open_reader`.
     """
     with storage_errors(path):
-        if path.exists() and path.stat().st_nlink > 1:
+        if path.is_file() and path.stat().st_nlink > 1:
             raise StoreError(
                 f"{path}: has a second name (a hard link), and each name would have a log and a lock of its own. "
                 "Copy it with `rnnprop db backup` and use the copy, or remove the other name."
