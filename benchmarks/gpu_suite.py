@@ -284,7 +284,7 @@ class Suite:
             "ms_a_meta_iteration": 1e3 * elapsed_s / len(rows),
             "moving_average": snapshot.moving_average,
             "validation_loss": validation_loss,
-            "notice": getattr(training.estimator, "notice", None),
+            "notice": next((n for e in training.estimators if (n := getattr(e, "notice", None))), None),
         }
 
     def _made(self, spec: TrainSpec, meta_iterations: int) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def inexact_mark(reader: Reader, experiment_id: int) -> str | None:
 def _same_name(reader: Reader, facts: ExperimentFacts) -> ExperimentInfo | None:
     """The newest experiment of this name, unless there is one of this very recipe and environment."""
     every = [each for each in reader.experiments(kind="train") if each.facts.name == facts.name]
-    if any(each.facts.spec_sha256 == facts.spec_sha256 for each in every):
+    if not every or any(each.facts.spec_sha256 == facts.spec_sha256 for each in every):
         return None
     return every[-1]
 

@@ -6,6 +6,7 @@ version, damaged or empty is refused with `StoreError` and left as it is.
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rnnprop_cli.errors import StoreError
+from rnnprop_cli.files.limits import owner
 from rnnprop_cli.files.reading import check_regular
 from rnnprop_cli.files.writing import usual_mode
 from rnnprop_cli.store.trouble import (
@@ -76,11 +78,20 @@ def check_file(path: Path, newest_version: int) -> None:
 
 
 def _check_side_files(path: Path) -> None:
-    """SQLite would wait for ever for a pipe of that name, and follow a link to anywhere."""
+    """SQLite would wait for ever for a pipe of that name, follow a link to anywhere, and take in whatever somebody put
+    there who may write into the folder, but not into the database."""
+    own = path.stat()
+    shared = bool(own.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
     for side in SIDE_FILES:
         beside = Path(f"{path}{side}")
         try:
-            check_regular(beside.lstat(), beside)
+            found = beside.lstat()
+            check_regular(found, beside)
+            if not shared and found.st_uid not in (own.st_uid, os.geteuid(), 0):
+                raise StoreError(
+                    f"{beside}: belongs to {owner(beside)}, who may not write the database, so it is not taken in. "
+                    "Where only the owner of one was changed, give both the same; else have it removed."
+                )
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -218,7 +229,7 @@ def look_before_writing(path: Path, newest_version: int) -> int | None:
         StoreError: as `open_reader`.
     """
     with storage_errors(path):
-        if path.exists() and path.stat().st_nlink > 1:
+        if path.is_file() and path.stat().st_nlink > 1:
             raise StoreError(
                 f"{path}: has a second name (a hard link), and each name would have a log and a lock of its own. "
                 "Copy it with `rnnprop db backup` and use the copy, or remove the other name."

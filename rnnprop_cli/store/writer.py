@@ -128,9 +128,11 @@ class Writer:
         """We hold the lock, so whatever is still marked running has no process any more."""
         with self._transaction() as connection:
             connection.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'")
-            # Of versions that were killed before they had queued the run of a meta-training: nothing was done yet.
+            # Of versions that were killed before they had queued the run of a meta-training: nothing was done yet. A
+            # run that belongs to no experiment means damage instead, of which no trace is removed.
             empty = (
                 "SELECT id FROM experiment WHERE kind = 'train' AND id NOT IN (SELECT experiment_id FROM run)"
+                " AND NOT EXISTS (SELECT 1 FROM run WHERE experiment_id NOT IN (SELECT id FROM experiment))"
             )
             connection.execute(f"DELETE FROM event WHERE experiment_id IN ({empty})")
             connection.execute(f"DELETE FROM experiment WHERE id IN ({empty})")

@@ -262,11 +262,12 @@ def as_schema_1(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("command", [TRAIN_COMMAND, RESUME])
 def test_a_training_that_was_killed_before_its_run_was_queued_is_begun_again(
-    nursery: Nursery, half: Path, undisturbed_training: str
+    nursery: Nursery, half: Path, undisturbed_training: str, command: tuple[str, ...]
 ) -> None:
     shutil.rmtree(checkpoint_folder(half))
     sql(half / "a.db", *(f"DELETE FROM {table}" for table in ("chunk", "checkpoint", "run")))
-    assert nursery.run(half, *TRAIN_COMMAND).code == 0
+    assert nursery.run(half, *command).code == 0
     assert fingerprint(half) == undisturbed_training
     assert nursery.run(half, "db", "check").code == 0

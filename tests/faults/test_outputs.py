@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_written_to_its_end_is_not_there(tmp_path: Path) -
     limit, on_limit = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
     try:
-        with pytest.raises(StoreError, match="bytes are free"):
+        with pytest.raises(StoreError, match="at most 1,000 bytes"):
             write_whole(tmp_path / "x", b"y" * 2000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -144,17 +145,28 @@ def test_two_users_do_not_write_at_once(users: Nursery, shimmed: Nursery, place:
     assert command.wait() == 143
 
 
-def test_side_files_that_another_user_left_are_named(users: Nursery, place: Path) -> None:
+def test_a_log_that_another_user_put_beside_a_database_is_not_taken_in(
+    users: Nursery, place: Path, tmp_path: Path
+) -> None:
     assert users.run(place, *ONE_LANE, user=OWNER).code == 0
-    for side in ("-wal", "-shm"):
-        left = place / f"a.db{side}"
-        left.touch()
-        os.chown(left, OTHER, OTHER)
-    refused = users.run(place, *TRAIN_COMMAND, user=OWNER)
-    assert refused.code == 3, refused.said
-    assert f"a.db-wal belongs to user {OTHER}: have it removed if it is empty" in " ".join(
-        refused.said.split()
-    )
+    before = committed(place)
+    forge_log(place / "a.db", tmp_path / "copy.db", place / "a.db-wal")
+    os.chown(place / "a.db-wal", OTHER, OTHER)
+    for command in (TRAIN_COMMAND, *LOOKING):
+        refused = users.run(place, *command, user=OWNER)
+        assert refused.code == 3, refused.said
+        assert f"belongs to user {OTHER}, who may not write the database" in " ".join(refused.said.split())
+        TALLY["forged logs"] += 1
     (place / "a.db-wal").unlink()
-    (place / "a.db-shm").unlink()
     assert users.run(place, *TRAIN_COMMAND, user=OWNER).code == 0
+    assert committed(place) == before
+
+
+def forge_log(database: Path, copy: Path, log: Path) -> None:
+    """Writes a log that SQLite takes for the database's own, and that marks every run as failed."""
+    shutil.copy(database, copy)
+    connection = sqlite3.connect(copy)
+    connection.execute("UPDATE run SET status = 'failed'")
+    connection.commit()
+    shutil.copy(f"{copy}-wal", log)  # before closing, which would copy it into the database
+    connection.close()
