@@ -72,7 +72,7 @@ def whose(folder: Path) -> set[int]:
     return {path.stat().st_uid for path in folder.rglob("*") if path.name.startswith("a.db")}
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777], ids=oct)
+@pytest.mark.parametrize("mode", [0o755, pytest.param(0o777, marks=pytest.mark.slow), pytest.param(0o1777, marks=pytest.mark.slow)], ids=oct)
 def test_one_who_may_only_read_looks_at_everything_leaves_nothing_and_changes_nothing(
     users: Nursery, place: Path, mode: int, undisturbed_training: str
 ) -> None:
