@@ -29,7 +29,7 @@ ONE_LANE = (*BENCH_COMMAND, "--only", "*/momentum")
 LOOKING = (("report", "small"), ("runs", "list"), ("runs", "show", "1"), ("db", "check"))
 WRITING = (ONE_LANE, TRAIN_COMMAND, ("runs", "rm", "1", "--yes"), ("db", "migrate"))
 
-# Python may lie where other users may not look, as under /root: then it lies there too, but where nobody hides it.
+# Python may lie where other users may not look, as in the home of root: then it lies there too, but where nobody hides it.
 _READABLE = """set -e
 kept=$(mktemp -d); mount --bind "$1" "$kept"; mount -t tmpfs -o mode=755 tmpfs "$2"
 mkdir -p "$1"; mount --bind "$kept" "$1"; umount "$kept"; rmdir "$kept"; shift 2; exec "$@"
