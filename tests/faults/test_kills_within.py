@@ -27,7 +27,7 @@ from rnnprop_cli.store.migrations import NEWEST_VERSION
 ONE_LANE = (*BENCH_COMMAND, "--only", "*/momentum")
 TORN = [False, pytest.param(True, marks=pytest.mark.slow)]
 # A few of many, so that the usual run stays short; the slow one takes all.
-STRIDE = [40, pytest.param(1, marks=pytest.mark.slow)]
+STRIDE = [12, pytest.param(1, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
