@@ -29,7 +29,7 @@ ONE_LANE = (*BENCH_COMMAND, "--only", "*/momentum")
 LOOKING = (("report", "small"), ("runs", "list"), ("runs", "show", "1"), ("db", "check"))
 WRITING = (ONE_LANE, TRAIN_COMMAND, ("runs", "rm", "1", "--yes"), ("db", "migrate"))
 
-# Python may lie where other users may not look, as in the home of root: then it lies there too, but where nobody hides it.
+# Python may lie where other users may not look, as in the home of root: then it lies there too, where nobody hides it.
 _READABLE = """set -e
 kept=$(mktemp -d); mount --bind "$1" "$kept"; mount -t tmpfs -o mode=755 tmpfs "$2"
 mkdir -p "$1"; mount --bind "$kept" "$1"; umount "$kept"; rmdir "$kept"; shift 2; exec "$@"
@@ -72,7 +72,11 @@ def whose(folder: Path) -> set[int]:
     return {path.stat().st_uid for path in folder.rglob("*") if path.name.startswith("a.db")}
 
 
-@pytest.mark.parametrize("mode", [0o755, pytest.param(0o777, marks=pytest.mark.slow), pytest.param(0o1777, marks=pytest.mark.slow)], ids=oct)
+@pytest.mark.parametrize(
+    "mode",
+    [0o755, pytest.param(0o777, marks=pytest.mark.slow), pytest.param(0o1777, marks=pytest.mark.slow)],
+    ids=oct,
+)
 def test_one_who_may_only_read_looks_at_everything_leaves_nothing_and_changes_nothing(
     users: Nursery, place: Path, mode: int, undisturbed_training: str
 ) -> None:
