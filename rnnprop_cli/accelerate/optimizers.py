@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.accelerate.baselines import FusedBaseline
+from rnnprop_cli.accelerate.laws import LawfulOptimizer
 from rnnprop_cli.accelerate.learned import NetworkOptimizer
+from rnnprop_cli.accelerate.population import PopulationOptimizer
 from rnnprop_cli.accelerate.tabled import with_table
+from rnnprop_cli.components.law import NUMBERS
 from rnnprop_cli.components.learned.base import Architecture, SteppedOptimizer
+from rnnprop_cli.components.learned.law import AdamBase, LawRule
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizers.base import Baseline, BaselineSpec, Given, Optimizer
 from rnnprop_cli.kernels.base import Kernel
@@ -39,10 +43,49 @@ def build_learned(
         kernel: computes its network, where it is one.
         factor: schedule, from the steps done to a factor of alpha; None: none.
     """
+    if isinstance(architecture, LawRule):
+        return _build_lawful(architecture, meta_params_Q[None], given, kernel, factor)
     if not isinstance(architecture, NetworkRule):
         return SteppedOptimizer(architecture, meta_params_Q, given.lr_C, given.shapes, given.horizon, factor)
     network = NetworkOptimizer(architecture, meta_params_Q, given.lr_C, kernel, factor)
     return _on_device(network, kernel, given.lr_C.device)
+
+
+def build_population(
+    architecture: Architecture, meta_params_CQ: Tensor, given: Given, kernel: Kernel
+) -> Optimizer[Any]:
+    """A learned optimizer with meta-params of its own for every cell.
+
+    Args:
+        architecture: what it is, but for its meta-params.
+        meta_params_CQ: [C, Q] those of each cell.
+        given: alphas, horizon and shapes.
+        kernel: computes its network, where it is one that all cells have in common.
+    """
+    if isinstance(architecture, LawRule):
+        inner_CQ = meta_params_CQ[:, len(NUMBERS) :]
+        if bool((inner_CQ == inner_CQ[:1]).all()):
+            return _build_lawful(architecture, meta_params_CQ, given, kernel, None)
+    return PopulationOptimizer(architecture, meta_params_CQ, given)
+
+
+def _build_lawful(
+    rule: LawRule,
+    meta_params_CQ: Tensor,
+    given: Given,
+    kernel: Kernel,
+    factor: Callable[[int], float] | None,
+) -> Optimizer[Any]:
+    """Laws, one or one for each cell, over one direction."""
+    law_CK, inner_CQ = meta_params_CQ[:, : len(NUMBERS)], meta_params_CQ[:, len(NUMBERS) :]
+    unit = given._replace(lr_C=torch.ones_like(given.lr_C))
+    base: Optimizer[Any]
+    if isinstance(rule.base, AdamBase):
+        base = Baseline(rule.base.rule, unit.lr_C)
+        base = base if kernel.passes is None else FusedBaseline(base, kernel.passes)
+    else:
+        base = build_learned(rule.base, inner_CQ[0], unit, kernel)
+    return LawfulOptimizer(base, law_CK, given, factor)
 
 
 def _on_device(optimizer: Optimizer[Any], kernel: Kernel, device: torch.device) -> Optimizer[Any]:

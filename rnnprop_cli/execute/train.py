@@ -1,97 +1,32 @@
-"""Runs a meta-training: a generator of measurements and snapshots.
-
-Everything random is a pure function of (seed, meta-iteration, task), so a `Snapshot` holds all that is needed to go on:
-meta-params, Adam's moments and the moving average.
+"""Meta-training by meta-gradients: an update of Adam for every window of a trajectory.
 
 Shape legend: Q meta-params.
 """
 
-import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.accelerate.optimizees import build_optimizee
-from rnnprop_cli.accelerate.optimizers import build_learned
-from rnnprop_cli.components.datasets import load_dataset
-from rnnprop_cli.components.datasets.base import check_unchanged
-from rnnprop_cli.components.learned.base import SteppedOptimizer
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.components.optimizees.quadratic import Quadratic
 from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
-from rnnprop_cli.components.optimizers.base import Given, RuleState
+from rnnprop_cli.components.optimizers.base import RuleState
 from rnnprop_cli.errors import CheckpointError, DeviceLostError
-from rnnprop_cli.execute.device import DTYPES, Engine, is_lost
-from rnnprop_cli.kernels.base import Kernel
-from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.execute.device import Engine, is_lost
+from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
 from rnnprop_cli.meta.draws import draw
 from rnnprop_cli.meta.graphed import RecordedWindows
 from rnnprop_cli.meta.meta_gradient import Estimator, estimator_for
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
-from rnnprop_cli.records import MetaStepResult
-from rnnprop_cli.seeds import FIRST_VALIDATION_SEED, derive_seed
-from rnnprop_cli.spec.tasks import Task
+from rnnprop_cli.seeds import derive_seed
 from rnnprop_cli.spec.train import TrainSpec
 
-MOVING_AVERAGE_DECAY: Final = 0.9  # section 5: of the train losses, one per meta-iteration
 
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The whole state of a meta-training after `meta_iteration` meta-iterations. Plain values."""
-
-    meta_iteration: int
-    tensors: dict[str, NDArray[Any]]  # meta-params by name; "adam.m" and "adam.v" [Q]; "average" [2]
-    moving_average: float
-    validation_loss: float | None
-
-
-@dataclass(frozen=True)
-class TrainEvent:
-    """What the generator yields after every meta-iteration."""
-
-    result: MetaStepResult
-    snapshot: Snapshot | None  # where one is due
-    notice: str | None = None  # one line that somebody should read
-
-
-class MovingAverage:
-    """Exponential moving average without the bias towards its start."""
-
-    def __init__(self, total: float = 0.0, weight: float = 0.0) -> None:
-        self.total, self.weight = total, weight
-
-    def add(self, value: float) -> float:
-        """Takes one value in and returns the average."""
-        self.total = MOVING_AVERAGE_DECAY * self.total + (1 - MOVING_AVERAGE_DECAY) * value
-        self.weight = MOVING_AVERAGE_DECAY * self.weight + (1 - MOVING_AVERAGE_DECAY)
-        return self.value
-
-    @property
-    def value(self) -> float:
-        """The average; NaN before the first value."""
-        return self.total / self.weight if self.weight else float("nan")
-
-
-class MetaTraining:
-    """One meta-training on one engine.
-
-    Args:
-        spec: the recipe.
-        engine: where to run.
-        snapshot: where to go on from; None to start.
-        dataset_sha256: what its dataset must be; None: whatever is there.
-
-    Raises:
-        DataError: the dataset is absent or another one.
-    """
+class MetaTraining(Training):
+    """Meta-training by meta-gradients; see `Training`."""
 
     def __init__(
         self,
@@ -100,24 +35,14 @@ class MetaTraining:
         snapshot: Snapshot | None = None,
         dataset_sha256: str | None = None,
     ) -> None:
-        self.spec = spec
-        self.device = engine.torch_device
-        self.dtype = DTYPES[spec.dtype]
-        self.rule = spec.optimizer.build()
-        self.kernel: Kernel
-        self.kernel, self.kernel_notice = select_kernel(engine.kernel, self.device, self.dtype)
+        super().__init__(spec, engine, snapshot, dataset_sha256)
         self.tasks = spec.tasks
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
         recorded = self.device.type == "cuda" and isinstance(self.rule, NetworkRule)
         self.estimators: list[Estimator] = [  # a recording is of one task
             RecordedWindows() if recorded else estimator_for(self.rule) for _ in self.tasks
         ]
-        names = {name for task in self.tasks if (name := task.optimizee.dataset_name) is not None}
-        self.datasets = {name: load_dataset(name, engine.data_dir) for name in sorted(names)}
-        check_unchanged(self.datasets.values(), dataset_sha256)
         if snapshot is None:
-            self.meta_iteration = 0
-            self.average = MovingAverage()
             seed = derive_seed(spec.seed, "meta-params")
             meta_params_Q = self.rule.start(seed, self.dtype, self.device)
             optimizer = build_meta_optimizer(spec.meta_optimizer, meta_params_Q).init(meta_params_Q[None])
@@ -125,55 +50,42 @@ class MetaTraining:
         else:
             self._restore(snapshot)
 
-    def run(self) -> Iterator[TrainEvent]:
-        """Meta-iterations until the spec's number is done.
+    def iterate(self) -> tuple[float, str | None]:
+        """See `Training`.
 
         Raises:
             DeviceLostError: the GPU answers this process no more.
         """
         spec = self.spec
-        while self.meta_iteration < spec.meta_iterations:
-            started = time.monotonic()
-            drawn = draw(spec, self.meta_iteration)
-            optimizee = self.draw_optimizee(self.meta_iteration)
-            estimator = self.estimators[drawn.task]
-            known = _recording_notice(estimator)
-            try:
-                self.state, loss = meta_iteration(
-                    spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
-                )
-                train_loss = float(loss)
-            except RuntimeError as error:
-                if is_lost(self.device):
-                    raise DeviceLostError(
-                        f"the GPU stopped working for this process ({(str(error).splitlines() or [''])[0]}); "
-                        f"train --resume {spec.name} goes on from the last checkpoint"
-                    ) from error
-                raise
-            self.meta_iteration += 1
-            average = self.average.add(train_loss)
-            elapsed_s = time.monotonic() - started
-            done = self.meta_iteration == spec.meta_iterations
-            kept = self.meta_iteration % spec.checkpoint.every == 0
-            validation_loss: float | None = None
-            task_losses: tuple[float, ...] = ()
-            if done or kept or self.meta_iteration % spec.validation.every == 0:
-                validation_loss, task_losses = self.validate()
-            result = MetaStepResult(
-                self.meta_iteration, train_loss, average, elapsed_s, validation_loss, task_losses
+        drawn = draw(spec, self.meta_iteration)
+        optimizee = self.draw_optimizee(self.meta_iteration)
+        estimator = self.estimators[drawn.task]
+        known = _recording_notice(estimator)
+        try:
+            self.state, loss = meta_iteration(
+                spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
             )
-            due = done or kept or self.meta_iteration % spec.checkpoint.rolling == 0
-            notice = _recording_notice(estimator)
-            yield TrainEvent(
-                result, self.snapshot(validation_loss) if due else None, None if notice == known else notice
-            )
+            train_loss = float(loss)
+        except RuntimeError as error:
+            if is_lost(self.device):
+                raise DeviceLostError(
+                    f"the GPU stopped working for this process ({(str(error).splitlines() or [''])[0]}); "
+                    f"train --resume {spec.name} goes on from the last checkpoint"
+                ) from error
+            raise
+        notice = _recording_notice(estimator)
+        return train_loss, None if notice == known else notice
+
+    def validate(self) -> tuple[float, tuple[float, ...]]:
+        """See `Training`; after the longest trajectories."""
+        return self.task_set.validate(self.rule, self.state.meta_params_Q)
 
     def draw_optimizee(self, meta_iteration: int) -> Optimizee:
         """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function."""
         spec = self.spec
         task = self.tasks[draw(spec, meta_iteration).task]
         seeds = [derive_seed(spec.seed, "meta", meta_iteration, number) for number in range(spec.meta_batch)]
-        f: Optimizee = self._build(task, seeds)
+        f: Optimizee = self.task_set.build(task, seeds)
         if spec.random_scaling is not None:
             f = RandomScaling(f, spec.random_scaling, seeds, "f")
         if spec.convex is None:
@@ -183,77 +95,29 @@ class MetaTraining:
             g = RandomScaling(g, spec.convex.scaling, seeds, "g")
         return Combined(f, g)
 
-    def validate(self) -> tuple[float, tuple[float, ...]]:
-        """Mean final loss on the unscaled optimizees, on seeds that meta-training never sees.
-
-        Returns:
-            The loss, of several tasks the geometric mean; and those of the tasks, where there are several.
-        """
-        losses = tuple(self._validated(task) for task in self.tasks)
-        return (losses[0], ()) if len(losses) == 1 else (geometric_mean(losses), losses)
-
-    def _validated(self, task: Task) -> float:
-        spec = self.spec
-        seeds = [FIRST_VALIDATION_SEED + index for index in range(spec.validation.seeds)]
-        optimizee = self._build(task, seeds)
-        alpha_C = torch.full((len(seeds),), spec.optimizer.alpha, dtype=self.dtype, device=self.device)
-        given = Given(alpha_C, task.longest, optimizee.shapes)
-        optimizer = build_learned(self.rule, self.state.meta_params_Q, given, self.kernel)
-        params_CP = optimizee.init_params()
-        state = optimizer.init(params_CP)
-        for step in range(task.longest):
-            loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
-            if isinstance(optimizer, SteppedOptimizer):
-                optimizer.loss_C = loss_C
-            state = optimizer.advance(grads_CP, state, params_CP)
-        return float(optimizee.mean_loss(params_CP, task.longest).mean())
-
     def snapshot(self, validation_loss: float | None = None) -> Snapshot:
         """All that is needed to go on from here."""
         named = self.rule.named(self.state.meta_params_Q)
         m_1Q, v_1Q = self.state.optimizer.slots_CP
         tensors = {name: _numpy(value) for name, value in named.items()}
         tensors |= {"adam.m": _numpy(m_1Q[0]), "adam.v": _numpy(v_1Q[0])}
-        tensors["average"] = np.array([self.average.total, self.average.weight], dtype=np.float64)
+        tensors[AVERAGE] = self.average.kept
         return Snapshot(self.meta_iteration, tensors, self.average.value, validation_loss)
 
     def _restore(self, snapshot: Snapshot) -> None:
         tensors = {
             name: torch.from_numpy(value).to(self.device)
             for name, value in snapshot.tensors.items()
-            if name != "average"
+            if name != AVERAGE
         }
         size = (self.rule.n_meta_params,)
         expected = dict(self.rule.named_shapes()) | {"adam.m": size, "adam.v": size}
         if {name: tuple(value.shape) for name, value in tensors.items()} != expected:
             raise CheckpointError("the checkpoint does not fit the optimizer of this spec")
-        self.meta_iteration = snapshot.meta_iteration
-        total, weight = snapshot.tensors["average"].tolist()
-        self.average = MovingAverage(total, weight)
         meta_params_Q = self.rule.flatten(tensors)
         slots = (tensors["adam.m"][None].clone(), tensors["adam.v"][None].clone())
         count = sum(draw(self.spec, number).windows for number in range(snapshot.meta_iteration))
         self.state = MetaState(meta_params_Q, RuleState(count, slots))
-
-    def _build(self, task: Task, seeds: list[int]) -> Optimizee:
-        name = task.optimizee.dataset_name
-        return build_optimizee(
-            task.optimizee,
-            None if name is None else self.datasets[name],
-            seeds,
-            task.minibatch,
-            self.dtype,
-            self.device,
-            self.kernel.passes,
-            self.spec.sampling,
-        )
-
-
-def geometric_mean(losses: Sequence[float]) -> float:
-    """The exponential of the mean logarithm; NaN where a loss is not positive."""
-    if not all(loss > 0 for loss in losses):
-        return float("nan")
-    return math.exp(sum(map(math.log, losses)) / len(losses))
 
 
 def _recording_notice(estimator: Estimator) -> str | None:

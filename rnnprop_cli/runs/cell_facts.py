@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnprop_cli.components.datasets import Dataset, load_dataset, sources
+from rnnprop_cli.components.learned.law import LawSpec
 from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.minibatches import check_epochs
 from rnnprop_cli.components.optimizees.base import Given
@@ -79,9 +80,8 @@ class CellFacts:
         weights = self.weights_of(cell.optimizer)
         if weights is not None:
             facts["weights_sha256"] = weights.tensors_sha256
-            if isinstance(
-                weights.architecture, OutsideSpec
-            ):  # the same numbers mean something else in other code
+            # the same numbers mean something else in other code, and over another direction
+            if isinstance(weights.architecture, OutsideSpec | LawSpec):
                 told = weights.architecture.model_dump(mode="json", exclude={"alpha"}, context=IDENTITY)
                 facts["architecture_sha256"] = content_hash(told)
         return cell_config(cell, facts)
@@ -94,7 +94,7 @@ class CellFacts:
             key=key,
             phase=cell.phase,
             optimizer=cell.optimizer.name,
-            is_baseline=weights is None,
+            is_baseline=weights is None or weights.architecture.classical,
             optimizee=optimizee.label,
             dataset=optimizee.dataset_label,
             depth=optimizee.n_layers,

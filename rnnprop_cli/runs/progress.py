@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnprop_cli.errors import CheckpointError, suggested
-from rnnprop_cli.execute.train import Snapshot
+from rnnprop_cli.execute.training import Snapshot
 from rnnprop_cli.records import TRAIN_LOSS, CheckpointInfo
 from rnnprop_cli.runs.snapshots import (
     checkpoint_files,

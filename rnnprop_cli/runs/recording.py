@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from rnnprop_cli.errors import CodeError
-from rnnprop_cli.execute.train import MetaTraining, Snapshot
+from rnnprop_cli.execute.training import Snapshot, Training
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
     RATE,
@@ -43,7 +43,7 @@ class Recorder:
     first_bad: int | None = None
     _pending: list[MetaStepResult] = field(default_factory=list)
 
-    def run(self, training: MetaTraining, stop: StopRequest) -> None:
+    def run(self, training: Training, stop: StopRequest) -> None:
         """Runs to the end, or to the meta-iteration in which somebody asked to stop."""
         last_flush = time.monotonic()
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprop_cli.errors import CheckpointError, suggested
-from rnnprop_cli.execute.train import Snapshot
+from rnnprop_cli.execute.training import Snapshot
 from rnnprop_cli.records import ExperimentInfo
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import (

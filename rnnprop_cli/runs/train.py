@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +18,10 @@ from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.device import DTYPES, Engine
-from rnnprop_cli.execute.train import MetaTraining, Snapshot
+from rnnprop_cli.execute.evolve import EvolutionTraining
+from rnnprop_cli.execute.train import MetaTraining
+from rnnprop_cli.execute.training import Snapshot, Training
+from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import (
@@ -39,7 +43,7 @@ from rnnprop_cli.runs.snapshots import (
     checkpoint_folder,
     held_folder,
 )
-from rnnprop_cli.runs.weights import choose_checkpoint
+from rnnprop_cli.runs.weights import choose_checkpoint, find_weights
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
@@ -169,7 +173,12 @@ def run_train(
         StoreError: the database cannot be used, or another process writes to it.
     """
     check_learned(spec)
+    start = find_weights(spec.start, database) if spec.start else None
     environment = train_environment(spec, engine)
+    if start is not None:
+        environment["start_sha256"] = start.tensors_sha256
+    if spec.evolution is not None:
+        environment["cma"] = version("cma")  # whose candidates these are
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = _run_facts(spec, engine, environment)
     with (
@@ -203,7 +212,7 @@ def run_train(
             folder = checkpoint_folder(database, reader.experiment(experiment_id))
             held.enter_context(held_folder(folder))
         sha256 = environment.get("dataset_sha256")
-        training = MetaTraining(spec, engine, snapshot, None if sha256 is None else str(sha256))
+        training = begin(spec, engine, snapshot, None if sha256 is None else str(sha256), start)
         writer.rewind(experiment_id, key, training.meta_iteration)
         writer.mark_running(experiment_id, [key])
         if training.kernel_notice:
@@ -235,6 +244,19 @@ def run_train(
         already_done=False,
         stopped_by=stop.exit_code if stop else None,
     )
+
+
+def begin(
+    spec: TrainSpec,
+    engine: Engine,
+    snapshot: Snapshot | None,
+    dataset_sha256: str | None,
+    start: Weights | None,
+) -> Training:
+    """The meta-training that a recipe asks for, where it was left or from its beginning."""
+    if spec.evolution is not None:
+        return EvolutionTraining(spec, engine, snapshot, dataset_sha256, start)
+    return MetaTraining(spec, engine, snapshot, dataset_sha256)
 
 
 def _seconds_so_far(reader: Reader, experiment_id: int) -> float:

@@ -47,6 +47,23 @@ class MetaOptimizerSpec(Spec):
     clip_norm: Annotated[PositiveFloat | None, Off] = None  # clip the meta-gradient to this norm
 
 
+class EvolutionSpec(Spec):
+    """Meta-training without a meta-gradient: candidates are compared on the same draws of optimizee, horizon and data.
+
+    A meta-iteration is a generation. Every candidate takes whole trajectories; its fitness is the mean over the draws
+    of the logarithm of its final training loss, against the median candidate's and cut off at `clip` either way.
+    """
+
+    # cma: CMA-ES (Hansen 2016), for a handful of numbers
+    method: Literal["cma"] = "cma"
+    train: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("law",)  # names of meta-params
+    population: Annotated[int, Field(ge=4, le=1024)] = 12  # candidates
+    sigma: PositiveFloat = 0.5  # standard deviation of the first candidates
+    draws: PositiveInt = 8  # of optimizee, horizon and data for a generation, `meta_batch` seeds each
+    clip: PositiveFloat = 1.0
+    evaluation: PositiveInt = 200  # minibatches that a final loss is the mean of, at most
+
+
 class ValidationSpec(Spec):
     """Final loss on the unscaled task, on seeds that meta-training never uses, after the longest horizon.
 
@@ -92,6 +109,10 @@ class TrainSpec(Spec):
     convex: Annotated[ConvexSpec | None, Off] = None  # absent: off
     truncation: TruncationSpec = TruncationSpec()
     meta_optimizer: MetaOptimizerSpec = MetaOptimizerSpec()
+    evolution: Annotated[EvolutionSpec | None, Off] = None  # absent: by meta-gradients
+    start: Annotated[str, Field(max_length=400)] = (
+        ""  # weights to begin from, as a bench names them; else at random
+    )
     validation: ValidationSpec = ValidationSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
 
@@ -141,4 +162,7 @@ class TrainSpec(Spec):
         """With one optimizee it is what it was before there could be several."""
         plain: dict[str, Any] = whole(self)
         plain.pop("optimizee" if self.optimizees else "optimizees", None)
+        for name in ("evolution", "start"):
+            if not plain.get(name):
+                plain.pop(name, None)
         return plain

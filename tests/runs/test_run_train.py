@@ -18,7 +18,7 @@ from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
 from rnnprop_cli.components.optimizers.learned import LearnedSpec
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.execute.train import MovingAverage
+from rnnprop_cli.execute.training import MovingAverage
 from rnnprop_cli.records import RATE, TRAIN_LOSS, VALIDATION_LOSS
 from rnnprop_cli.runs.bench import run_bench
 from rnnprop_cli.runs.observer import Event, MetaStepDone

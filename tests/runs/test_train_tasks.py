@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from train_samples import ENGINE, SPEC, Stopped, fingerprint, run
 
-from rnnprop_cli.execute.train import MetaTraining, geometric_mean
+from rnnprop_cli.execute.tasks import geometric_mean
+from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing
 from rnnprop_cli.records import VALIDATION_LOSS, task_validation
 from rnnprop_cli.runs.lengthen import lengthen

@@ -43,6 +43,11 @@ class ArchitectureSpec(Spec, ABC):
         """What it is called in tables."""
         return self.kind
 
+    @property
+    def classical(self) -> bool:
+        """Whether its direction is a classical rule's, so that it counts among the baselines."""
+        return False
+
     @abstractmethod
     def build(self) -> Architecture:
         """The learned optimizer, but for its meta-params."""

@@ -1,0 +1,99 @@
+"""The horizon law: how long steps may be, from how long a run will be and where it stands.
+
+A handful of numbers says it for every task:
+
+    rate(t, T) = exp(log_rate + log_rate_slope ln(T / 1000)) x rise(t, T) x fall(t, T)
+
+`rise` goes linearly to 1 over the first share of the run, `fall` linearly to 0 over the last share,
+sigmoid(cooldown + cooldown_slope ln(T / 1000)) of it. A tensor whose initial values are smaller than those that the
+direction was made for, RMS(theta_0) < 0.1, takes steps smaller by (RMS / 0.1)^share; a tensor of zeros, as biases are,
+does as the one before it. Decoupled weight decay follows the rate.
+
+Shape legend: C cells, G tensors, K numbers of the law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log, prod
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rnnprop_cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NUMBERS: Final = (
+    "log_rate",  # of a run of 1,000 steps
+    "log_rate_slope",
+    "cooldown",  # logit of the share of a run of 1,000 steps in which the rate falls
+    "cooldown_slope",
+    "warmup",  # logit of the share of half the run in which it rises
+    "share",  # logit of the power of a tensor's initial size
+    "log_decay",  # logarithm of weight decay
+)
+USUAL_RMS: Final = 0.1  # of initial values: the paper's
+REFERENCE: Final = 1000  # steps
+SHORTEST: Final = 100  # steps that a run without a known end is taken to have at least
+
+
+class Law(NamedTuple):
+    """The numbers of a law, one for each cell."""
+
+    log_rate_C: Tensor
+    log_rate_slope_C: Tensor
+    cooldown_C: Tensor
+    cooldown_slope_C: Tensor
+    warmup_C: Tensor
+    share_C: Tensor
+    log_decay_C: Tensor
+
+    @classmethod
+    def of(cls, numbers_CK: Tensor) -> Law:
+        """From [C, K], or [K] for all cells alike."""
+        return cls(*numbers_CK.unbind(-1))
+
+    def rate(self, t: int, horizon: int | None) -> Tensor:
+        """[C] what step t = 1, 2, … is multiplied with.
+
+        Args:
+            t: number of the step.
+            horizon: T, steps of the run; None where the end is not known: the rate is then what a run of twice the
+                steps so far would have in its middle, after a rise over the first few.
+        """
+        steps = max(2 * t, SHORTEST) if horizon is None else horizon
+        x = log(steps / REFERENCE)
+        rate_C = (self.log_rate_C + self.log_rate_slope_C * x).exp()
+        rise_C = 0.5 * self.warmup_C.sigmoid() * (SHORTEST if horizon is None else steps)
+        rate_C = rate_C * (t / (1 + rise_C)).clamp(max=1)
+        if horizon is None:
+            return rate_C
+        fall_C = (self.cooldown_C + self.cooldown_slope_C * x).sigmoid() * steps
+        return rate_C * (max(0, steps - t + 1) / fall_C).clamp(max=1)
+
+    def decay(self) -> Tensor:
+        """[C] weight decay, to be multiplied with the rate."""
+        return self.log_decay_C.exp()
+
+    def shares(self, sizes_CG: Tensor) -> Tensor:
+        """[C, G] what the steps of each tensor are multiplied with, from `initial_sizes`."""
+        return (self.share_C.sigmoid()[..., None] * sizes_CG.log()).exp()
+
+
+def initial_sizes(params_CP: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    """[C, G] how large the initial values of every tensor are against the usual, at most 1."""
+    sizes = [prod(shape) for shape in shapes]
+    before_C = params_CP.new_ones(len(params_CP))
+    found = []
+    for part_Cn in torch.split(params_CP, sizes, dim=1):
+        if part_Cn.shape[1]:
+            rms_C = (part_Cn.square().mean(1).sqrt() / USUAL_RMS).clamp(max=1)
+            before_C = torch.where(rms_C > 0, rms_C, before_C)
+        found.append(before_C)
+    return torch.stack(found, 1) if found else params_CP.new_ones(len(params_CP), 0)
+
+
+def spread(per_tensor_CG: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    """[C, P] a number of each tensor at all its coordinates."""
+    sizes = torch.tensor([prod(shape) for shape in shapes], device=per_tensor_CG.device)
+    return per_tensor_CG.repeat_interleave(sizes, dim=1)

@@ -1,0 +1,145 @@
+"""A direction, Adam's or a meta-trained network's, under a horizon law (see `components.law`).
+
+Shape legend: C cells, P coordinates, K numbers of the law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes, spread
+from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec, Context, Shapes
+from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.components.optimizers.adam import Adam
+from rnnprop_cli.components.optimizers.base import RuleState
+from rnnprop_cli.fields import Decay, PositiveFloat, Spec
+from rnnprop_cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LAW: Final = "law"  # name of its numbers among the meta-params
+BASE: Final = "base."  # before the names of the direction's
+# logits and logarithms before any fit: warm-up 2 % and cooldown 73 % of a run, steps by initial size, decay 1e-4
+BEGIN: Final = {"cooldown": 1.0, "warmup": -3.0, "share": 1.0, "log_decay": -9.2}
+
+
+class AdamBaseSpec(Spec):
+    """Adam's direction; with weight decay, which the law has, AdamW's."""
+
+    kind: Literal["adamw"] = "adamw"
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: PositiveFloat = 1e-8
+    rate: PositiveFloat = 0.01  # where the law begins
+
+    def build(self) -> AdamBase:
+        """See `ArchitectureSpec`."""
+        return AdamBase(self)
+
+
+class LawSpec(ArchitectureSpec):
+    """A direction whose steps are as long as a law of horizon and progress says."""
+
+    kind: Literal["law"] = "law"
+    alpha: PositiveFloat = 1.0  # times the law
+    base: Annotated[AdamBaseSpec | RNNpropSpec | DMSpec, Field(discriminator="kind")]
+
+    @property
+    def name(self) -> str:
+        """See `ArchitectureSpec`."""
+        return f"{self.base.kind}-law"
+
+    @property
+    def classical(self) -> bool:
+        """See `ArchitectureSpec`."""
+        return isinstance(self.base, AdamBaseSpec)
+
+    def build(self) -> LawRule:
+        """See `ArchitectureSpec`."""
+        return LawRule(self)
+
+
+class LawState(NamedTuple):
+    """State of a direction under a law."""
+
+    base: Any  # the direction's
+    sizes_CG: Tensor  # of the initial values, see `initial_sizes`
+
+
+class LawRule(Architecture):
+    """theta <- (1 - rate decay) theta + rate share u, where u is the direction at a rate of one."""
+
+    def __init__(self, spec: LawSpec) -> None:
+        self.base: Architecture = spec.base.build()
+        self._rate = spec.base.rate if isinstance(spec.base, AdamBaseSpec) else spec.base.alpha
+
+    def named_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """See `Architecture`."""
+        inner = [(f"{BASE}{name}", shape) for name, shape in self.base.named_shapes()]
+        return [(LAW, (len(NUMBERS),)), *inner]
+
+    def init_meta_params(self, seed: int) -> dict[str, Tensor]:
+        """See `Architecture`: a law near the direction's own rate."""
+        begin = {"log_rate": torch.tensor(self._rate).log().item(), **BEGIN}
+        law_K = torch.tensor([begin.get(name, 0.0) for name in NUMBERS])
+        inner = self.base.init_meta_params(seed)
+        return {LAW: law_K} | {f"{BASE}{name}": value for name, value in inner.items()}
+
+    def init(self, params_CP: Tensor, shapes: Shapes) -> LawState:
+        """See `Architecture`."""
+        return LawState(self.base.init(params_CP, shapes), initial_sizes(params_CP, shapes))
+
+    def step(
+        self,
+        meta_params: Mapping[str, Tensor],
+        state: LawState,
+        grads_CP: Tensor,
+        params_CP: Tensor,
+        context: Context,
+    ) -> tuple[Tensor, LawState]:
+        """See `Architecture`."""
+        law = Law.of(meta_params[LAW])
+        inner = {name[len(BASE) :]: value for name, value in meta_params.items() if name != LAW}
+        unit = context._replace(rate_C=torch.ones_like(context.rate_C))
+        updates_CP, base = self.base.step(inner, state.base, grads_CP, params_CP, unit)
+        rate_C1 = (context.rate_C * law.rate(context.t, context.horizon))[:, None]
+        shares_CP = spread(law.shares(state.sizes_CG), context.shapes)
+        updates_CP = rate_C1 * (shares_CP * updates_CP - law.decay()[..., None] * params_CP)
+        return updates_CP, LawState(base, state.sizes_CG)
+
+
+class AdamBase(Architecture):
+    """Adam's direction as a learned optimizer that has nothing to learn."""
+
+    def __init__(self, spec: AdamBaseSpec) -> None:
+        self.rule = Adam(spec.beta1, spec.beta2, spec.eps)
+
+    def named_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """See `Architecture`."""
+        return []
+
+    def init_meta_params(self, seed: int) -> dict[str, Tensor]:
+        """See `Architecture`."""
+        return {}
+
+    def init(self, params_CP: Tensor, shapes: Shapes) -> RuleState:
+        """See `Architecture`."""
+        return RuleState(0, self.rule.slots(params_CP))
+
+    def step(
+        self,
+        meta_params: Mapping[str, Tensor],
+        state: RuleState,
+        grads_CP: Tensor,
+        params_CP: Tensor,
+        context: Context,
+    ) -> tuple[Tensor, RuleState]:
+        """See `Architecture`."""
+        slots = tuple(slot.clone() for slot in state.slots_CP)
+        direction_CP, scalar = self.rule.direction(grads_CP, state._replace(slots_CP=slots), params_CP)
+        return -context.rate_C[:, None] * direction_CP, RuleState(state.steps + 1, slots, scalar)

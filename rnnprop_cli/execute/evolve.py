@@ -1,0 +1,160 @@
+"""Meta-training by evolution: a generation of candidates, each on whole trajectories, all on the same ones.
+
+The candidates are the cells of one batch.
+
+Shape legend: C cells (seed by seed, candidate by candidate), P coordinates, Q meta-params, n searched numbers of them,
+L candidates, D draws, G generations.
+"""
+
+from math import sqrt
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnprop_cli.accelerate.optimizers import build_population
+from rnnprop_cli.accelerate.population import PopulationOptimizer
+from rnnprop_cli.components.learned.law import BASE
+from rnnprop_cli.components.optimizers.base import Given
+from rnnprop_cli.errors import CheckpointError
+from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.execute.tasks import geometric_mean
+from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
+from rnnprop_cli.execute.weights import Weights
+from rnnprop_cli.meta.draws import draw
+from rnnprop_cli.meta.evolution import CMA, Array, relative_fitness
+from rnnprop_cli.seeds import FIRST_VALIDATION_SEED, derive_seed
+from rnnprop_cli.spec.horizons import LogUniform, longest
+from rnnprop_cli.spec.tasks import Task
+from rnnprop_cli.spec.train import EvolutionSpec, TrainSpec
+
+FITNESS: Final = "fitness"  # name among the tensors of a snapshot
+
+
+class EvolutionTraining(Training):
+    """Meta-training by CMA-ES; see `Training`.
+
+    Args:
+        spec: the recipe, with `evolution`.
+        engine: where to run.
+        snapshot: where to go on from; None to start.
+        dataset_sha256: what its dataset must be; None: whatever is there.
+        start: meta-params to begin with; None: at random.
+    """
+
+    def __init__(
+        self,
+        spec: TrainSpec,
+        engine: Engine,
+        snapshot: Snapshot | None = None,
+        dataset_sha256: str | None = None,
+        start: Weights | None = None,
+    ) -> None:
+        super().__init__(spec, engine, snapshot, dataset_sha256)
+        assert spec.evolution is not None, "a recipe by meta-gradients is MetaTraining's"
+        self.evolution: EvolutionSpec = spec.evolution
+        named = self.rule.named(
+            self.rule.start(derive_seed(spec.seed, "meta-params"), self.dtype, self.device)
+        )
+        self.named = {name: value.clone() for name, value in named.items()} | _started(start, named)
+        self.searched = [name for name in self.named if name in self.evolution.train]
+        if missing := sorted(set(self.evolution.train) - set(self.searched)):
+            raise CheckpointError(
+                f"evolution.train: the optimizer has no meta-params {', '.join(missing)}; "
+                f"it has {', '.join(self.named)}"
+            )
+        fitness_GL = None
+        if snapshot is not None:
+            fitness_GL = snapshot.tensors.get(FITNESS)
+            if fitness_GL is None or fitness_GL.shape != (snapshot.meta_iteration, self.evolution.population):
+                raise CheckpointError("the checkpoint does not fit the evolution of this spec")
+        start_n = torch.cat([self.named[name].reshape(-1) for name in self.searched]).double().cpu().numpy()
+        seed = derive_seed(spec.seed, "candidates")
+        self.search = CMA(start_n, self.evolution.sigma, self.evolution.population, seed, fitness_GL)
+
+    def iterate(self) -> tuple[float, str | None]:
+        """See `Training`. The train loss is the geometric mean of the median candidate's losses."""
+        draws, candidates_Ln = self.evolution.draws, self.search.ask()
+        meta_params_LQ = torch.stack([self._whole(each_n) for each_n in candidates_Ln])
+        first = self.meta_iteration * draws
+        losses_DL = np.concatenate([self._losses(first + each, meta_params_LQ) for each in range(draws)])
+        self.search.tell(relative_fitness(losses_DL, self.evolution.clip))
+        middle_D = np.nanmedian(np.where(np.isfinite(losses_DL), losses_DL, np.inf), axis=1)
+        return geometric_mean([max(each, 1e-30) for each in middle_D.tolist()]), None
+
+    def validate(self) -> tuple[float, tuple[float, ...]]:
+        """See `Training`; the geometric mean over short, middling and long trajectories."""
+        meta_params_1Q = self._whole(self.search.mean)[None]
+        seeds = [FIRST_VALIDATION_SEED + index for index in range(self.spec.validation.seeds)]
+        losses = []
+        for task in self.spec.tasks:
+            found = [self._final(task, seeds, steps, meta_params_1Q) for steps in typical(task)]
+            losses.append(geometric_mean([float(each.mean()) for each in found]))
+        return (losses[0], ()) if len(losses) == 1 else (geometric_mean(losses), tuple(losses))
+
+    def snapshot(self, validation_loss: float | None = None) -> Snapshot:
+        """See `Training`: the fitness of every candidate so far, from which the search follows."""
+        found = self.rule.named(self._whole(self.search.mean))
+        tensors = {name: value.cpu().numpy().copy() for name, value in found.items()}
+        tensors[FITNESS] = np.array(self.search.history).reshape(-1, self.evolution.population)
+        tensors[AVERAGE] = self.average.kept
+        return Snapshot(self.meta_iteration, tensors, self.average.value, validation_loss)
+
+    def _whole(self, searched_n: Array) -> Tensor:
+        """[Q] all meta-params, with these in the place of the searched ones."""
+        flat_n = torch.from_numpy(searched_n).to(device=self.device, dtype=self.dtype)
+        sizes = [self.named[name].numel() for name in self.searched]
+        parts = zip(self.searched, torch.split(flat_n, sizes), strict=True)
+        own = {name: part.view_as(self.named[name]) for name, part in parts}
+        return self.rule.flatten(self.named | own)
+
+    def _losses(self, number: int, meta_params_LQ: Tensor) -> Array:
+        """[S, L] final losses of the candidates on the draw of this number, a row for each seed."""
+        drawn = draw(self.spec, number)
+        seeds = [derive_seed(self.spec.seed, "meta", number, each) for each in range(self.spec.meta_batch)]
+        losses_C = self._final(self.spec.tasks[drawn.task], seeds, drawn.horizon, meta_params_LQ)
+        return losses_C.double().cpu().numpy().reshape(len(seeds), -1)
+
+    def _final(self, task: Task, seeds: list[int], steps: int, meta_params_LQ: Tensor) -> Tensor:
+        """[C] training loss after `steps` steps, on the minibatches met first."""
+        optimizee = self.task_set.build(task, seeds)
+        meta_params_CQ = meta_params_LQ.repeat(len(seeds), 1)
+        alpha_C = meta_params_CQ.new_full((len(meta_params_CQ),), self.spec.optimizer.alpha)
+        given = Given(alpha_C, steps, optimizee.shapes)
+        optimizer = build_population(self.rule, meta_params_CQ, given, self.kernel)
+        params_CP = optimizee.init_params().repeat_interleave(len(meta_params_LQ), dim=0)
+        state = optimizer.init(params_CP)
+        for step in range(steps):
+            loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
+            if isinstance(optimizer, PopulationOptimizer):
+                optimizer.loss_C = loss_C
+            state = optimizer.advance(grads_CP, state, params_CP)
+        return optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
+
+
+def typical(task: Task) -> list[int]:
+    """A short, a middling and a long trajectory of a task; of a list of horizons all."""
+    horizon = task.horizon
+    if isinstance(horizon, LogUniform):
+        low, high = horizon.log_uniform
+        return sorted({low, round(sqrt(low * high)), longest(horizon, task.unroll)})
+    return [horizon] if isinstance(horizon, int) else sorted(set(horizon))
+
+
+def _started(start: Weights | None, named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Meta-params of earlier weights by the names that they have here, where they may be those of the direction.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    found: dict[str, Tensor] = {}
+    for name, value in ({} if start is None else start.tensors).items():
+        own = name if name in named else f"{BASE}{name}"
+        if own not in named or tuple(named[own].shape) != np.shape(value):
+            raise CheckpointError(
+                f"start: {start.source if start else ''} holds {name} {tuple(np.shape(value))}; the optimizer of "
+                "this recipe has no such meta-params: [optimizer] and start must be of one kind"
+            )
+        found[own] = torch.from_numpy(np.asarray(value)).to(named[own])
+    return found
