@@ -9,11 +9,13 @@ from torch import Tensor
 from rnnprop_cli.accelerate.baselines import FusedBaseline
 from rnnprop_cli.accelerate.laws import LawfulOptimizer
 from rnnprop_cli.accelerate.learned import NetworkOptimizer
+from rnnprop_cli.accelerate.mixtures import MixedOptimizer, compiled_mixture
 from rnnprop_cli.accelerate.population import PopulationOptimizer
 from rnnprop_cli.accelerate.tabled import with_table
 from rnnprop_cli.components.law import NUMBERS
 from rnnprop_cli.components.learned.base import Architecture, SteppedOptimizer
 from rnnprop_cli.components.learned.law import AdamBase, LawRule
+from rnnprop_cli.components.learned.mixture import MixtureRule
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizers.base import Baseline, BaselineSpec, Given, Optimizer
 from rnnprop_cli.kernels.base import Kernel
@@ -43,6 +45,8 @@ def build_learned(
         kernel: computes its network, where it is one.
         factor: schedule, from the steps done to a factor of alpha; None: none.
     """
+    if (mixed := _mixed(architecture, meta_params_Q[None], given, kernel, factor)) is not None:
+        return mixed
     if isinstance(architecture, LawRule):
         return _build_lawful(architecture, meta_params_Q[None], given, kernel, factor)
     if not isinstance(architecture, NetworkRule):
@@ -62,11 +66,28 @@ def build_population(
         given: alphas, horizon and shapes.
         kernel: computes its network, where it is one that all cells have in common.
     """
+    if (mixed := _mixed(architecture, meta_params_CQ, given, kernel, None)) is not None:
+        return mixed
     if isinstance(architecture, LawRule):
         inner_CQ = meta_params_CQ[:, len(NUMBERS) :]
         if bool((inner_CQ == inner_CQ[:1]).all()):
             return _build_lawful(architecture, meta_params_CQ, given, kernel, None)
     return PopulationOptimizer(architecture, meta_params_CQ, given)
+
+
+def _mixed(
+    architecture: Architecture,
+    meta_params_CQ: Tensor,
+    given: Given,
+    kernel: Kernel,
+    factor: Callable[[int], float] | None,
+) -> Optimizer[Any] | None:
+    """A mixture, under a law or not, where the compiled kernel takes its steps; None for anything else."""
+    base = architecture.base if isinstance(architecture, LawRule) else architecture
+    if not isinstance(architecture, LawRule | MixtureRule) or not isinstance(base, MixtureRule):
+        return None
+    library = compiled_mixture(kernel, given.lr_C)
+    return None if library is None else MixedOptimizer(architecture, meta_params_CQ, given, library, factor)
 
 
 def _build_lawful(

@@ -7,6 +7,7 @@
 
 #include "cpu_conv.h"
 #include "cpu_lstm.h"
+#include "cpu_mixture.h"
 #include "cpu_mlp.h"
 #include "cpu_rules.h"
 #include "cpu_step.h"
@@ -161,6 +162,26 @@ int rnnprop_rule_step(int32_t rule, int64_t cells, int64_t coordinates, int32_t 
             rule_piece(at, task * RULE_PIECE, std::min(n, (task + 1) * RULE_PIECE));
         });
     });
+}
+
+// words: for each tensor n, cell, addresses of param, grad, the moments, v and the direction, formats of the first two.
+int rnnprop_mixture_step(int64_t cells, int64_t count, int32_t hidden, int32_t threads, const int64_t* words,
+                         const float* shares, const float* numbers) try {
+    std::vector<MixtureTensor> tensors(count);
+    for (int64_t j = 0; j < count; ++j, words += MIXTURE_WORDS) {
+        const auto floats = [&](int64_t which) { return reinterpret_cast<float*>(words[which]); };
+        tensors[j] = {words[0],
+                      words[1],
+                      {reinterpret_cast<void*>(words[2]), Format(words[9])},
+                      {reinterpret_cast<void*>(words[3]), Format(words[10])},
+                      {floats(4), floats(5), floats(6)},
+                      floats(7),
+                      floats(8),
+                      shares[j]};
+    }
+    return !MixtureStep(std::move(tensors), numbers, cells, hidden).run(threads);
+} catch (const std::bad_alloc&) {
+    return 1;
 }
 
 int rnnprop_window_gradient(const int32_t* sizes, int32_t steps, int64_t n, int32_t threads, const float* q,

@@ -61,4 +61,5 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.rnnprop_conv.argtypes = [*[INT64] * 3, INT32, *[POINTER] * 3, INT32, *[POINTER] * 6]
     library.rnnprop_lstm.argtypes = [*[INT64] * 3, *[INT32] * 4, *[POINTER] * 5]
     library.rnnprop_rule_step.argtypes = [INT32, INT64, INT64, INT32, *[POINTER] * 6]
+    library.rnnprop_mixture_step.argtypes = [INT64, INT64, INT32, INT32, *[POINTER] * 3]
     return library

@@ -13,6 +13,7 @@ from pydantic import Field
 from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes, spread
 from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec, Context, Shapes
 from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.components.optimizers.adam import Adam
 from rnnprop_cli.components.optimizers.base import RuleState
@@ -47,7 +48,7 @@ class LawSpec(ArchitectureSpec):
 
     kind: Literal["law"] = "law"
     alpha: PositiveFloat = 1.0  # times the law
-    base: Annotated[AdamBaseSpec | RNNpropSpec | DMSpec, Field(discriminator="kind")]
+    base: Annotated[AdamBaseSpec | RNNpropSpec | DMSpec | MixtureSpec, Field(discriminator="kind")]
 
     @property
     def name(self) -> str:
