@@ -14,7 +14,7 @@ from rnnprop_cli.numerics.trees import leaves, rebuilt
 
 
 class PopulationOptimizer:
-    """`SteppedOptimizer` for many meta-params at a time, by `torch.vmap` over the cells.
+    """`SteppedOptimizer` for many meta-params at a time, by `torch.vmap` over the cells, or cell by cell.
 
     Args:
         architecture: whose step it takes.
@@ -28,6 +28,7 @@ class PopulationOptimizer:
     def __init__(self, architecture: Architecture, meta_params_CQ: Tensor, given: Given) -> None:
         self.architecture, self.meta_params_CQ, self.given = architecture, meta_params_CQ, given
         self.loss_C: Tensor | None = None
+        self._batched = True
 
     @torch.no_grad()
     def init(self, params_CP: Tensor) -> StepState:
@@ -68,9 +69,14 @@ class PopulationOptimizer:
             after[:] = leaves(following)
             return updates_1P[0], *(entry for entry in after if isinstance(entry, Tensor))
 
-        updates_CP, *own = torch.vmap(step)(
-            self.meta_params_CQ, grads_CP, params_CP, given.lr_C, loss_C, *(entries[index] for index in at)
-        )
+        tensors = (self.meta_params_CQ, grads_CP, params_CP, given.lr_C, loss_C, *(entries[j] for j in at))
+        if self._batched:
+            try:
+                updates_CP, *own = torch.vmap(step)(*tensors)
+            except RuntimeError:  # something in the step has no form for many
+                self._batched = False
+        if not self._batched:
+            updates_CP, *own = (torch.stack(each) for each in zip(*map(step, *tensors), strict=True))
         for index, tensor in zip(at, own, strict=True):
             after[index] = tensor
         return updates_CP, StepState(state.steps + 1, rebuilt(state.own, iter(after)))

@@ -17,7 +17,7 @@ from rnnprop_cli.accelerate.optimizers import build_population
 from rnnprop_cli.accelerate.population import PopulationOptimizer
 from rnnprop_cli.components.learned.law import BASE
 from rnnprop_cli.components.optimizers.base import Given
-from rnnprop_cli.errors import CheckpointError
+from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.tasks import geometric_mean
 from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
@@ -59,11 +59,6 @@ class EvolutionTraining(Training):
         )
         self.named = {name: value.clone() for name, value in named.items()} | _started(start, named)
         self.searched = [name for name in self.named if name in self.evolution.train]
-        if missing := sorted(set(self.evolution.train) - set(self.searched)):
-            raise CheckpointError(
-                f"evolution.train: the optimizer has no meta-params {', '.join(missing)}; "
-                f"it has {', '.join(self.named)}"
-            )
         fitness_GL = None
         if snapshot is not None:
             fitness_GL = snapshot.tensors.get(FITNESS)
@@ -131,6 +126,21 @@ class EvolutionTraining(Training):
                 optimizer.loss_C = loss_C
             state = optimizer.advance(grads_CP, state, params_CP)
         return optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
+
+
+def check_evolution(spec: TrainSpec) -> None:
+    """Raises UsageError for a recipe that searches meta-params which its optimizer does not have."""
+    names = [name for name, _ in spec.optimizer.build().named_shapes()]
+    if spec.evolution is None:
+        if spec.start:
+            raise UsageError(
+                "start goes with [evolution]: a meta-training by meta-gradients begins from its seed"
+            )
+    elif missing := sorted(set(spec.evolution.train) - set(names)):
+        raise UsageError(
+            f"evolution.train: {spec.optimizer.name} has no meta-params {', '.join(missing)}; "
+            f"it has {', '.join(names) or 'none'}"
+        )
 
 
 def typical(task: Task) -> list[int]:

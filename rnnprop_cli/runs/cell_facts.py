@@ -50,7 +50,7 @@ class CellFacts:
             if name := lane.problem.optimizee.dataset_name:
                 check_epochs(datasets[name], lane.problem.minibatch, lane.problem.sampling)
         notices = tuple(_rehearsals(lanes, datasets, engine))
-        wanted = {lane.optimizer.weights for lane in lanes if isinstance(lane.optimizer, LearnedSpec)}
+        wanted = {lane.optimizer.weights_name for lane in lanes if isinstance(lane.optimizer, LearnedSpec)}
         return cls(
             engine,
             environment,
@@ -66,7 +66,7 @@ class CellFacts:
 
     def weights_of(self, optimizer: OptimizerSpec) -> Weights | None:
         """The meta-params of a learned optimizer."""
-        return self.weights[optimizer.weights] if isinstance(optimizer, LearnedSpec) else None
+        return self.weights[optimizer.weights_name] if isinstance(optimizer, LearnedSpec) else None
 
     def config(self, cell: Cell) -> dict[str, object]:
         """What the cell's content hash is taken over."""

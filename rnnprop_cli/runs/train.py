@@ -18,7 +18,7 @@ from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.device import DTYPES, Engine
-from rnnprop_cli.execute.evolve import EvolutionTraining
+from rnnprop_cli.execute.evolve import EvolutionTraining, check_evolution
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.execute.training import Snapshot, Training
 from rnnprop_cli.execute.weights import Weights
@@ -291,12 +291,13 @@ def _chosen(reader: Reader, experiment_id: int) -> CheckpointInfo | None:
 
 
 def check_learned(spec: TrainSpec) -> None:
-    """Whether what is to be trained can be, where it is not ours.
+    """Whether what is to be trained can be.
 
     Raises:
-        UsageError: its code is not allowed.
+        UsageError: its code is not allowed, or it has nothing of what is to be searched.
         CodeError: it cannot be trained.
     """
+    check_evolution(spec)
     if isinstance(spec.optimizer, OutsideSpec):
         check_architecture(spec.optimizer.build(), spec.optimizer.source.source, spec.optimizer.alpha)
 

@@ -6,9 +6,24 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rnnprop_cli.components.optimizees import AnyOptimizee
 from rnnprop_cli.components.optimizers import AnyOptimizer
+from rnnprop_cli.components.optimizers.learned import LAW
 from rnnprop_cli.fields import Name, Off, PositiveInt, Sampling, Spec
 
 DType = Literal["float32", "float64"]
+
+
+def _laws_are_learned(rows: Any) -> Any:
+    """`kind = "adamw"` with `schedule = "law"` is AdamW under the law that comes with the package."""
+    if not isinstance(rows, list | tuple):
+        return rows
+    return [_lawful(row) if isinstance(row, dict) and row.get("schedule") == LAW else row for row in rows]
+
+
+def _lawful(row: dict[str, Any]) -> dict[str, Any]:
+    if row.get("kind") != "adamw" or not row.keys() <= {"kind", "schedule", "lr", "label"}:
+        return row  # as it is, or refused where it is validated
+    name = f"{row['kind']}-{LAW}"
+    return {"label": name, **row, "kind": "learned", "weights": name, "schedule": "constant"}
 
 
 def _one_is_a_list(value: Any) -> Any:
@@ -100,7 +115,9 @@ class BenchSpec(Spec):
         2048  # longer loss curves are thinned, min and max of each bin kept
     )
     optimizees: Annotated[tuple[AnyOptimizee, ...], Field(min_length=1, strict=False)]
-    optimizers: Annotated[tuple[AnyOptimizer, ...], Field(min_length=1, strict=False)]
+    optimizers: Annotated[
+        tuple[AnyOptimizer, ...], Field(min_length=1, strict=False), BeforeValidator(_laws_are_learned)
+    ]
     tuning: TuningSpec = TuningSpec()
     include: Annotated[
         tuple[LaneRule, ...], Field(strict=False)

@@ -48,7 +48,9 @@ class LawSpec(ArchitectureSpec):
 
     kind: Literal["law"] = "law"
     alpha: PositiveFloat = 1.0  # times the law
-    base: Annotated[AdamBaseSpec | RNNpropSpec | DMSpec | MixtureSpec, Field(discriminator="kind")]
+    base: Annotated[AdamBaseSpec | RNNpropSpec | DMSpec | MixtureSpec, Field(discriminator="kind")] = (
+        AdamBaseSpec()
+    )
 
     @property
     def name(self) -> str:

@@ -1,13 +1,16 @@
 """A learned optimizer as a row of a benchmark; what it is, its weights say (`components.learned`)."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
 from rnnprop_cli.components.optimizers.schedules import ScheduleName, build_schedule
 from rnnprop_cli.fields import PositiveFloat
+
+LAW: Final = "law"
+SUFFIX: Final = ".safetensors"
 
 
 class LearnedSpec(OptimizerSpec):
@@ -17,8 +20,9 @@ class LearnedSpec(OptimizerSpec):
     weights: Annotated[str, Field(min_length=1, max_length=400)]
     # alpha of equation 7. None: the value it was meta-trained with; tuned: searched as for the classical rules
     lr: PositiveFloat | Literal["tuned"] | None = None
-    # of alpha, as the classical rules have it of their learning rates
-    schedule: ScheduleName = "constant"
+    # of alpha, as the classical rules have it of their learning rates; law: the horizon law that was fitted to these
+    # weights (`NAME-law`), of which lr is then a factor
+    schedule: ScheduleName | Literal["law"] = "constant"
     warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     cooldown: Annotated[float, Field(ge=0, le=0.5)] = 0.2
 
@@ -28,14 +32,26 @@ class LearnedSpec(OptimizerSpec):
     @property
     def name(self) -> str:
         """Label for tables: the user's, or the weights' name with the schedule."""
-        parts = [self.weights.rsplit("/", 1)[-1].removesuffix(".safetensors")]
+        parts = [self.weights.rsplit("/", 1)[-1].removesuffix(SUFFIX)]
         parts += ["tuned"] if self.lr == "tuned" else []
         parts += [] if self.schedule == "constant" else [self.schedule]
         return self.label or " ".join(parts)
 
+    @property
+    def start_k(self) -> int:
+        """See `OptimizerSpec`: a law is its own centre."""
+        return 0 if self.schedule == LAW else self.centre_k
+
+    @property
+    def weights_name(self) -> str:
+        """What its weights are called, with the law if it has one."""
+        name = self.weights.removesuffix(SUFFIX)
+        ending = SUFFIX if name != self.weights else ""
+        return f"{name}-{LAW}{ending}" if self.schedule == LAW else self.weights
+
     def factor(self, horizon: int) -> Callable[[int], float] | None:
         """From the steps done to a factor of alpha; None: none."""
-        if self.schedule == "constant":
+        if self.schedule == "constant" or self.schedule == LAW:
             return None
         return build_schedule(self.schedule, horizon, self.warmup, self.cooldown)
 
