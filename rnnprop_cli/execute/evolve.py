@@ -6,7 +6,7 @@ Shape legend: C cells (seed by seed, candidate by candidate), P coordinates, Q m
 L candidates, D draws, G generations.
 """
 
-from math import sqrt
+from math import isfinite, nan, sqrt
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from rnnprop_cli.execute.tasks import geometric_mean
 from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.meta.draws import draw
-from rnnprop_cli.meta.evolution import CMA, Array, relative_fitness
+from rnnprop_cli.meta.evolution import CMA, SOLVED, Array, relative_fitness
 from rnnprop_cli.seeds import FIRST_VALIDATION_SEED, derive_seed
 from rnnprop_cli.spec.horizons import LogUniform, longest
 from rnnprop_cli.spec.tasks import Task
@@ -76,7 +76,7 @@ class EvolutionTraining(Training):
         losses_DL = np.concatenate([self._losses(first + each, meta_params_LQ) for each in range(draws)])
         self.search.tell(relative_fitness(losses_DL, self.evolution.clip))
         middle_D = np.nanmedian(np.where(np.isfinite(losses_DL), losses_DL, np.inf), axis=1)
-        return geometric_mean([max(each, 1e-30) for each in middle_D.tolist()]), None
+        return _geometric_mean(middle_D.tolist()), None
 
     def validate(self) -> tuple[float, tuple[float, ...]]:
         """See `Training`; the geometric mean over short, middling and long trajectories."""
@@ -85,8 +85,8 @@ class EvolutionTraining(Training):
         losses = []
         for task in self.spec.tasks:
             found = [self._final(task, seeds, steps, meta_params_1Q) for steps in typical(task)]
-            losses.append(geometric_mean([float(each.mean()) for each in found]))
-        return (losses[0], ()) if len(losses) == 1 else (geometric_mean(losses), tuple(losses))
+            losses.append(_geometric_mean([float(each.mean()) for each in found]))
+        return (losses[0], ()) if len(losses) == 1 else (_geometric_mean(losses), tuple(losses))
 
     def snapshot(self, validation_loss: float | None = None) -> Snapshot:
         """See `Training`: the fitness of every candidate so far, from which the search follows."""
@@ -126,6 +126,11 @@ class EvolutionTraining(Training):
                 optimizer.loss_C = loss_C
             state = optimizer.advance(grads_CP, state, params_CP)
         return optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
+
+
+def _geometric_mean(losses: list[float]) -> float:
+    """Of losses that may be solved; NaN where one diverged."""
+    return geometric_mean([max(loss, SOLVED) if isfinite(loss) else nan for loss in losses])
 
 
 def check_evolution(spec: TrainSpec) -> None:

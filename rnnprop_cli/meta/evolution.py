@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 
 # A candidate that is worse than all others for a generation without an answer (NaN) stands behind these.
 WORST: Final = 1e9
+SOLVED: Final = 1e-8  # losses below it are all alike: training data learned by heart
 
 
 class CMA:
@@ -73,7 +74,7 @@ def relative_fitness(losses_DL: Array, clip: float) -> Array:
         clip: how much a single draw counts at most, either way.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        logs_DL = np.log(np.maximum(losses_DL, 1e-30))
+        logs_DL = np.log(np.maximum(losses_DL, SOLVED))
     logs_DL[~np.isfinite(losses_DL)] = np.inf
     fitness_L: Array = np.clip(_against_median(logs_DL), -clip, clip).mean(0)
     return fitness_L

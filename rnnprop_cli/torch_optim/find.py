@@ -1,9 +1,11 @@
 """The weights that an optimizer is made with."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB
+from rnnprop_cli.components.learned.law import BASE, LAW, AdamBaseSpec, LawSpec
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.files.variables import path_variable
@@ -27,12 +29,23 @@ def weights_for(kind: str, weights: str | Path | Weights | None, database: str |
         CheckpointError: they are damaged.
     """
     found = found_weights(kind if weights is None else weights, database)
-    if found.architecture.kind != kind:
-        theirs = CLASSES.get(found.architecture.kind, "LearnedOptimizer")
+    architecture = found.architecture
+    own = architecture.base.kind if isinstance(architecture, LawSpec) else architecture.kind
+    if own != kind:
+        theirs = CLASSES.get(own, "LearnedOptimizer")
         raise UsageError(
             f"{found.source}: are weights of {theirs}, not of {CLASSES[kind]}; use {theirs}(..., weights=...)"
         )
     return found
+
+
+def direction(weights: Weights) -> Weights:
+    """The weights without their horizon law, where they have one."""
+    architecture = weights.architecture
+    if not isinstance(architecture, LawSpec) or isinstance(architecture.base, AdamBaseSpec):
+        return weights
+    inner = {name.removeprefix(BASE): value for name, value in weights.tensors.items() if name != LAW}
+    return replace(weights, architecture=architecture.base, tensors=inner)
 
 
 def found_weights(weights: str | Path | Weights, database: str | Path | None) -> Weights:

@@ -17,20 +17,23 @@ from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, overload
 import torch
 from torch import Tensor, nn
 
+from rnnprop_cli.components.learned.law import LAW, LawSpec
+from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.fields import KernelName
 from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
 from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
 from rnnprop_cli.torch_optim.capture import outside_of_graphs, refuse_capture
-from rnnprop_cli.torch_optim.find import weights_for
+from rnnprop_cli.torch_optim.find import direction, weights_for
+from rnnprop_cli.torch_optim.lawful import COOLING, HorizonLaw, check_total_steps, cool_down
 from rnnprop_cli.torch_optim.saved_state import SKIPPED_KEY, WEIGHTS_KEY, SavedState, check_group
 from rnnprop_cli.torch_optim.sharding import any_process, is_sharded, local, redistributed
 from rnnprop_cli.torch_optim.state import STATE_DTYPES, Layout
 from rnnprop_cli.torch_optim.stepper import Stepper
 
 OWN_ARGUMENTS: Final = (
-    "lr", "weights", "weight_decay", "maximize", "skip_nonfinite", "state_dtype", "kernel", "database"
+    "lr", "weights", "total_steps", "weight_decay", "maximize", "skip_nonfinite", "state_dtype", "kernel", "database"
 )  # fmt: skip
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -55,7 +58,11 @@ class CoordinatewiseOptimizer(SavedState):
             were trained with, 0.1 by the paper's recipe. Schedulers may change it. Any number >= 0.
         weights: name of weights that come with the package (`rnnprop weights list`), a `.safetensors` file, the name or
             id of a finished meta-training in `database` (`NAME@N`: its checkpoint after N meta-iterations, also of an
-            unfinished one), or a `Weights`. None: the shipped "rnnprop" for RNNprop, "dm" for DMOptimizer.
+            unfinished one), or a `Weights`. None: the shipped "rnnprop" for RNNprop, "dm" for DMOptimizer, and with
+            `total_steps` the shipped law over them ("rnnprop-law").
+        total_steps: T, how many steps there will be. A horizon law then says how long each is, for every tensor, and
+            `lr` is a factor of it, 1 if it is None. None: `lr` is all, or with weights that have a law, what the law
+            says of a run whose end is not known; `cool_down` ends such a run.
         weight_decay: decoupled, as in AdamW: params are multiplied with 1 - lr * weight_decay before the step.
         maximize: go up instead of down.
         skip_nonfinite: leave out a step in which any gradient is NaN or infinite, and count it in the param groups'
@@ -85,6 +92,7 @@ class CoordinatewiseOptimizer(SavedState):
         lr: float | Tensor | None = None,
         *,
         weights: str | Path | Weights | None = None,
+        total_steps: int | None = None,
         weight_decay: float = 0.0,
         maximize: bool = False,
         skip_nonfinite: bool = False,
@@ -99,11 +107,20 @@ class CoordinatewiseOptimizer(SavedState):
             )
         if kernel not in get_args(KernelName):
             raise ValueError(f"kernel must be one of {', '.join(get_args(KernelName))}, not {kernel!r}")
+        check_total_steps(total_steps)
+        if weights is None and total_steps is not None:
+            weights = f"{self.kind}-{LAW}"
         self.weights = weights_for(self.kind, weights, database)
-        check_elsewhere(type(self).__name__, elsewhere, OWN_ARGUMENTS, self.weights.architecture)
+        self.total_steps = total_steps
+        check_elsewhere(type(self).__name__, elsewhere, OWN_ARGUMENTS, direction(self.weights).architecture)
         self._state_dtype = state_dtype
         self._kernel_name: KernelName = kernel
         self._advised = False
+        if total_steps is not None and not isinstance(self.weights.architecture, LawSpec):
+            raise UsageError(
+                f"{self.weights.source}: these weights have no horizon law, which total_steps is for; take "
+                f"weights='{self.kind}-{LAW}', or fit one: bench_specs/train_{self.kind}_{LAW}.toml"
+            )
         self._prepare()
         defaults = {
             "lr": self.weights.architecture.alpha if lr is None else lr,
@@ -111,6 +128,7 @@ class CoordinatewiseOptimizer(SavedState):
             "maximize": maximize,
             "skip_nonfinite": skip_nonfinite,
             SKIPPED_KEY: 0,
+            COOLING: None,
             WEIGHTS_KEY: self.weights.tensors_sha256,
         }
         super().__init__(params, defaults)
@@ -125,7 +143,7 @@ class CoordinatewiseOptimizer(SavedState):
             param_group["lr"] = self.weights.architecture.alpha
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        name, architecture = type(self).__name__, self.weights.architecture
+        name, architecture = type(self).__name__, direction(self.weights).architecture
         try:
             check_elsewhere(name, meant_elsewhere(group), OWN_ARGUMENTS, architecture)
             for param in group["params"]:
@@ -136,6 +154,18 @@ class CoordinatewiseOptimizer(SavedState):
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves nothing behind
             raise
+
+    def cool_down(self, steps: int) -> None:
+        """Ends a run whose end was not known: over the next `steps` steps their length falls linearly to 0.
+
+        Raises:
+            ValueError: `steps` is no whole number from 1 on, or the weights have no law.
+        """
+        if self._law is None:
+            raise ValueError(
+                "cool_down is for weights with a horizon law; a scheduler of PyTorch does it for lr"
+            )
+        cool_down(self.param_groups, self.state, steps)
 
     def reset(self) -> None:
         """Forgets every trajectory: the next step is the first, as on a new optimizer."""
@@ -181,7 +211,10 @@ class CoordinatewiseOptimizer(SavedState):
         params = [*chain.from_iterable(each.params for each in moving)]
         states: list[Any] = [*map(self.state.get, params)]
         if not all(states):  # some take their first step
-            if not self._advised:
+            if self._law is not None:
+                for group in self.param_groups:
+                    self._law.measure([p for p in group["params"] if p.requires_grad], self.state)
+            elif not self._advised:
                 self._advise(moving)
             states = [*map(self.state.__getitem__, params)]
         tensors = self._tensors(moving, states)
@@ -206,13 +239,19 @@ class CoordinatewiseOptimizer(SavedState):
         """What the step is about, of a sharded parameter this process's part."""
         params = [*chain.from_iterable(each.params for each in moving)]
         grads = [*chain.from_iterable(each.grads for each in moving)]
+        columns = self._layout.columns(params, states)  # which makes what is missing
         rates, decays, signs = array("d"), array("d"), array("d")
         for group, own, _ in moving:
             lr, count = float(group["lr"]), len(own)
-            rates += array("d", [self._stepper.rule.sign * lr]) * count
-            decays += array("d", [1 - lr * float(group["weight_decay"])]) * count
+            if self._law is None:
+                rates += array("d", [self._stepper.rule.sign * lr]) * count
+                decays += array("d", [1 - lr * float(group["weight_decay"])]) * count
+            else:
+                lengths = [self._law.lengths(self.state[param], group) for param in own]
+                rates += array("d", [self._stepper.rule.sign * each.rate for each in lengths])
+                decays += array("d", [1 - each.decay for each in lengths])
             signs += array("d", [-1.0 if group["maximize"] else 1.0]) * count
-        steps, *accumulators, h, c = self._layout.columns(params, states)
+        steps, *accumulators, h, c = columns
         if not {*map(type, params)} <= PLAIN and any(map(is_sharded, params)):
             grads = [local(redistributed(grad, param)) for grad, param in zip(grads, params, strict=True)]
             params, h, c = ([*map(local, column)] for column in (params, h, c))
@@ -259,5 +298,7 @@ class CoordinatewiseOptimizer(SavedState):
                 warn(f"{type(self).__name__}: {text}")
 
     def _prepare(self) -> None:
-        self._stepper = Stepper(self.weights, self._kernel_name, self._features)
+        under_law = isinstance(self.weights.architecture, LawSpec)
+        self._law = HorizonLaw(self.weights, self.total_steps) if under_law else None
+        self._stepper = Stepper(direction(self.weights), self._kernel_name, self._features)
         self._layout = Layout(self._stepper.rule.network, self.accumulators, self._state_dtype)

@@ -12,13 +12,21 @@ from torch.optim import Optimizer
 
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.torch_optim.arguments import number
+from rnnprop_cli.torch_optim.lawful import COOLING, check_taken
 from rnnprop_cli.torch_optim.sharding import is_flat_shard, local
-from rnnprop_cli.torch_optim.state import Layout, compute_dtype, joined_rows, split_rows
+from rnnprop_cli.torch_optim.state import STEP, Layout, compute_dtype, joined_rows, split_rows
 
 WEIGHTS_KEY: Final = "weights_sha256"  # in every param group, and so in every state_dict
 SKIPPED_KEY: Final = "skipped_steps"  # likewise
+OWN: Final = ("weights", "total_steps", "_state_dtype", "_kernel_name", "_advised")  # what a copy is given
 # Of param groups that were saved before there was such a key.
-DEFAULTS: Final = {"weight_decay": 0.0, "maximize": False, "skip_nonfinite": False, SKIPPED_KEY: 0}
+DEFAULTS: Final = {
+    "weight_decay": 0.0,
+    "maximize": False,
+    "skip_nonfinite": False,
+    SKIPPED_KEY: 0,
+    COOLING: None,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class SavedState(Optimizer):
     """An optimizer whose state can be saved and loaded as that of any other, exactly."""
 
     weights: Weights
+    total_steps: int | None
 
     # What can be made anew from the weights and the settings.
     _layout: Layout
@@ -77,6 +86,7 @@ class SavedState(Optimizer):
                     f"{own_sha256[:12]} from {self.weights.source}): it means nothing to these"
                 )
             check_group(dict(group))
+        check_taken(self.total_steps, (each[STEP] for each in loaded["state"].values() if STEP in each))
         state = dict(loaded["state"])
         for key, param in zip(
             _keys_of(loaded), self._params(), strict=False
@@ -97,7 +107,7 @@ class SavedState(Optimizer):
         return {**loaded, "state": state}
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: self.__dict__[name] for name in ("weights", "_state_dtype", "_kernel_name", "_advised")}
+        own = {name: self.__dict__[name] for name in OWN}
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -117,12 +127,7 @@ class SavedState(Optimizer):
                 elif _shares_storage(entry):
                     entries[name] = self._layout.taken_over(param, name, entry)
         for group in state["param_groups"]:
-            for name, value in (
-                ("skip_nonfinite", False),
-                (SKIPPED_KEY, 0),
-                ("maximize", False),
-                ("weight_decay", 0.0),
-            ):
+            for name, value in DEFAULTS.items():
                 group.setdefault(name, value)
         super().__setstate__(state)
 

@@ -38,8 +38,12 @@ def test_it_follows_from_its_seed_and_its_fitnesses_alone() -> None:
 
 
 def test_candidates_are_compared_draw_by_draw_and_a_draw_counts_so_much_at_most() -> None:
-    losses_DL = np.array([[1.0, 2.0, 4.0], [1e-9, 1e-6, 1e-6]])
+    losses_DL = np.array([[1.0, 2.0, 4.0], [1e-7, 1e-4, 1e-4]])
     assert relative_fitness(losses_DL, 1.0) == pytest.approx([(-np.log(2) - 1) / 2, 0.0, np.log(2) / 2])
+
+
+def test_what_is_solved_is_solved() -> None:
+    assert relative_fitness(np.array([[0.0, 1e-12, 1e-9]]), 1.0).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_who_diverges_is_behind_who_does_not() -> None:
