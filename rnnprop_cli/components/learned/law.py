@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 LAW: Final = "law"  # name of its numbers among the meta-params
 BASE: Final = "base."  # before the names of the direction's
-# logits and logarithms before any fit: warm-up 2 % and cooldown 73 % of a run, steps by initial size, decay 1e-4
-BEGIN: Final = {"cooldown": 1.0, "warmup": -3.0, "share": 1.0, "log_decay": -9.2}
+# logits and logarithms before any fit: warm-up 2 % and cooldown half of a run, steps by initial size, decay 1e-4
+BEGIN: Final = {"warmup": -3.0, "share": 1.0, "log_decay": -9.2}
 
 
 class AdamBaseSpec(Spec):
