@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from rnnprop_cli.api import Curves, Results, Runs, Table, bench, train
     from rnnprop_cli.api import open_results as open
     from rnnprop_cli.errors import RnnpropError
-    from rnnprop_cli.torch_optim import DMOptimizer, LearnedOptimizer, RNNprop
+    from rnnprop_cli.torch_optim import DMOptimizer, LearnedOptimizer, Mixture, RNNprop
 
 __version__ = "0.1.0"
 __all__ = [
     "Curves",
     "DMOptimizer",
     "LearnedOptimizer",
+    "Mixture",
     "RNNprop",
     "Results",
     "RnnpropError",
@@ -43,6 +44,7 @@ DATABASE_VARIABLE = "RNNPROP_DB"  # names another one
 _PLACES: Final = {
     "DMOptimizer": ("rnnprop_cli.torch_optim", "DMOptimizer"),
     "LearnedOptimizer": ("rnnprop_cli.torch_optim", "LearnedOptimizer"),
+    "Mixture": ("rnnprop_cli.torch_optim", "Mixture"),
     "RNNprop": ("rnnprop_cli.torch_optim", "RNNprop"),
     "RnnpropError": ("rnnprop_cli.errors", "RnnpropError"),
     "open": ("rnnprop_cli.api", "open_results"),

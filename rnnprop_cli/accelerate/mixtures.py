@@ -6,7 +6,7 @@ Shape legend: C cells, P coordinates, G tensors, Q meta-params.
 from collections.abc import Callable
 from ctypes import CDLL
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from rnnprop_cli.components.learned.mixture import Averages, MixtureRule
 from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.cpu_library import load_library
-from rnnprop_cli.kernels.cpu_mixture import pack_numbers, step_side_by_side
+from rnnprop_cli.kernels.cpu_mixture import MixtureNumbers, step_side_by_side
 from rnnprop_cli.kernels.passes import FusedPasses
 
 
@@ -66,13 +66,8 @@ class MixedOptimizer:
             self.law = Law.of(meta_params_CQ[:, : len(NUMBERS)])
             meta_params_CQ = meta_params_CQ[:, len(NUMBERS) :]
         assert isinstance(base, MixtureRule), "a law is over one direction"
-        named = [base.named(each_Q) for each_Q in meta_params_CQ]
         self.base, self.given, self.library, self.factor = base, given, library, factor
-        self.decays_CK = _stacked([each["decays"].double().sigmoid() for each in named])
-        self.mixture_CB = _stacked([each["mixture"] for each in named])
-        names = ("network.weight", "network.bias", "network.out") if base.hidden else ()
-        network = [torch.cat([each[name].reshape(-1) for name in names]) for each in named] if names else []
-        self.network_CN = _stacked(network) if names else np.zeros((len(named), 0))
+        self.numbers = MixtureNumbers.of([base.named(each_Q) for each_Q in meta_params_CQ])
         self.sizes = np.array([prod(shape) for shape in given.shapes], dtype=np.int64)
 
     def init(self, params_CP: Tensor) -> MixedState:
@@ -105,7 +100,7 @@ class MixedOptimizer:
             rate_C = rate_C * self.factor(state.steps)
         if self.law is not None:
             kept_C = (1 - rate_C * self.law.decay()).numpy()
-        numbers = pack_numbers(self.decays_CK, t, self.mixture_CB, rate_C.numpy(), kept_C, self.network_CN)
+        numbers = self.numbers.packed(np.full(len(params_CP), t), rate_C.numpy(), kept_C)
         m_KCP, v_CP = state.averages
         tensors = (params_CP, grads_CP.contiguous(), m_KCP, v_CP, state.direction_CP)
         step_side_by_side(self.library, numbers, self.base.hidden, self.sizes, state.shares, tensors)
@@ -114,8 +109,3 @@ class MixedOptimizer:
     def evaluated(self, params_CP: Tensor, state: MixedState) -> Tensor:
         """See `Optimizer`."""
         return params_CP
-
-
-def _stacked(parts: list[Tensor]) -> NDArray[Any]:
-    stacked: NDArray[Any] = torch.stack(parts).double().cpu().numpy()
-    return stacked

@@ -1,7 +1,8 @@
 """How the compiled library is told of a step of a mixture of directions (`cpu_mixture.h`)."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ from rnnprop_cli.kernels.cpu_library import check
 from rnnprop_cli.kernels.cpu_tensors import FORMATS
 from rnnprop_cli.kernels.passes import MisfitError
 
-MOMENTS: Final = 3
 WORDS: Final = 11  # of each tensor, see `rnnprop_mixture_step`
 FLOAT_BYTES: Final = 4
 
@@ -23,33 +23,56 @@ class MixtureTensors(NamedTuple):
 
     params: Sequence[Tensor]
     grads: Sequence[Tensor]
-    m: Sequence[Tensor]  # [3, *shape of the param]
-    v: Sequence[Tensor]
+    moments: Sequence[Sequence[Tensor]]  # four columns: the first moments and the second
     directions: Sequence[Tensor]  # memory to work in
+    cells: Sequence[int]  # row of the numbers of each
     shares: Sequence[float]  # of the rate
 
 
-def pack_numbers(
-    decays_CK: NDArray[np.float64],
-    t: int,
-    mixture_CB: NDArray[np.float64],
-    rate_C: NDArray[np.float64],
-    kept_C: NDArray[np.float64],
-    network_CN: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """What every cell steps by, as `MixtureNumbers` reads it.
+class MixtureNumbers(NamedTuple):
+    """What cells step by besides where they stand."""
 
-    Args:
-        decays_CK: [C, 4] of the first moments and of the second.
-        t: number of the step, from 1 on.
-        mixture_CB: [C, 5].
-        rate_C: [C] of the direction.
-        kept_C: [C] what is left of the params.
-        network_CN: [C, N] weight, bias and out, flat; N = 0 without a network.
-    """
-    corrected_CK = 1 / (1 - decays_CK**t)
-    columns = (decays_CK, corrected_CK, mixture_CB, rate_C[:, None], kept_C[:, None], network_CN)
-    return np.concatenate(columns, axis=1, dtype=np.float32)
+    decays_CK: NDArray[np.float64]  # [C, 4] of the first moments and of the second
+    mixture_CB: NDArray[np.float64]  # [C, 5]
+    network_CN: NDArray[np.float64]  # [C, N] weight, bias and out, flat; N = 0 without a network
+
+    @classmethod
+    def of(cls, named: Sequence[Mapping[str, Tensor]]) -> "MixtureNumbers":
+        """From the meta-params of `MixtureRule`, by name, of every cell."""
+        network = [name for name in ("network.weight", "network.bias", "network.out") if name in named[0]]
+        rows = [
+            torch.cat([each[name].reshape(-1) for name in network]) if network else None for each in named
+        ]
+        return cls(
+            _stacked([each["decays"].double().sigmoid() for each in named]),
+            _stacked([each["mixture"] for each in named]),
+            _stacked([row for row in rows if row is not None]) if network else np.zeros((len(named), 0)),
+        )
+
+    def packed(
+        self, t_C: NDArray[np.int64], rate_C: NDArray[np.float64], kept_C: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """[C, …] as `MixtureNumbers` of cpu_mixture.h reads it.
+
+        Args:
+            t_C: [C] number of the step, from 1 on.
+            rate_C: [C] what the direction is multiplied with.
+            kept_C: [C] what is left of the params.
+        """
+        corrected_CK = 1 / (1 - self.decays_CK ** t_C[:, None])
+        columns = (
+            self.decays_CK,
+            corrected_CK,
+            self.mixture_CB,
+            rate_C[:, None],
+            kept_C[:, None],
+            self.network_CN,
+        )
+        return np.concatenate(columns, axis=1, dtype=np.float32)
+
+    def repeated(self, times: int) -> "MixtureNumbers":
+        """Of one cell, for so many alike."""
+        return MixtureNumbers(*(np.repeat(each, times, axis=0) for each in self))
 
 
 def step_side_by_side(
@@ -64,7 +87,7 @@ def step_side_by_side(
 
     Args:
         library: the compiled kernel.
-        numbers: from `pack_numbers`.
+        numbers: [C, …] from `MixtureNumbers.packed`.
         hidden: units of the network.
         sizes: [G] coordinates of every tensor.
         shares_CG: [C, G] of the rate.
@@ -88,28 +111,36 @@ def step_side_by_side(
 def step_tensors(
     library: ctypes.CDLL, numbers: NDArray[np.float32], hidden: int, tensors: MixtureTensors
 ) -> None:
-    """One step of tensors that lie anywhere, all by the same numbers.
+    """One step of tensors that lie anywhere.
+
+    Args:
+        library: the compiled kernel.
+        numbers: [C, …] from `MixtureNumbers.packed`.
+        hidden: units of the network.
+        tensors: what to step.
 
     Raises:
-        MisfitError: a tensor does not lie as it must.
+        MisfitError: a tensor does not lie as it must; nothing has moved.
     """
-    every = [*tensors.params, *tensors.grads, *tensors.m, *tensors.v, *tensors.directions]
-    own = every[2 * len(tensors.params) :]
+    own = [*chain(*tensors.moments), *tensors.directions]
+    every = [*tensors.params, *tensors.grads, *own]
+    sizes = [tensor.numel() for tensor in tensors.params]
     if (
         not all(tensor.is_contiguous() and tensor.is_cpu for tensor in every)
+        or [tensor.numel() for tensor in every] != sizes * 7
         or {tensor.dtype for tensor in own} - {torch.float32}
         or {tensor.dtype for tensor in every} - FORMATS.keys()
     ):
         raise MisfitError("not contiguous floats on the CPU")
-    words = np.zeros((len(tensors.params), WORDS), dtype=np.int64)
-    rows = zip(tensors.params, tensors.grads, tensors.m, tensors.v, tensors.directions, strict=True)
-    for row, (param, grad, m, v, direction) in zip(words, rows, strict=True):
-        n = param.numel()
-        row[0], row[2], row[3] = n, param.data_ptr(), grad.data_ptr()
-        row[4:7] = m.data_ptr() + FLOAT_BYTES * n * np.arange(MOMENTS)
-        row[7], row[8] = v.data_ptr(), direction.data_ptr()
-        row[9], row[10] = FORMATS[param.dtype], FORMATS[grad.dtype]
-    _step(library, 1, hidden, words, np.array(tensors.shares, dtype=np.float32), numbers)
+    columns = [
+        sizes,
+        tensors.cells,
+        *([each.data_ptr() for each in column] for column in (tensors.params, tensors.grads)),
+        *([each.data_ptr() for each in column] for column in (*tensors.moments, tensors.directions)),
+        *([FORMATS[each.dtype] for each in column] for column in (tensors.params, tensors.grads)),
+    ]
+    words = np.array(columns, dtype=np.int64).T.copy()
+    _step(library, len(numbers), hidden, words, np.array(tensors.shares, dtype=np.float32), numbers)
 
 
 def _step(
@@ -122,3 +153,8 @@ def _step(
 ) -> None:
     addresses = (each.ctypes.data for each in (words, shares, numbers))
     check(library.rnnprop_mixture_step(n_cells, len(words), hidden, torch.get_num_threads(), *addresses))
+
+
+def _stacked(parts: list[Tensor]) -> NDArray[np.float64]:
+    stacked: NDArray[np.float64] = torch.stack(parts).double().cpu().numpy()
+    return stacked

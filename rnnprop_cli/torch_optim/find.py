@@ -12,7 +12,11 @@ from rnnprop_cli.files.variables import path_variable
 from rnnprop_cli.runs.shipped_weights import shipped_names
 from rnnprop_cli.runs.weights import find_weights
 
-CLASSES: Final = {"rnnprop": "RNNprop", "dm": "DMOptimizer"}  # by kind of the architecture
+CLASSES: Final = {
+    "rnnprop": "RNNprop",
+    "dm": "DMOptimizer",
+    "mixture": "Mixture",
+}  # by kind of the architecture
 
 
 def weights_for(kind: str, weights: str | Path | Weights | None, database: str | Path | None) -> Weights:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -41,6 +42,7 @@ class SavedState(Optimizer):
 
     weights: Weights
     total_steps: int | None
+    _state_dtype: torch.dtype | None = None
 
     # What can be made anew from the weights and the settings.
     _layout: Layout
@@ -86,7 +88,6 @@ class SavedState(Optimizer):
                     f"{own_sha256[:12]} from {self.weights.source}): it means nothing to these"
                 )
             check_group(dict(group))
-        check_taken(self.total_steps, (each[STEP] for each in loaded["state"].values() if STEP in each))
         state = dict(loaded["state"])
         for key, param in zip(
             _keys_of(loaded), self._params(), strict=False
@@ -104,10 +105,11 @@ class SavedState(Optimizer):
                     ) from None
                 entries[name] = _Loaded(entries[name])
             state[key] = entries
+        check_taken(self.total_steps, (each[STEP] for each in loaded["state"].values() if STEP in each))
         return {**loaded, "state": state}
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: self.__dict__[name] for name in OWN}
+        own = {name: getattr(self, name) for name in OWN}
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

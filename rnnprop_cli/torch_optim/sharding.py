@@ -1,7 +1,7 @@
 """Parameters that are spread over processes: DTensors (FSDP2, tensor parallelism) and the flat shards of FSDP1.
 
-Coordinates are independent, so that every process steps the shard that it holds. Nothing here talks to another process
-but `redistributed`, and that only where a gradient is laid out otherwise than its parameter.
+Every process steps the shard that it holds: the coordinates of a network are independent. Nothing here talks to another
+process but `summed`, and `redistributed` where a gradient is laid out otherwise than its parameter.
 """
 
 import sys
@@ -85,6 +85,18 @@ def any_process(flag: Tensor, params: list[Tensor]) -> Tensor:
         flag = flag.to(torch.int32)
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX, group=group)
     return flag
+
+
+def summed(value: Tensor, param: Tensor) -> Tensor:
+    """The sum of a value over the processes among which a parameter is cut; the value itself for a plain one."""
+    if not is_sharded(param):
+        return value
+    given: Any = param
+    for dimension, placement in enumerate(given.placements):
+        if placement.is_shard():
+            value = value.clone()
+            torch.distributed.all_reduce(value, group=given.device_mesh.get_group(dimension))
+    return value
 
 
 def _layout(param: Tensor, rows: int) -> tuple[Any, tuple[Any, ...]]:

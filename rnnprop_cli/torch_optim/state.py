@@ -35,18 +35,18 @@ class Layout:
     """The state of a parameter under one architecture.
 
     Args:
-        network: of the learned optimizer.
+        network: of the learned optimizer; None where it keeps no state besides what it accumulates.
         accumulators: names of what the rule accumulates per coordinate, e.g. "exp_avg".
         state_dtype: of `hidden` and `cell`; None: the compute dtype.
     """
 
     def __init__(
-        self, network: Network, accumulators: Sequence[str], state_dtype: torch.dtype | None
+        self, network: Network | None, accumulators: Sequence[str], state_dtype: torch.dtype | None
     ) -> None:
         self.accumulators = tuple(accumulators)
-        self.names = (STEP, *accumulators, HIDDEN, CELL)
+        self.names = (STEP, *accumulators, *((HIDDEN, CELL) if network else ()))
         self._values = itemgetter(*self.names)
-        self._layers, self._hidden = network.layers, network.hidden
+        self._layers, self._hidden = (network.layers, network.hidden) if network else (0, 0)
         self._state_dtype = state_dtype
 
     @property
@@ -175,6 +175,6 @@ def joined_rows(entries: dict[str, Any], rows: int) -> dict[str, Any]:
     joined = dict(entries)
     for name in (HIDDEN, CELL):
         parts = [f"{name}.{row}" for row in range(rows)]
-        if all(isinstance(joined.get(part), Tensor) for part in parts):
+        if parts and all(isinstance(joined.get(part), Tensor) for part in parts):
             joined[name] = torch.stack([joined.pop(part) for part in parts])
     return joined

@@ -23,10 +23,10 @@ from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.numerics.trees import form, leaves, rebuilt, with_tensors
 from rnnprop_cli.torch_optim.capture import refuse_capture
 from rnnprop_cli.torch_optim.find import found_weights
-from rnnprop_cli.torch_optim.learned_optimizer import Params
 from rnnprop_cli.torch_optim.saved_state import WEIGHTS_KEY, check_group
 from rnnprop_cli.torch_optim.sharding import is_flat_shard, is_sharded
 from rnnprop_cli.torch_optim.state import compute_dtype
+from rnnprop_cli.torch_optim.weights_optimizer import Params
 
 STEP: Final = "step"  # steps done
 SHAPES: Final = "shapes"  # of the parameters that it belongs to

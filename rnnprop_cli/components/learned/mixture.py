@@ -7,7 +7,7 @@ Shape legend: C cells, P coordinates, G tensors, B directions, F inputs of the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
@@ -95,30 +95,43 @@ class MixtureRule(Architecture):
     ) -> tuple[Tensor, Averages]:
         """See `Architecture`."""
         tensors = Segments(context.shapes, params_CP)
+        d_CP, state = self.direction(meta_params, state, grads_CP, params_CP, context.t, tensors.rms)
+        return -context.rate_C[:, None] * d_CP, state
+
+    def direction(
+        self,
+        meta_params: Mapping[str, Tensor],
+        state: Averages,
+        grads_CP: Tensor,
+        params_CP: Tensor,
+        t: int,
+        rms: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Averages]:
+        """d / RMS(d) at step t, and the next averages; `rms` is that of the tensor of each coordinate."""
         decays_K = meta_params["decays"].sigmoid()
         own_K11, of_v = decays_K[:MOMENTS, None, None], decays_K[MOMENTS]
         m_KCP = own_K11 * state.m_KCP + (1 - own_K11) * grads_CP
         v_CP = of_v * state.v_CP + (1 - of_v) * grads_CP.square()
-        root_CP = (v_CP / (1 - of_v**context.t)).sqrt()
-        usual_CP = tensors.rms(root_CP)
+        root_CP = (v_CP / (1 - of_v**t)).sqrt()
+        usual_CP = rms(root_CP)
         root_CP = root_CP + (RELATIVE * usual_CP + TINY)
-        unbiased_KCP = m_KCP / (1 - own_K11**context.t)
+        unbiased_KCP = m_KCP / (1 - own_K11**t)
         relative_KCP = unbiased_KCP / root_CP
-        plain_CP = unbiased_KCP[0] / tensors.rms(unbiased_KCP[0])
+        plain_CP = unbiased_KCP[0] / rms(unbiased_KCP[0])
         b_BCP = torch.cat([relative_KCP, unbiased_KCP[:1].sign(), plain_CP[None]])
         d_CP = torch.tensordot(meta_params["mixture"], b_BCP, 1)
         if self.hidden:
             further = [
                 grads_CP / root_CP,
                 plain_CP,
-                params_CP / tensors.rms(params_CP),
+                params_CP / rms(params_CP),
                 root_CP / (root_CP + usual_CP + TINY),
             ]
             x_FCP = torch.cat([relative_KCP, torch.stack(further)])
             hidden_HCP = torch.tensordot(meta_params["network.weight"], x_FCP, 1)
             hidden_HCP = (hidden_HCP + meta_params["network.bias"][:, None, None]).tanh()
             d_CP = d_CP + torch.tensordot(meta_params["network.out"], hidden_HCP, 1)
-        return -context.rate_C[:, None] * d_CP / tensors.rms(d_CP), Averages(m_KCP, v_CP)
+        return d_CP / rms(d_CP), Averages(m_KCP, v_CP)
 
 
 class Segments:

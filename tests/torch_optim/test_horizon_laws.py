@@ -1,0 +1,219 @@
+"""The drop-ins under a horizon law: as in a benchmark, saved and loaded, with and without an end."""
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnnprop_cli import Mixture, RNNprop
+from rnnprop_cli.components.law import NUMBERS
+from rnnprop_cli.components.learned.base import ArchitectureSpec, SteppedOptimizer
+from rnnprop_cli.components.learned.law import LawSpec
+from rnnprop_cli.components.learned.mixture import MixtureSpec
+from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli.errors import UsageError
+from rnnprop_cli.execute.weights import Weights
+
+LAW = {"log_rate": -3.0, "log_rate_slope": -0.3, "warmup": -1.0, "share": 0.5, "log_decay": -4.0}
+SHAPES = ((4, 3), (4,), (2, 4), (2,))
+STEPS = 12
+
+
+def weights(base: ArchitectureSpec, seed: int = 0) -> Weights:
+    rule = LawSpec(base=base).build()
+    generator = torch.Generator().manual_seed(seed)
+    flat_Q = rule.start(seed, torch.float32, torch.device("cpu"))
+    flat_Q = flat_Q + 0.2 * torch.randn(len(flat_Q), generator=generator)
+    named = {name: value.numpy() for name, value in rule.named(flat_Q).items()}
+    named["law"] = np.array([LAW.get(name, 0.0) for name in NUMBERS], dtype=np.float32)
+    return Weights(LawSpec(base=base), named, f"sha-{seed}", "here")
+
+
+OURS = [
+    (RNNprop, weights(RNNpropSpec(embedding=3, hidden=4))),
+    (Mixture, weights(MixtureSpec(hidden=3))),
+    (Mixture, weights(MixtureSpec(hidden=0))),
+]
+each_of_ours = pytest.mark.parametrize(("make", "own"), OURS, ids=["rnnprop", "mixture", "without a network"])
+
+
+def model(dtype: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).to(dtype)
+    nn.init.zeros_(made[0].bias)
+    return made
+
+
+def gradients(net: nn.Module, step: int) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for param in net.parameters():
+        param.grad = torch.randn(param.shape, generator=generator).to(param.dtype) + param.detach()
+
+
+def walk(net: nn.Module, optimizer: Any, steps: int, first: int = 0) -> Tensor:
+    for step in range(first, first + steps):
+        gradients(net, step)
+        optimizer.step()
+    return torch.cat([param.detach().reshape(-1) for param in net.parameters()])
+
+
+@each_of_ours
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_it_goes_as_in_a_benchmark(make: Callable[..., Any], own: Weights, kernel: str) -> None:
+    net = model()
+    start_1P = torch.cat([param.detach().reshape(-1) for param in net.parameters()])[None].clone()
+    found = walk(net, make(net.parameters(), weights=own, total_steps=STEPS, kernel=kernel), STEPS)
+    flat_Q = own.meta_params(torch.float32, torch.device("cpu"))
+    plain = SteppedOptimizer(own.rule(), flat_Q, torch.ones(1), SHAPES, STEPS)
+    state = plain.init(start_1P)
+    for step in range(STEPS):
+        generator = torch.Generator().manual_seed(step)
+        parts = torch.split(start_1P, [12, 4, 8, 2], 1)
+        grads = [torch.randn(s, generator=generator).reshape(1, -1) for s in SHAPES]
+        state = plain.advance(torch.cat(grads, 1) + torch.cat(parts, 1), state, start_1P)
+    torch.testing.assert_close(found, start_1P[0], rtol=1e-3, atol=1e-5)
+
+
+@each_of_ours
+def test_it_goes_on_exactly_from_a_saved_state_and_as_a_copy(make: Callable[..., Any], own: Weights) -> None:
+    net = model()
+    optimizer = make(net.parameters(), weights=own, total_steps=STEPS)
+    walk(net, optimizer, 5)
+    twin, saved = copy.deepcopy(net), io.BytesIO()
+    torch.save(optimizer.state_dict(), saved)
+    saved.seek(0)
+    again = make(twin.parameters(), weights=own, total_steps=STEPS)
+    again.load_state_dict(torch.load(saved))
+    third, whole = pickle.loads(pickle.dumps((net, optimizer)))
+    expected = walk(net, optimizer, 5, 5)
+    assert torch.equal(walk(twin, again, 5, 5), expected)
+    assert whole.total_steps == STEPS
+    assert torch.equal(walk(third, whole, 5, 5), expected)
+
+
+@each_of_ours
+def test_half_precision_parameters_keep_their_state_in_float32(
+    make: Callable[..., Any], own: Weights
+) -> None:
+    net = model(torch.bfloat16)
+    optimizer = make(net.parameters(), weights=own, total_steps=STEPS)
+    whole = walk(model(), make((wide := model()).parameters(), weights=own, total_steps=STEPS), 0)
+    found = walk(net, optimizer, STEPS)
+    reference = walk(wide, make(wide.parameters(), weights=own, total_steps=STEPS), STEPS)
+    assert len(whole) == len(found)
+    assert (found.float() - reference).abs().max() < 0.05
+    entries = optimizer.state[next(net.parameters())]
+    assert all(e.dtype == torch.float32 for e in entries.values() if isinstance(e, Tensor))
+    other = make((twin := copy.deepcopy(net)).parameters(), weights=own, total_steps=2 * STEPS)
+    other.load_state_dict(optimizer.state_dict())
+    loaded = other.state[next(twin.parameters())]
+    assert all(torch.equal(loaded[k], e) for k, e in entries.items() if isinstance(e, Tensor))
+
+
+def test_mixtures_state_is_16_bytes_a_coordinate() -> None:
+    param = nn.Parameter(torch.randn(50, 20))
+    optimizer = Mixture([param], weights=OURS[1][1], total_steps=STEPS)
+    param.grad = torch.ones_like(param)
+    optimizer.step()
+    kept = [entry for entry in optimizer.state[param].values() if isinstance(entry, Tensor) and entry.dim()]
+    assert sum(entry.nbytes for entry in kept) == 16 * param.numel()
+
+
+@each_of_ours
+def test_a_run_without_an_end_is_cooled_down(make: Callable[..., Any], own: Weights) -> None:
+    net = model()
+    optimizer = make(net.parameters(), weights=own)
+    walk(net, optimizer, 20)
+    optimizer.cool_down(4)
+    sizes, before = [], walk(net, optimizer, 0)
+    for step in range(20, 24):
+        after = walk(net, optimizer, 1, step)
+        sizes.append(float((after - before).norm()))
+        before = after
+    assert sizes[3] < 0.5 * sizes[0]
+    assert sizes[3] > 0
+    with pytest.warns(UserWarning, match="step 25 is behind the last of 24"):
+        assert torch.equal(walk(net, optimizer, 1, 24), before)
+    twin = copy.deepcopy(net)
+    other = make(twin.parameters(), weights=own)
+    other.load_state_dict(optimizer.state_dict())
+    with pytest.warns(UserWarning, match="behind the last"):
+        assert torch.equal(walk(twin, other, 1, 24), before)
+
+
+@each_of_ours
+def test_steps_behind_the_last_have_no_length(make: Callable[..., Any], own: Weights) -> None:
+    net = model()
+    optimizer = make(net.parameters(), weights=own, total_steps=3)
+    end = walk(net, optimizer, 3)
+    with pytest.warns(UserWarning, match="step 4 is behind the last of 3: its length is 0"):
+        assert torch.equal(walk(net, optimizer, 2, 3), end)
+    late = make(model().parameters(), weights=own, total_steps=2)
+    with pytest.raises(ValueError, match="saved after 5 steps, and total_steps is 2"):
+        late.load_state_dict(optimizer.state_dict())
+    assert not late.state
+
+
+@each_of_ours
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "10"])
+def test_total_steps_is_a_whole_number_from_1_on(make: Callable[..., Any], own: Weights, value: Any) -> None:
+    with pytest.raises(ValueError, match="total_steps must be a whole number of at least 1"):
+        make(model().parameters(), weights=own, total_steps=value)
+
+
+def test_a_law_for_another_architecture_and_weights_without_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="weights of RNNprop, not of Mixture"):
+        Mixture(model().parameters(), weights=OURS[0][1], total_steps=5)
+    with pytest.raises(UsageError, match="weights of Mixture, not of RNNprop"):
+        RNNprop(model().parameters(), weights=OURS[1][1], total_steps=5)
+    with pytest.raises(UsageError, match="no horizon law, which total_steps is for"):
+        RNNprop(model().parameters(), weights="rnnprop", total_steps=5)
+    with pytest.raises(ValueError, match="cool_down is for weights with a horizon law"):
+        RNNprop(model().parameters(), weights="rnnprop").cool_down(5)
+    with pytest.raises(ValueError, match="whole number of steps, at least 1, not 0"):
+        RNNprop(model().parameters(), weights=OURS[0][1]).cool_down(0)
+
+
+@each_of_ours
+def test_odd_tensors(make: Callable[..., Any], own: Weights) -> None:
+    params = [
+        nn.Parameter(torch.zeros(3, 3)),
+        nn.Parameter(torch.tensor(0.5)),
+        nn.Parameter(torch.zeros(0, 4)),
+        nn.Parameter(torch.ones(2), requires_grad=False),
+        nn.Parameter(torch.randn(6, 4).t()),  # does not lie row by row
+        nn.Parameter(torch.randn(5).double()),
+    ]
+    optimizer = make(params, weights=own, total_steps=STEPS)
+    before = [param.detach().clone() for param in params]
+    for _ in range(3):
+        for param in params:
+            if param.requires_grad:
+                param.grad = torch.ones_like(param)
+        optimizer.step()
+    moved = [not torch.equal(param.detach(), old) for param, old in zip(params, before, strict=True)]
+    assert moved == [True, True, False, False, True, True]
+    assert all(param.isfinite().all() for param in params)
+
+
+@each_of_ours
+def test_groups_have_their_own_factor_of_the_law_and_maximize(make: Callable[..., Any], own: Weights) -> None:
+    params = [nn.Parameter(torch.full((4,), 0.3)) for _ in range(3)]
+    groups = [
+        {"params": [params[0]]},
+        {"params": [params[1]], "lr": 0.0},
+        {"params": [params[2]], "maximize": True},
+    ]
+    optimizer = make(groups, weights=own, total_steps=STEPS)
+    for param in params:
+        param.grad = torch.ones(4) if param is not params[2] else -torch.ones(4)
+    optimizer.step()
+    assert not torch.equal(params[0], torch.full((4,), 0.3))
+    assert torch.equal(params[1], torch.full((4,), 0.3))
+    assert torch.equal(params[2], params[0])
