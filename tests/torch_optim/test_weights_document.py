@@ -15,9 +15,11 @@ import typer
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from rnnprop_cli import DMOptimizer, RNNprop
+from rnnprop_cli import DMOptimizer, Mixture, RNNprop
 from rnnprop_cli.cli.app import app
 from rnnprop_cli.components.learned.dm import DMSpec
+from rnnprop_cli.components.learned.law import LawSpec
+from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.runs.shipped_weights import shipped_folder, shipped_names
@@ -30,6 +32,7 @@ OPTIMIZERS: dict[str, type[CoordinatewiseOptimizer]] = {"rnnprop": RNNprop, "dm"
 ARCHITECTURES = {"RNNprop": RNNpropSpec(), "DMoptimizer": DMSpec()}
 PROGRAMS = {"rnnprop": "RNNprop", "dm": "DMoptimizer"}  # classes in the document
 RANDOM = ["random rnnprop", "random dm"]
+NETWORKS = [name for name in shipped_names() if find_weights(name, None).architecture.kind in PROGRAMS]
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}  # as the document says
 
 
@@ -55,15 +58,16 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def program(name: str) -> Any:
-    """What the Python block that defines `name` defines."""
-    (source,) = (
-        block
-        for block in re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-        if re.search(rf"^(class|def) {name}\b", block, re.MULTILINE)
-    )
+def program(name: str, *before: str) -> Any:
+    """What the Python block that defines `name` defines, behind the blocks that define what it needs."""
     scope: dict[str, Any] = {}
-    exec(compile(source, f"docs/weights.md: {name}", "exec"), scope)
+    for each in (*before, name):
+        (source,) = (
+            block
+            for block in re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+            if re.search(rf"^(class|def) {each}\b", block, re.MULTILINE)
+        )
+        exec(compile(source, f"docs/weights.md: {each}", "exec"), scope)
     return scope[name]
 
 
@@ -90,7 +94,7 @@ def gradient(step: int, index: int, shape: tuple[int, ...]) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("name", [*shipped_names(), *RANDOM])
+@pytest.mark.parametrize("name", [*NETWORKS, *RANDOM])
 def test_the_numpy_program_takes_the_steps_of_the_package(
     tmp_path: Path, name: str, dtype: torch.dtype
 ) -> None:
@@ -120,6 +124,37 @@ def test_the_numpy_program_takes_the_steps_of_the_package(
         state = optimizer.state[param]
         for ours, theirs_LHn in ((state["hidden"], numpy_program.h), (state["cell"], numpy_program.c)):
             np.testing.assert_allclose(theirs_LHn.reshape(ours.shape), ours.numpy(), **close)
+
+
+def mixture_law(hidden: int) -> Weights:
+    """Far from where training begins."""
+    spec = LawSpec(base=MixtureSpec(hidden=hidden))
+    flat_Q = spec.build().start(3, torch.float32, torch.device("cpu"))
+    flat_Q = flat_Q + 0.3 * torch.randn(len(flat_Q), generator=torch.Generator().manual_seed(1))
+    named = spec.build().named(flat_Q)
+    return Weights(spec, {name: value.numpy() for name, value in named.items()}, "0" * 64, "a test")
+
+
+@pytest.mark.parametrize("total_steps", [40, None])
+@pytest.mark.parametrize("hidden", [0, 8])
+def test_the_program_of_the_mixture_takes_the_steps_of_the_package(
+    tmp_path: Path, hidden: int, total_steps: int | None
+) -> None:
+    weights = mixture_law(hidden)
+    np.savez(tmp_path / "weights.npz", **weights.tensors)
+    params = [nn.Parameter(0.1 * gradient(1000, j, shape)) for j, shape in enumerate([(3, 4), (5,), ()])]
+    params[1].data.zero_()
+    theirs = [param.detach().numpy().copy() for param in params]
+    optimizer = Mixture(params, weights=weights, total_steps=total_steps)
+    made = program("MixtureLaw", "Law")(tmp_path / "weights.npz", theirs, total_steps)
+    for step in range(30):
+        grads = [gradient(step, j, tuple(param.shape)) for j, param in enumerate(params)]
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad
+        theirs = made.step(theirs, [grad.numpy() for grad in grads])
+        optimizer.step()
+    for param, theta in zip(params, theirs, strict=True):
+        np.testing.assert_allclose(theta, param.detach().numpy(), rtol=0, atol=TOLERANCES[torch.float64])
 
 
 @pytest.mark.parametrize("optimizer_name", ARCHITECTURES)
