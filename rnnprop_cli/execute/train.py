@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -29,12 +30,14 @@ from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 from rnnprop_cli.components.optimizers.base import Given, RuleState
 from rnnprop_cli.errors import CheckpointError, DeviceLostError
 from rnnprop_cli.execute.device import DTYPES, Engine, is_lost
+from rnnprop_cli.execute.team import Team
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.meta.draws import draw
 from rnnprop_cli.meta.graphed import RecordedWindows
 from rnnprop_cli.meta.meta_gradient import Estimator, estimator_for
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
+from rnnprop_cli.meta.task_by_task import TaskByTask
 from rnnprop_cli.records import MetaStepResult
 from rnnprop_cli.seeds import FIRST_VALIDATION_SEED, derive_seed
 from rnnprop_cli.spec.tasks import Task
@@ -60,6 +63,7 @@ class TrainEvent:
     result: MetaStepResult
     snapshot: Snapshot | None  # where one is due
     notice: str | None = None  # one line that somebody should read
+    signal: int | None = None  # that another rank has received
 
 
 class MovingAverage:
@@ -88,6 +92,7 @@ class MetaTraining:
         engine: where to run.
         snapshot: where to go on from; None to start.
         dataset_sha256: what its dataset must be; None: whatever is there.
+        team: the ranks that share the tasks of the meta-batch, each computed alone; None: together, in this process.
 
     Raises:
         DataError: the dataset is absent or another one.
@@ -99,8 +104,10 @@ class MetaTraining:
         engine: Engine,
         snapshot: Snapshot | None = None,
         dataset_sha256: str | None = None,
+        team: Team | None = None,
     ) -> None:
         self.spec = spec
+        self.team = team
         self.device = engine.torch_device
         self.dtype = DTYPES[spec.dtype]
         self.rule = spec.optimizer.build()
@@ -124,33 +131,24 @@ class MetaTraining:
             self.state = MetaState(meta_params_Q, optimizer)
         else:
             self._restore(snapshot)
+        if team is not None:  # all begin with the first one's state
+            m_1Q, v_1Q = self.state.optimizer.slots_CP
+            state_3Q = team.of_the_first(torch.stack([self.state.meta_params_Q, m_1Q[0], v_1Q[0]]))
+            self._set_state(int(team.of_the_first(torch.tensor(self.meta_iteration))), *state_3Q)
 
     def run(self) -> Iterator[TrainEvent]:
         """Meta-iterations until the spec's number is done.
 
         Raises:
-            DeviceLostError: the GPU answers this process no more.
+            DeviceLostError, RankLostError: see `advance`.
         """
         spec = self.spec
         while self.meta_iteration < spec.meta_iterations:
+            heard = None if self.team is None else self.team.lead()
             started = time.monotonic()
-            drawn = draw(spec, self.meta_iteration)
-            optimizee = self.draw_optimizee(self.meta_iteration)
-            estimator = self.estimators[drawn.task]
+            estimator = self.estimators[draw(spec, self.meta_iteration).task]
             known = _recording_notice(estimator)
-            try:
-                self.state, loss = meta_iteration(
-                    spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
-                )
-                train_loss = float(loss)
-            except RuntimeError as error:
-                if is_lost(self.device):
-                    raise DeviceLostError(
-                        f"the GPU stopped working for this process ({(str(error).splitlines() or [''])[0]}); "
-                        f"train --resume {spec.name} goes on from the last checkpoint"
-                    ) from error
-                raise
-            self.meta_iteration += 1
+            train_loss = self.advance()
             average = self.average.add(train_loss)
             elapsed_s = time.monotonic() - started
             done = self.meta_iteration == spec.meta_iterations
@@ -165,14 +163,56 @@ class MetaTraining:
             due = done or kept or self.meta_iteration % spec.checkpoint.rolling == 0
             notice = _recording_notice(estimator)
             yield TrainEvent(
-                result, self.snapshot(validation_loss) if due else None, None if notice == known else notice
+                result,
+                self.snapshot(validation_loss) if due else None,
+                None if notice == known else notice,
+                heard,
             )
 
-    def draw_optimizee(self, meta_iteration: int) -> Optimizee:
-        """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function."""
+    def advance(self) -> float:
+        """One meta-iteration, which all ranks take together; its train loss.
+
+        Raises:
+            DeviceLostError: the GPU answers this process no more.
+            RankLostError: another rank has gone. The state is that before the meta-iteration.
+        """
+        spec, number = self.spec, self.meta_iteration
+        drawn = draw(spec, number)
+        estimator = self.estimators[drawn.task]
+        try:
+            if self.team is None:
+                optimizee = self.draw_optimizee(number)
+            else:
+                optimizee, *later = (
+                    self.draw_optimizee(number, (task,)) for task in self.team.mine(spec.meta_batch)
+                )
+                gather = partial(self.team.gather, tasks=spec.meta_batch)
+                estimator = TaskByTask(estimator, later, gather)
+            self.state, loss = meta_iteration(
+                spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
+            )
+            train_loss = float(loss)
+        except RuntimeError as error:
+            if is_lost(self.device):
+                raise DeviceLostError(
+                    f"the GPU stopped working for this process ({(str(error).splitlines() or [''])[0]}); "
+                    f"train --resume {spec.name} goes on from the last checkpoint"
+                ) from error
+            raise
+        self.meta_iteration += 1
+        return train_loss
+
+    def draw_optimizee(self, meta_iteration: int, numbers: Sequence[int] | None = None) -> Optimizee:
+        """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function.
+
+        Args:
+            meta_iteration: its number.
+            numbers: the tasks of the meta-batch that it has as cells; None: all.
+        """
         spec = self.spec
         task = self.tasks[draw(spec, meta_iteration).task]
-        seeds = [derive_seed(spec.seed, "meta", meta_iteration, number) for number in range(spec.meta_batch)]
+        cells = range(spec.meta_batch) if numbers is None else numbers
+        seeds = [derive_seed(spec.seed, "meta", meta_iteration, number) for number in cells]
         f: Optimizee = self._build(task, seeds)
         if spec.random_scaling is not None:
             f = RandomScaling(f, spec.random_scaling, seeds, "f")
@@ -227,12 +267,15 @@ class MetaTraining:
         expected = dict(self.rule.named_shapes()) | {"adam.m": size, "adam.v": size}
         if {name: tuple(value.shape) for name, value in tensors.items()} != expected:
             raise CheckpointError("the checkpoint does not fit the optimizer of this spec")
-        self.meta_iteration = snapshot.meta_iteration
         total, weight = snapshot.tensors["average"].tolist()
         self.average = MovingAverage(total, weight)
         meta_params_Q = self.rule.flatten(tensors)
-        slots = (tensors["adam.m"][None].clone(), tensors["adam.v"][None].clone())
-        count = sum(draw(self.spec, number).windows for number in range(snapshot.meta_iteration))
+        self._set_state(snapshot.meta_iteration, meta_params_Q, tensors["adam.m"], tensors["adam.v"])
+
+    def _set_state(self, meta_iteration: int, meta_params_Q: Tensor, m_Q: Tensor, v_Q: Tensor) -> None:
+        self.meta_iteration = meta_iteration
+        slots = (m_Q[None].clone(), v_Q[None].clone())
+        count = sum(draw(self.spec, number).windows for number in range(meta_iteration))
         self.state = MetaState(meta_params_Q, RuleState(count, slots))
 
     def _build(self, task: Task, seeds: list[int]) -> Optimizee:
