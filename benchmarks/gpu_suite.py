@@ -40,7 +40,10 @@ from rnnprop_cli.accelerate.tabled import with_table  # noqa: E402
 from rnnprop_cli.components.datasets import Dataset  # noqa: E402
 from rnnprop_cli.components.optimizees.mlp import MLPSpec  # noqa: E402
 from rnnprop_cli.components.optimizers.adam import AdamSpec  # noqa: E402
-from rnnprop_cli.components.optimizers.base import Given  # noqa: E402
+from rnnprop_cli.components.optimizers.base import BaselineSpec, Given  # noqa: E402
+from rnnprop_cli.components.optimizers.lion import LionSpec  # noqa: E402
+from rnnprop_cli.components.optimizers.muon import MuonSpec  # noqa: E402
+from rnnprop_cli.components.optimizers.schedule_free import ScheduleFreeAdamWSpec  # noqa: E402
 from rnnprop_cli.execute.device import Engine  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
@@ -120,7 +123,8 @@ class Suite:
         """Whether recorded blocks of a benchmark's steps give what single steps give, and why if not recorded."""
         found: dict[str, Any] = {}
         horizon = MIN_BLOCKS * BLOCK
-        for name, spec in {"adam": AdamSpec(), "rnnprop": self.spec.optimizer}.items():
+        specs = {spec.kind: spec for spec in (AdamSpec(), LionSpec(), MuonSpec(), ScheduleFreeAdamWSpec())}
+        for name, spec in (specs | {"rnnprop": self.spec.optimizer}).items():
             if self.dry_run and name == "rnnprop":
                 continue  # minutes, interpreted
             ends, notices = [], []
@@ -128,8 +132,9 @@ class Suite:
                 optimizee = build_optimizee(self.mlp, self.small, (0, 1), 8, F32, self.device)
                 params_CP = optimizee.init_params().repeat_interleave(2, dim=0)
                 rate_C = torch.tensor([1e-3, 1e-2] * 2, device=self.device)
-                if isinstance(spec, AdamSpec):
-                    optimizer = build_baseline(spec, Given(rate_C, horizon), self.kernel)
+                if isinstance(spec, BaselineSpec):
+                    given = Given(rate_C, horizon, optimizee.shapes, optimizee.matrices)
+                    optimizer = build_baseline(spec, given, self.kernel)
                 else:
                     meta_params_Q = spec.build().start(0, F32, self.device)
                     optimizer = build_learned(spec.build(), meta_params_Q, Given(rate_C, 100), self.kernel)

@@ -43,6 +43,10 @@ class DeviceLostError(RunError):
     """A GPU answers this process no more: only another process can go on (exit 1)."""
 
 
+class RankLostError(RunError):
+    """A process of a meta-training that several share has gone (exit 1)."""
+
+
 class StoreError(RnnpropError):
     """The database or the results folder cannot be used (exit 3)."""
 

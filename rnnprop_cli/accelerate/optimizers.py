@@ -24,9 +24,9 @@ from rnnprop_cli.kernels.base import Kernel
 def build_baseline(spec: BaselineSpec, given: Given, kernel: Kernel) -> Optimizer[Any]:
     """A classical optimizer with one learning rate per cell and its schedule over the horizon."""
     plain = spec.build(given)
-    if kernel.passes is None or not isinstance(plain, Baseline):
-        return plain
-    return _on_device(FusedBaseline(plain, kernel.passes), kernel, given.lr_C.device)
+    if kernel.passes is not None and isinstance(plain, Baseline):
+        plain = FusedBaseline(plain, kernel.passes)
+    return _on_device(plain, kernel, given.lr_C.device)
 
 
 def build_learned(

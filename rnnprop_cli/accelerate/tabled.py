@@ -3,15 +3,17 @@
 Shape legend: C cells, P coordinates, T steps, K numbers.
 """
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnprop_cli.accelerate.baselines import FusedBaseline
 from rnnprop_cli.accelerate.learned import NetworkOptimizer, fused_step
+from rnnprop_cli.accelerate.table import Table, Wrapping
 from rnnprop_cli.components.learned.network import LearnedState
 from rnnprop_cli.components.optimizers.base import Baseline, Optimizer, RuleState
+from rnnprop_cli.components.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeState
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.cuda_passes import RULES, CudaPasses
 
@@ -20,37 +22,19 @@ def with_table(optimizer: Optimizer[Any], kernel: Kernel) -> Optimizer[Any]:
     """The optimizer with its numbers on the device where it has such a form there, else as it is."""
     if isinstance(optimizer, NetworkOptimizer):
         return TabledLearned(optimizer)
-    if not isinstance(optimizer, FusedBaseline) or not isinstance(kernel.passes, CudaPasses):
-        return optimizer
-    form = optimizer.plain.rule.fused_form(RuleState(0, ()))
-    known = form is not None and form.rule in RULES
-    return TabledBaseline(optimizer.plain, kernel.passes) if known else optimizer.plain
+    if isinstance(optimizer, ScheduleFreeAdamW):
+        return TabledScheduleFree(optimizer)
+    if isinstance(optimizer, FusedBaseline) and isinstance(kernel.passes, CudaPasses):
+        optimizer = optimizer.plain
+        form = optimizer.rule.fused_form(RuleState(0, ()))
+        if form is not None and form.rule in RULES:
+            return TabledBaseline(optimizer, kernel.passes)
+    if isinstance(optimizer, Baseline) and optimizer.rule.timed(1) is not None:
+        return TabledRule(optimizer)
+    return optimizer
 
 
-class Table(NamedTuple):
-    """The numbers of some consecutive steps."""
-
-    numbers_TK: Tensor  # [T, K] on the CPU
-    after: Any  # the state behind these steps, but that its tensors are those before them
-
-
-@runtime_checkable
-class Tabled(Optimizer[Any], Protocol):
-    """An optimizer whose numbers may lie on the device."""
-
-    def table(self, state: Any, steps: int) -> Table:
-        """The numbers of the next steps."""
-        ...
-
-    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: Any, params_CP: Tensor) -> None:
-        """One step by a row of a table on the device: params and the tensors of the state are overwritten.
-
-        Nothing else of the state is read.
-        """
-        ...
-
-
-class TabledBaseline:
+class TabledBaseline(Wrapping[Baseline]):
     """A `Baseline` in float32 on a GPU, one launch a step.
 
     Args:
@@ -59,21 +43,11 @@ class TabledBaseline:
     """
 
     def __init__(self, plain: Baseline, passes: CudaPasses) -> None:
+        super().__init__(plain)
         self._passes = passes
-        self.plain = plain
         form = plain.rule.fused_form(RuleState(0, ()))
         assert form is not None, "see `with_table`"
         self.rule = form.rule
-
-    def init(self, params_CP: Tensor) -> RuleState:
-        """See `Optimizer`."""
-        return self.plain.init(params_CP)
-
-    def update(
-        self, grads_CP: Tensor, state: RuleState, params_CP: Tensor, *, donate: bool = False
-    ) -> tuple[Tensor, RuleState]:
-        """See `Optimizer`."""
-        return self.plain.update(grads_CP, state, params_CP, donate=donate)
 
     def advance(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> RuleState:
         """See `Optimizer`."""
@@ -81,10 +55,6 @@ class TabledBaseline:
         self.advance_by(table.numbers_TK[0].to(params_CP.device), grads_CP, state, params_CP)
         after: RuleState = table.after
         return after
-
-    def evaluated(self, params_CP: Tensor, state: RuleState) -> Tensor:
-        """See `Optimizer`."""
-        return params_CP
 
     def table(self, state: RuleState, steps: int) -> Table:
         """See `Tabled`: coefficients of `Rule.fused_form`, and behind them the schedule's factor; float32."""
@@ -101,33 +71,46 @@ class TabledBaseline:
         self._passes.rule_step_by(self.rule, numbers_K, self.plain.lr_C, grads_CP, state.slots_CP, params_CP)
 
 
-class TabledLearned:
-    """A learned optimizer, of whose step only the rule's numbers change.
+class TabledRule(Wrapping[Baseline]):
+    """A `Baseline` whose rule no program of ours knows, by PyTorch's operations: a recording makes them one launch."""
 
-    Args:
-        plain: takes the steps.
-    """
+    def table(self, state: RuleState, steps: int) -> Table:
+        """See `Tabled`: the numbers of `Rule.timed`, and behind them the schedule's factor."""
+        rows = []
+        for count in range(state.steps, state.steps + steps):
+            numbers = self.plain.rule.timed(count + 1)
+            assert numbers is not None, "see `with_table`"
+            rows.append([*numbers, self.plain.factor(count)])
+        after = state._replace(steps=state.steps + steps)
+        return Table(torch.tensor(rows, dtype=self.plain.lr_C.dtype), after)
 
-    def __init__(self, plain: NetworkOptimizer) -> None:
-        self.plain = plain
+    def advance_by(self, numbers_K: Tensor, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> None:
+        """See `Tabled`."""
+        *numbers, factor = numbers_K.unbind()
+        direction_CP = self.plain.rule.direction_by(numbers, grads_CP, state.slots_CP, params_CP)
+        params_CP -= direction_CP * (self.plain.lr_C * factor)[:, None]
 
-    def init(self, params_CP: Tensor) -> LearnedState:
-        """See `Optimizer`."""
-        return self.plain.init(params_CP)
 
-    def update(
-        self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor, *, donate: bool = False
-    ) -> tuple[Tensor, LearnedState]:
-        """See `Optimizer`."""
-        return self.plain.update(grads_CP, state, params_CP, donate=donate)
+class TabledScheduleFree(Wrapping[ScheduleFreeAdamW]):
+    """Schedule-Free AdamW likewise."""
 
-    def advance(self, grads_CP: Tensor, state: LearnedState, params_CP: Tensor) -> LearnedState:
-        """See `Optimizer`."""
-        return self.plain.advance(grads_CP, state, params_CP)
+    def table(self, state: ScheduleFreeState, steps: int) -> Table:
+        """See `Tabled`."""
+        rows = []
+        for _ in range(steps):
+            numbers, state = self.plain.timed(state)
+            rows.append(numbers)
+        return Table(torch.tensor(rows, dtype=self.plain.lr_C.dtype), state)
 
-    def evaluated(self, params_CP: Tensor, state: LearnedState) -> Tensor:
-        """See `Optimizer`."""
-        return params_CP
+    def advance_by(
+        self, numbers_K: Tensor, grads_CP: Tensor, state: ScheduleFreeState, params_CP: Tensor
+    ) -> None:
+        """See `Tabled`."""
+        params_CP += self.plain.update_by(numbers_K.unbind(), grads_CP, state, params_CP)
+
+
+class TabledLearned(Wrapping[NetworkOptimizer]):
+    """A learned optimizer, of whose step only the rule's numbers change."""
 
     def table(self, state: LearnedState, steps: int) -> Table:
         """See `Tabled`: the rule's own numbers, and behind them the schedule's factor."""

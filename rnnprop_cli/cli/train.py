@@ -1,6 +1,9 @@
 """`rnnprop train`: meta-train a learned optimizer."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,11 +23,14 @@ from rnnprop_cli.cli.options import (
     TrainSpecOption,
 )
 from rnnprop_cli.errors import UsageError, suggested
+from rnnprop_cli.execute.launchers import Place, find_place
 from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rnnprop_cli.cli.progress import ProgressDisplay
+    from rnnprop_cli.execute.device import Engine
     from rnnprop_cli.runs.observer import Event
+    from rnnprop_cli.runs.ranks import Leader
 
 
 def train(
@@ -81,6 +87,16 @@ def train(
             "both have whole.",
         ),
     ] = False,
+    ranks: Annotated[
+        int | None,
+        typer.Option(
+            "--ranks",
+            min=1,
+            max=1024,
+            help="Processes that share the tasks of the meta-batch, with the same bits for any number; under torchrun "
+            "and srun theirs.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved recipe, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,54 +112,70 @@ def train(
     from rnnprop_cli.store.preflight import check_writable
 
     shared = settings(ctx)
-    if resume is not None:
-        if name or seed is not None or fresh:
-            raise UsageError(
-                "--resume goes on with the recipe as it was; --name, --seed and --fresh need --spec"
-            )
-        if not dry_run and shared.db.expanduser().exists():
-            check_writable(shared.db)  # before torch, which takes seconds to load
-        from rnnprop_cli.runs.train import find_resumable
+    place = find_place(ranks, os.environ)
+    if place is not None and threads is None:
+        threads = 1  # of every rank, so that their number is no part of the identity
 
-        earlier, asked, text = find_resumable(shared.db, resume)
-        if overrides:
-            from rnnprop_cli.spec.load import with_overrides
+    def found_engine() -> "Engine":
+        from rnnprop_cli.execute.device import find_engine
 
-            asked = with_overrides(asked, overrides)
-    else:
-        from rnnprop_cli.spec.load import resolve_train
-        from rnnprop_cli.spec.shipped import find_spec
+        slots = 1 if place is None else place.ranks
+        return find_engine(device, data_dir, kernel.value, threads, slots, tf32=tf32, allow_code=allow_code)
 
-        assert spec is not None
-        extra = [] if name is None else [f"name={json.dumps(name)}"]
-        extra += [] if seed is None else [f"seed={seed}"]
-        resolved = resolve_train(find_spec(spec), [*(overrides or []), *extra])
-        asked, text = resolved.spec, resolved.toml
-    if dry_run:
-        stdout().print_json(asked.model_dump_json())
+    if place is not None and place.rank:
+        if not dry_run:
+            _follow(place, found_engine())
         return
-    check_writable(shared.db)
-    from rnnprop_cli.cli.progress import progress_display
-    from rnnprop_cli.execute.device import find_engine
-    from rnnprop_cli.runs.lengthen import lengthen
-    from rnnprop_cli.runs.train import run_train
+    with _led(place) as leader:
+        if resume is not None:
+            if name or seed is not None or fresh:
+                raise UsageError(
+                    "--resume goes on with the recipe as it was; --name, --seed and --fresh need --spec"
+                )
+            if not dry_run and shared.db.expanduser().exists():
+                check_writable(shared.db)  # before torch, which takes seconds to load
+            from rnnprop_cli.runs.train import find_resumable
 
-    engine = find_engine(device, data_dir, kernel.value, threads, tf32=tf32, allow_code=allow_code)
-    if resume is not None and not from_scratch:
-        lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
-    with progress_display(stderr(), shared.quiet) as display:
-        outcome = run_train(
-            asked,
-            text,
-            shared.db,
-            engine,
-            _Watcher(display),
-            fresh=fresh or from_scratch,
-            must_exist=resume is not None and not from_scratch,
-            allow_inexact=allow_inexact,
-            rewind=rewind,
-        )
+            earlier, asked, text = find_resumable(shared.db, resume)
+            if overrides:
+                from rnnprop_cli.spec.load import with_overrides
+
+                asked = with_overrides(asked, overrides)
+        else:
+            from rnnprop_cli.spec.load import resolve_train
+            from rnnprop_cli.spec.shipped import find_spec
+
+            assert spec is not None
+            extra = [] if name is None else [f"name={json.dumps(name)}"]
+            extra += [] if seed is None else [f"seed={seed}"]
+            resolved = resolve_train(find_spec(spec), [*(overrides or []), *extra])
+            asked, text = resolved.spec, resolved.toml
+        if dry_run:
+            stdout().print_json(asked.model_dump_json())
+            return
+        check_writable(shared.db)
+        from rnnprop_cli.cli.progress import progress_display
+        from rnnprop_cli.runs.lengthen import lengthen
+        from rnnprop_cli.runs.train import run_train
+
+        engine = found_engine()
+        if resume is not None and not from_scratch:
+            lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact, ranks=leader is not None)
+        with progress_display(stderr(), shared.quiet) as display:
+            outcome = run_train(
+                asked,
+                text,
+                shared.db,
+                engine,
+                _Watcher(display),
+                fresh=fresh or from_scratch,
+                must_exist=resume is not None and not from_scratch,
+                allow_inexact=allow_inexact,
+                rewind=rewind,
+                leader=leader,
+            )
     given = {
+        "--ranks": None if place is None else place.ranks,
         "--threads": threads,
         "--data-dir": data_dir,
         "--kernel": None if kernel is Kernel.AUTO else kernel.value,
@@ -174,6 +206,29 @@ def train(
             )
     if outcome.stopped_by is not None:
         raise typer.Exit(outcome.stopped_by)
+
+
+@contextmanager
+def _led(place: Place | None) -> "Iterator[Leader | None]":
+    """The ranks that this process leads. Without any, torch is not loaded for them."""
+    if place is None:
+        yield None
+        return
+    from rnnprop_cli.runs.ranks import leading
+
+    with leading(place) as leader:
+        yield leader
+
+
+def _follow(place: Place, engine: "Engine") -> None:
+    """What a rank does that a launcher has started and that is not the first."""
+    from rnnprop_cli.runs.interrupt import stop_on_signals
+    from rnnprop_cli.runs.ranks import follow
+
+    with stop_on_signals() as stop:
+        follow(place, engine, stop)
+    if stop:
+        raise typer.Exit(stop.exit_code)
 
 
 def _number(value: float | None) -> str:

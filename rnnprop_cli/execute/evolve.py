@@ -75,6 +75,7 @@ class EvolutionTraining(Training):
         first = self.meta_iteration * draws
         losses_DL = np.concatenate([self._losses(first + each, meta_params_LQ) for each in range(draws)])
         self.search.tell(relative_fitness(losses_DL, self.evolution.clip))
+        self.meta_iteration += 1
         middle_D = np.nanmedian(np.where(np.isfinite(losses_DL), losses_DL, np.inf), axis=1)
         return _geometric_mean(middle_D.tolist()), None
 

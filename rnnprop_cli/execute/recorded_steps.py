@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.accelerate.tabled import Table, Tabled
+from rnnprop_cli.accelerate.table import Table, Tabled
 from rnnprop_cli.components.learned.base import SteppedOptimizer
 from rnnprop_cli.components.optimizees.base import Optimizee, Tensors
 from rnnprop_cli.components.optimizers.base import Optimizer

@@ -3,6 +3,8 @@
 Shape legend: Q meta-params.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,17 +18,27 @@ from rnnprop_cli.components.optimizees.transforms import Combined, RandomScaling
 from rnnprop_cli.components.optimizers.base import RuleState
 from rnnprop_cli.errors import CheckpointError, DeviceLostError
 from rnnprop_cli.execute.device import Engine, is_lost
+from rnnprop_cli.execute.team import Team
 from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
 from rnnprop_cli.meta.draws import draw
 from rnnprop_cli.meta.graphed import RecordedWindows
 from rnnprop_cli.meta.meta_gradient import Estimator, estimator_for
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
+from rnnprop_cli.meta.task_by_task import TaskByTask
 from rnnprop_cli.seeds import derive_seed
 from rnnprop_cli.spec.train import TrainSpec
 
 
 class MetaTraining(Training):
-    """Meta-training by meta-gradients; see `Training`."""
+    """Meta-training by meta-gradients; see `Training`.
+
+    Args:
+        spec: the recipe.
+        engine: where to run.
+        snapshot: where to go on from; None to start.
+        dataset_sha256: what its dataset must be; None: whatever is there.
+        team: the ranks that share the tasks of the meta-batch, each computed alone; None: together, in this process.
+    """
 
     def __init__(
         self,
@@ -34,8 +46,10 @@ class MetaTraining(Training):
         engine: Engine,
         snapshot: Snapshot | None = None,
         dataset_sha256: str | None = None,
+        team: Team | None = None,
     ) -> None:
         super().__init__(spec, engine, snapshot, dataset_sha256)
+        self.team = team
         self.tasks = spec.tasks
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
         recorded = self.device.type == "cuda" and isinstance(self.rule, NetworkRule)
@@ -49,19 +63,50 @@ class MetaTraining(Training):
             self.state = MetaState(meta_params_Q, optimizer)
         else:
             self._restore(snapshot)
+        if team is not None:  # all begin with the first one's state
+            m_1Q, v_1Q = self.state.optimizer.slots_CP
+            state_3Q = team.of_the_first(torch.stack([self.state.meta_params_Q, m_1Q[0], v_1Q[0]]))
+            self._set_state(int(team.of_the_first(torch.tensor(self.meta_iteration))), *state_3Q)
+
+    def lead(self) -> int | None:
+        """See `Training`: what the other ranks wait for."""
+        return None if self.team is None else self.team.lead()
 
     def iterate(self) -> tuple[float, str | None]:
         """See `Training`.
 
         Raises:
-            DeviceLostError: the GPU answers this process no more.
+            DeviceLostError, RankLostError: see `advance`.
         """
-        spec = self.spec
-        drawn = draw(spec, self.meta_iteration)
-        optimizee = self.draw_optimizee(self.meta_iteration)
-        estimator = self.estimators[drawn.task]
+        estimator = self.estimators[draw(self.spec, self.meta_iteration).task]
         known = _recording_notice(estimator)
+        train_loss = self.advance()
+        notice = _recording_notice(estimator)
+        return train_loss, None if notice == known else notice
+
+    def validate(self) -> tuple[float, tuple[float, ...]]:
+        """See `Training`; after the longest trajectories."""
+        return self.task_set.validate(self.rule, self.state.meta_params_Q)
+
+    def advance(self) -> float:
+        """One meta-iteration, which all ranks take together; its train loss.
+
+        Raises:
+            DeviceLostError: the GPU answers this process no more.
+            RankLostError: another rank has gone. The state is that before the meta-iteration.
+        """
+        spec, number = self.spec, self.meta_iteration
+        drawn = draw(spec, number)
+        estimator = self.estimators[drawn.task]
         try:
+            if self.team is None:
+                optimizee = self.draw_optimizee(number)
+            else:
+                optimizee, *later = (
+                    self.draw_optimizee(number, (task,)) for task in self.team.mine(spec.meta_batch)
+                )
+                gather = partial(self.team.gather, tasks=spec.meta_batch)
+                estimator = TaskByTask(estimator, later, gather)
             self.state, loss = meta_iteration(
                 spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
             )
@@ -73,18 +118,20 @@ class MetaTraining(Training):
                     f"train --resume {spec.name} goes on from the last checkpoint"
                 ) from error
             raise
-        notice = _recording_notice(estimator)
-        return train_loss, None if notice == known else notice
+        self.meta_iteration += 1
+        return train_loss
 
-    def validate(self) -> tuple[float, tuple[float, ...]]:
-        """See `Training`; after the longest trajectories."""
-        return self.task_set.validate(self.rule, self.state.meta_params_Q)
+    def draw_optimizee(self, meta_iteration: int, numbers: Sequence[int] | None = None) -> Optimizee:
+        """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function.
 
-    def draw_optimizee(self, meta_iteration: int) -> Optimizee:
-        """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function."""
+        Args:
+            meta_iteration: its number.
+            numbers: the tasks of the meta-batch that it has as cells; None: all.
+        """
         spec = self.spec
         task = self.tasks[draw(spec, meta_iteration).task]
-        seeds = [derive_seed(spec.seed, "meta", meta_iteration, number) for number in range(spec.meta_batch)]
+        cells = range(spec.meta_batch) if numbers is None else numbers
+        seeds = [derive_seed(spec.seed, "meta", meta_iteration, number) for number in cells]
         f: Optimizee = self.task_set.build(task, seeds)
         if spec.random_scaling is not None:
             f = RandomScaling(f, spec.random_scaling, seeds, "f")
@@ -115,8 +162,12 @@ class MetaTraining(Training):
         if {name: tuple(value.shape) for name, value in tensors.items()} != expected:
             raise CheckpointError("the checkpoint does not fit the optimizer of this spec")
         meta_params_Q = self.rule.flatten(tensors)
-        slots = (tensors["adam.m"][None].clone(), tensors["adam.v"][None].clone())
-        count = sum(draw(self.spec, number).windows for number in range(snapshot.meta_iteration))
+        self._set_state(snapshot.meta_iteration, meta_params_Q, tensors["adam.m"], tensors["adam.v"])
+
+    def _set_state(self, meta_iteration: int, meta_params_Q: Tensor, m_Q: Tensor, v_Q: Tensor) -> None:
+        self.meta_iteration = meta_iteration
+        slots = (m_Q[None].clone(), v_Q[None].clone())
+        count = sum(draw(self.spec, number).windows for number in range(meta_iteration))
         self.state = MetaState(meta_params_Q, RuleState(count, slots))
 
 

@@ -41,6 +41,7 @@ class TrainEvent:
     result: MetaStepResult
     snapshot: Snapshot | None  # where one is due
     notice: str | None = None  # one line that somebody should read
+    signal: int | None = None  # that another rank has received
 
 
 class MovingAverage:
@@ -91,9 +92,13 @@ class Training(ABC):
         self.meta_iteration = 0 if snapshot is None else snapshot.meta_iteration
         self.average = MovingAverage(*([] if snapshot is None else snapshot.tensors[AVERAGE].tolist()))
 
+    def lead(self) -> int | None:
+        """Before a meta-iteration: lets other processes know that it begins, and a signal that one has received."""
+        return None
+
     @abstractmethod
     def iterate(self) -> tuple[float, str | None]:
-        """The next meta-iteration: its train loss, and one line that somebody should read."""
+        """Does the next meta-iteration and counts it: its train loss, and one line that somebody should read."""
 
     @abstractmethod
     def validate(self) -> tuple[float, tuple[float, ...]]:
@@ -108,12 +113,13 @@ class Training(ABC):
 
         Raises:
             DeviceLostError: the GPU answers this process no more.
+            RankLostError: another process of it has gone.
         """
         spec = self.spec
         while self.meta_iteration < spec.meta_iterations:
+            heard = self.lead()
             started = time.monotonic()
             train_loss, notice = self.iterate()
-            self.meta_iteration += 1
             average = self.average.add(train_loss)
             elapsed_s = time.monotonic() - started
             done = self.meta_iteration == spec.meta_iterations
@@ -126,4 +132,4 @@ class Training(ABC):
                 self.meta_iteration, train_loss, average, elapsed_s, validation_loss, task_losses
             )
             due = done or kept or self.meta_iteration % spec.checkpoint.rolling == 0
-            yield TrainEvent(result, self.snapshot(validation_loss) if due else None, notice)
+            yield TrainEvent(result, self.snapshot(validation_loss) if due else None, notice, heard)

@@ -27,15 +27,19 @@ Socket = Connection  # both ends send and receive
 _BOOT: Final = "from rnnprop_cli.execute.worker import work; work({descriptor})"
 
 
-def start() -> tuple[subprocess.Popen[bytes], Socket]:
-    """A fresh process, and our end of the socket to it. It says `READY` once it can work."""
+def start(boot: str = _BOOT) -> tuple[subprocess.Popen[bytes], Socket]:
+    """A fresh process, and our end of the socket to it. It says `READY` once it can work.
+
+    Args:
+        boot: the code that it runs, with the number of its descriptor to fill in.
+    """
     ours, theirs = Pipe()
     try:
         # The same modules as ours, whatever the working directory holds.
         path = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
         with _interrupts_blocked():
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _BOOT.format(descriptor=theirs.fileno())],
+                [sys.executable, "-P", "-c", boot.format(descriptor=theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -62,11 +66,11 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def work(descriptor: int) -> None:
     """Runs jobs one after the other; never returns."""
-    _go_first_where_memory_ends()
+    go_first_where_memory_ends()
     os.set_inheritable(descriptor, False)  # a compiler that we start must not keep the socket open
     socket: Socket = Connection(descriptor)
     jobs: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(socket, jobs), daemon=True).start()
+    threading.Thread(target=listen, args=(socket, jobs), daemon=True).start()
     import rnnprop_cli.execute.dispatch  # noqa: F401  torch: after the watch has begun
 
     try:
@@ -77,13 +81,13 @@ def work(descriptor: int) -> None:
         os._exit(1)
 
 
-def _go_first_where_memory_ends() -> None:
+def go_first_where_memory_ends() -> None:
     """Where the kernel has to end somebody for want of memory, a worker costs a batch, its driver the whole run."""
     with suppress(OSError):  # Linux only; always permitted upwards
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 
 
-def _listen(socket: Socket, jobs: "SimpleQueue[bytes]") -> None:
+def listen(socket: Socket, jobs: "SimpleQueue[bytes]") -> None:
     """Hands jobs on; ends the process, whatever it is doing, when nobody holds the other end any more."""
     try:
         while True:

@@ -68,7 +68,16 @@ using namespace rnnprop;
 
 extern "C" {
 
-// sizes: F, E, H, L, bounded. All functions return 0, or 1 when memory ran out.
+// Codes are those that `rnnprop_code` gives. sizes: F, E, H, L, bounded.
+// All functions but that one return 0, 1 when memory ran out, 2 for a code that there is not.
+
+int32_t rnnprop_code(const char* table, const char* name) {
+    if (std::strcmp(table, "rule") == 0) return code_of(RULES, name);
+    if (std::strcmp(table, "activation") == 0) return code_of(ACTIVATIONS, name);
+    if (std::strcmp(table, "layer") == 0) return code_of(CONV_KINDS, name);
+    if (std::strcmp(table, "format") == 0) return code_of(FORMATS, name);
+    return UNKNOWN;
+}
 
 int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* q, const float* features,
                  const float* h, const float* c, float* h_new, float* c_new, float* output,
@@ -86,6 +95,8 @@ int rnnprop_step(const int32_t* sizes, int64_t n, int32_t threads, const float* 
 // One step of RNNprop for `count` tensors (see `unpacked`).
 int rnnprop_step_tensors(const int32_t* sizes, int64_t count, int32_t threads, const float* q,
                          const int64_t* words, const double* numbers, double beta1, double beta2, double eps) try {
+    for (int64_t j = 8 * count; j < 14 * count; ++j)
+        if (!is_code(FORMATS, words[j])) return 2;
     const Packed packed({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] != 0}, q, false);
     const TensorSteps steps(unpacked(count, words, numbers), Averages{beta1, beta2, eps});
     const bool done =
@@ -102,6 +113,7 @@ int rnnprop_mlp_gradient(int64_t cells, int64_t seeds, int64_t examples, int32_t
                          int32_t activation, int32_t threads, const uint8_t* pixels, const int64_t* index,
                          const int64_t* labels, float scale, float shift, const float* params, float* losses,
                          float* grads) try {
+    if (!is_code(ACTIVATIONS, activation)) return 2;
     MLPInputs in{cells,  seeds, examples, widths[0], {widths, widths + layers + 1}, Activation(activation), pixels, index,
                  labels, scale, shift,    params,    losses, grads, 0};
     for (int l = 0; l < layers; ++l) in.P += (widths[l] + 1) * widths[l + 1];
@@ -120,6 +132,8 @@ int rnnprop_mlp_gradient(int64_t cells, int64_t seeds, int64_t examples, int32_t
 int rnnprop_conv(int64_t cells, int64_t seeds, int64_t examples, int32_t layers, const int32_t* kinds,
                  const int64_t* widths, const int64_t* picture, int32_t threads, const float* images,
                  const int64_t* targets, const float* params, float* losses, float* grads, float* logits) try {
+    for (int32_t l = 0; l < layers; ++l)
+        if (!is_code(CONV_KINDS, kinds[l])) return 2;
     const ConvPlan plan(layers, kinds, widths, picture);
     ConvInputs in{cells, seeds, examples, images, targets, params, losses, grads, logits, 1};
     if (cells < CELLS_PER_THREAD * threads) in.splits = in.pieces();
@@ -154,6 +168,7 @@ int rnnprop_lstm(int64_t cells, int64_t seeds, int64_t examples, int32_t length,
 
 int rnnprop_rule_step(int32_t rule, int64_t cells, int64_t coordinates, int32_t threads, const float* coefficients,
                       const float* rates, const float* grads, float* first, float* second, float* params) {
+    if (!is_code(RULES, rule)) return 2;
     const RuleStep at{Rule(rule), coefficients, grads, rates, first, second, params, coordinates};
     const int64_t n = cells * coordinates;
     using Task = std::function<void(int64_t)>;

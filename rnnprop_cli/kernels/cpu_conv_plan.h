@@ -5,10 +5,17 @@
 #pragma once
 
 #include "cpu_conv_tiles.h"
+#include "cpu_names.h"
 
 namespace rnnprop {
 
 enum class ConvKind : int32_t { convolution, pool, dense };
+
+constexpr Name<ConvKind> CONV_KINDS[] = {
+    {"c", ConvKind::convolution},
+    {"p", ConvKind::pool},
+    {"f", ConvKind::dense},
+};
 
 struct ConvLayer {
     ConvKind kind;

@@ -52,6 +52,7 @@ def open_library(content: bytes, path: Path) -> ctypes.CDLL:
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    library.rnnprop_code.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
     library.rnnprop_step.argtypes = [POINTER, INT64, INT32, *[POINTER] * 7, ctypes.POINTER(RelativeStep)]
     library.rnnprop_step_tensors.argtypes = [POINTER, INT64, INT32, *[POINTER] * 3, *[ctypes.c_double] * 3]
     library.rnnprop_window_gradient.argtypes = [POINTER, INT32, INT64, INT32, *[POINTER] * 6]

@@ -2,6 +2,7 @@
 
 import ctypes
 from functools import cache
+from typing import Final
 
 from torch import Tensor
 
@@ -9,6 +10,8 @@ from rnnprop_cli.errors import DeviceError, RunError
 from rnnprop_cli.kernels.cpu_interface import INT32
 from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.obtain import LoadedKernel, obtain_kernel
+
+UNKNOWN_CODE: Final = 2  # what a function of the library returns then
 
 
 def loaded_kernel() -> LoadedKernel:
@@ -53,7 +56,22 @@ def pointers(*tensors: Tensor) -> list[int]:
     return [t.data_ptr() for t in tensors]
 
 
-def check(code: int) -> None:
-    """Raises RunError for a code that tells of a failure."""
-    if code:
+@cache
+def code_of(table: str, name: str) -> int:
+    """What the library calls a rule, an activation, the letter of a layer or a number format.
+
+    Raises:
+        ValueError: it does not know it.
+    """
+    code: int = load_library().rnnprop_code(table.encode(), name.encode())
+    if code < 0:
+        raise ValueError(f"the compiled kernel knows no {table} '{name}'")
+    return code
+
+
+def check(status: int) -> None:
+    """Raises RunError for what tells of a failure."""
+    if status == UNKNOWN_CODE:
+        raise ValueError("the compiled kernel was given a code that it did not give")
+    if status:
         raise RunError("the fast CPU kernel ran out of memory; free some, or use kernel 'reference'")

@@ -7,11 +7,19 @@
 #pragma once
 
 #include "cpu_layers.h"
+#include "cpu_names.h"
 #include "cpu_threads.h"
 
 namespace rnnprop {
 
 enum class Activation : int { sigmoid, relu, elu, tanh };
+
+constexpr Name<Activation> ACTIVATIONS[] = {
+    {"sigmoid", Activation::sigmoid},
+    {"relu", Activation::relu},
+    {"elu", Activation::elu},
+    {"tanh", Activation::tanh},
+};
 
 inline int64_t padded(int64_t size) { return (size + LANES - 1) / LANES * LANES; }
 
@@ -71,8 +79,9 @@ RNNPROP_INLINE Vec activate(Activation kind, Vec z) {
         case Activation::sigmoid: return reciprocal(1.0f + exp2_clamped(-LOG2_E * z));
         case Activation::tanh: return tanh(z);
         case Activation::relu: return z < 0.0f ? Vec{} : z;  // in this order NaN stays NaN
-        default: return elu(z);
+        case Activation::elu: return elu(z);
     }
+    __builtin_unreachable();
 }
 
 RNNPROP_INLINE Vec slope(Activation kind, Vec a) {
@@ -80,8 +89,9 @@ RNNPROP_INLINE Vec slope(Activation kind, Vec a) {
         case Activation::sigmoid: return a * (1.0f - a);
         case Activation::tanh: return 1.0f - a * a;
         case Activation::relu: return a > 0.0f ? broadcast(1.0f) : Vec{};
-        default: return a > 0.0f ? broadcast(1.0f) : a + 1.0f;
+        case Activation::elu: return a > 0.0f ? broadcast(1.0f) : a + 1.0f;
     }
+    __builtin_unreachable();
 }
 
 struct MLPInputs {

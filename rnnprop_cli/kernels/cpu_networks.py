@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.cpu_interface import INT32, INT64
-from rnnprop_cli.kernels.cpu_library import check, load_library, pointers
+from rnnprop_cli.kernels.cpu_library import check, code_of, load_library, pointers
 from rnnprop_cli.kernels.passes import ConvNet, Recurrence
 
-CONV_LETTERS: Final = "cpf"  # in the order of ConvKind in cpu_conv_plan.h
 # Channels lie in blocks of this size; only the last layer may be of another width.
 CHANNEL_BLOCK: Final = 16
 # Wider LSTMs are better off with a library's matrix products.
@@ -75,7 +74,7 @@ class NetworkPasses:
                 n_seeds,
                 n_examples,
                 len(letters),
-                (INT32 * len(letters))(*map(CONV_LETTERS.index, letters)),
+                (INT32 * len(letters))(*(code_of("layer", letter) for letter in letters)),
                 (INT64 * len(widths))(*widths),
                 (INT64 * len(net.picture))(*net.picture),
                 torch.get_num_threads(),

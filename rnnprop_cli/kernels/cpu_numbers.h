@@ -5,9 +5,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cpu_names.h"
+
 namespace rnnprop {
 
 enum class Format : int64_t { float32, bfloat16, float16 };
+
+constexpr Name<Format> FORMATS[] = {
+    {"float32", Format::float32},
+    {"bfloat16", Format::bfloat16},
+    {"float16", Format::float16},
+};
 
 struct Numbers {
     void* data;
@@ -62,7 +70,7 @@ inline void widen(const Numbers& numbers, int64_t from, float* out, int64_t n) {
         case Format::bfloat16:
             for (int64_t j = 0; j < n; ++j) out[j] = from_bfloat16(halves[j]);
             break;
-        default:
+        case Format::float16:
             for (int64_t j = 0; j < n; ++j) out[j] = from_float16(halves[j]);
     }
 }
@@ -84,7 +92,7 @@ inline void narrow(const float* in, const Numbers& numbers, int64_t from, int64_
         case Format::bfloat16:
             for (int64_t j = 0; j < n; ++j) halves[j] = to_bfloat16(in[j]);
             break;
-        default:
+        case Format::float16:
             for (int64_t j = 0; j < n; ++j) halves[j] = to_float16(in[j]);
     }
 }

@@ -8,24 +8,12 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.cpu_interface import INT64, RelativeStep
-from rnnprop_cli.kernels.cpu_library import check, pointers, sizes
+from rnnprop_cli.kernels.cpu_library import check, code_of, pointers, sizes
 from rnnprop_cli.kernels.cpu_networks import NetworkPasses
 from rnnprop_cli.kernels.cpu_tensors import Packed, packed, step_tensors
 from rnnprop_cli.kernels.network import Hidden, Network
-from rnnprop_cli.kernels.passes import ACTIVATIONS, Perceptron, RelativeInputs, TensorSteps
+from rnnprop_cli.kernels.passes import Perceptron, RelativeInputs, TensorSteps
 
-# Codes of cpu_rules.h and cpu_mlp.h, in their order.
-RULES: Final = (
-    "sgd",
-    "momentum",
-    "nesterov",
-    "adagrad",
-    "adadelta",
-    "rmsprop inside",
-    "rmsprop outside",
-    "adam",
-    "nadam",
-)
 MAX_COEFFICIENTS: Final = 8
 # Wider layers than this are better off with a library's matrix products.
 WIDEST_LAYER: Final = 64
@@ -140,7 +128,7 @@ class CpuPasses(NetworkPasses):
                 n_examples,
                 len(widths) - 1,
                 (INT64 * len(widths))(*widths),
-                ACTIVATIONS.index(perceptron.activation),
+                code_of("activation", perceptron.activation),
                 torch.get_num_threads(),
                 *pointers(perceptron.pixels_ND, index_SM, perceptron.labels_N),
                 perceptron.scale,
@@ -166,7 +154,7 @@ class CpuPasses(NetworkPasses):
         first, second, *_ = *pointers(*slots_CP), None, None
         check(
             self._library.rnnprop_rule_step(
-                RULES.index(rule),
+                code_of("rule", rule),
                 *params_CP.shape,
                 torch.get_num_threads(),
                 (ctypes.c_float * MAX_COEFFICIENTS)(*coefficients),

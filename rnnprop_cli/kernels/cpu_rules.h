@@ -5,9 +5,23 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cpu_names.h"
+
 namespace rnnprop {
 
 enum class Rule : int { sgd, momentum, nesterov, adagrad, adadelta, rmsprop_inside, rmsprop_outside, adam, nadam };
+
+constexpr Name<Rule> RULES[] = {
+    {"sgd", Rule::sgd},
+    {"momentum", Rule::momentum},
+    {"nesterov", Rule::nesterov},
+    {"adagrad", Rule::adagrad},
+    {"adadelta", Rule::adadelta},
+    {"rmsprop inside", Rule::rmsprop_inside},
+    {"rmsprop outside", Rule::rmsprop_outside},
+    {"adam", Rule::adam},
+    {"nadam", Rule::nadam},
+};
 
 struct RuleStep {
     Rule rule;
@@ -43,11 +57,12 @@ inline float direction(const float* k, float g, float& a, float& b, float param)
             b = k[1] * b + k[2] * (g * g);
             return a / (std::sqrt(b) * k[3] + k[4]) * k[5] + k[6] * param;
         // as Adam's first five, then the factors of g and of m, weight decay
-        default:
+        case Rule::nadam:
             a += k[0] * (g - a);
             b = k[1] * b + k[2] * (g * g);
             return (k[5] * g + k[6] * a) / (std::sqrt(b) * k[3] + k[4]) + k[7] * param;
     }
+    __builtin_unreachable();
 }
 
 constexpr int64_t RULE_PIECE = 4096;  // coordinates of a task
@@ -84,7 +99,7 @@ inline void rule_piece(const RuleStep& at, int64_t start, int64_t end) {
         case Rule::rmsprop_inside: return rule_piece<Rule::rmsprop_inside>(at, start, end);
         case Rule::rmsprop_outside: return rule_piece<Rule::rmsprop_outside>(at, start, end);
         case Rule::adam: return rule_piece<Rule::adam>(at, start, end);
-        default: return rule_piece<Rule::nadam>(at, start, end);
+        case Rule::nadam: return rule_piece<Rule::nadam>(at, start, end);
     }
 }
 

@@ -21,7 +21,6 @@ META_PARAMS: Final = 9 + 4 * 5 * (3 + 5 + 1) + 4 * 5 * (5 + 5 + 1) + 6
 WIDTHS: Final = (6, 5, 3)  # a perceptron
 EXAMPLES: Final = 7
 WEIGHTS: Final = 6 * 5 + 5 + 5 * 3 + 3
-SIGMOID, ADAM = 0, 7  # codes of cpu_mlp.h and cpu_rules.h
 ADAM_COEFFICIENTS: Final = (0.1, 0.999, 0.001, 31.6386, 1e-8, 10.0, 0.0, 0.0)
 # One rounding of float32 is 6e-8; a wrong instruction is wrong by far more than a few hundred of them.
 TOLERANCE: Final = 5e-5
@@ -74,6 +73,7 @@ def answers(library: ctypes.CDLL) -> dict[str, float]:
     """Digests of what every function of the library answers."""
     given = {name: (ctypes.c_float * len(values))(*values) for name, values in inputs().items()}
     found: dict[str, float] = {}
+    sigmoid, adam = library.rnnprop_code(b"activation", b"sigmoid"), library.rnnprop_code(b"rule", b"adam")
     sizes = (INT32 * 5)(FEATURES, EMBEDDING, HIDDEN, LAYERS, 1)
     q, features, h, c = (given[name] for name in ("meta_params", "features", "h", "c"))
 
@@ -94,13 +94,13 @@ def answers(library: ctypes.CDLL) -> dict[str, float]:
         (INT64 * EXAMPLES)(*index),
         (INT64 * len(labels))(*labels),
     )
-    perceptron = (1, 1, EXAMPLES, len(WIDTHS) - 1, (INT64 * len(WIDTHS))(*WIDTHS), SIGMOID, 1, *data)
+    perceptron = (1, 1, EXAMPLES, len(WIDTHS) - 1, (INT64 * len(WIDTHS))(*WIDTHS), sigmoid, 1, *data)
     _done(library.rnnprop_mlp_gradient(*perceptron, 1 / 255, 0.0, given["params"], loss, grads))
     found |= {"loss": digest(loss), "perceptron gradient": digest(grads)}
 
     slots = (given["first"], given["second"], given["params"])
     coefficients, rate = (ctypes.c_float * 8)(*ADAM_COEFFICIENTS), (ctypes.c_float * 1)(0.05)
-    _done(library.rnnprop_rule_step(ADAM, 1, WEIGHTS, 1, coefficients, rate, given["grads"], *slots))
+    _done(library.rnnprop_rule_step(adam, 1, WEIGHTS, 1, coefficients, rate, given["grads"], *slots))
     found["Adam"] = digest(given["params"])
     return found
 

@@ -10,12 +10,11 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.cpu_library import check, sizes
+from rnnprop_cli.kernels.cpu_library import check, code_of, sizes
 from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 
-# `Format` of cpu_numbers.h.
-FORMATS: Final[dict[torch.dtype, int]] = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+FORMATS: Final = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 DTYPE: Final = attrgetter("dtype")  # faster than a property of each in a loop
 IS_CPU: Final = attrgetter("is_cpu")
 N_BYTES: Final = attrgetter("nbytes")
@@ -72,11 +71,12 @@ def packed(tensors: TensorSteps, rows: int, last: Packed | None = None) -> Packe
         )
     words = array("q", sizes) + addresses
     words.extend(map(Tensor.data_ptr, grads))
-    if kinds <= {torch.float32}:  # whose format is 0
-        words.frombytes(bytes(6 * count * words.itemsize))
+    if kinds <= {torch.float32}:
+        words.extend(array("q", [code_of("format", FORMATS[torch.float32])]) * (6 * count))
     else:
         known_dtypes = repeat(torch.float32, 5 * count) if known else ()
-        words.extend(map(FORMATS.__getitem__, (*known_dtypes, *dtypes)))
+        codes = {dtype: code_of("format", name) for dtype, name in FORMATS.items()}
+        words.extend(map(codes.__getitem__, (*known_dtypes, *dtypes)))
         n_bytes = n_bytes if known else []
     numbers = array("d")
     for column in (tensors.rates, tensors.decays, tensors.signs):

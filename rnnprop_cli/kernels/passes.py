@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnprop_cli.kernels.network import Hidden, Network
 
 T = TypeVar("T")
-# Activation functions of perceptrons that bodies know; the compiled one counts them in this order.
+# Activation functions of perceptrons that bodies know.
 ACTIVATIONS: Final = ("sigmoid", "relu", "elu", "tanh")
 FILTER: Final = 3  # height and width of a convolution
 

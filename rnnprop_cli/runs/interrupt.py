@@ -80,6 +80,11 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    def received(self, signal: int | None) -> bool:
+        """Takes a signal that another process has received, if one has; whether there was any."""
+        self.signal = self.signal if self.signal is not None else signal
+        return bool(self)
+
     @property
     def exit_code(self) -> int:
         """130 after Ctrl+C, 143 after SIGTERM, 129 after a hang-up."""

@@ -26,7 +26,8 @@ from rnnprop_cli.records import (
 from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes, only_run, recorded_spec
 from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder, is_kept, load_snapshot, save_snapshot
-from rnnprop_cli.runs.train import check_learned, recipe_of, run_config, train_environment
+from rnnprop_cli.runs.train import recipe_of
+from rnnprop_cli.runs.train_identity import check_learned, run_config, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
@@ -34,7 +35,13 @@ from rnnprop_cli.store.writer import Writer
 
 
 def lengthen(
-    database: Path, experiment_id: int, longer: TrainSpec, engine: Engine, *, allow_inexact: bool = False
+    database: Path,
+    experiment_id: int,
+    longer: TrainSpec,
+    engine: Engine,
+    *,
+    allow_inexact: bool = False,
+    ranks: bool = False,
 ) -> None:
     """Makes the longer meta-training, with the curves and checkpoints of the finished shorter one.
 
@@ -47,6 +54,7 @@ def lengthen(
         longer: the same recipe with more meta-iterations.
         engine: where it will go on.
         allow_inexact: even if its bits will be others there.
+        ranks: whether ranks will share its tasks.
 
     Raises:
         UsageError: other settings differ, there are fewer meta-iterations, the shorter one is not finished, or it
@@ -61,7 +69,9 @@ def lengthen(
     if longer == shorter:
         return
     check_learned(longer)
-    here = experiment_facts("train", shorter.name, shorter, "", train_environment(shorter, engine))
+    here = experiment_facts(
+        "train", shorter.name, shorter, "", train_environment(shorter, engine, ranks=ranks)
+    )
     with Writer.open(database) as writer, Reader.open(database) as reader:
         experiment = reader.experiment(experiment_id)
         run = only_run(reader, experiment)

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from rnnprop_cli.errors import CodeError
+from rnnprop_cli.errors import CodeError, RankLostError, suggested
 from rnnprop_cli.execute.training import Snapshot, Training
 from rnnprop_cli.records import (
     MOVING_AVERAGE,
@@ -61,7 +61,7 @@ class Recorder:
                 if time.monotonic() - last_flush > SECONDS_PER_FLUSH:
                     self._flush()
                     last_flush = time.monotonic()
-                if stop:
+                if stop or stop.received(event.signal):
                     break
             self._flush()
             if stop:
@@ -70,6 +70,15 @@ class Recorder:
         except KeyboardInterrupt:
             self._mark_interrupted()
             raise
+        except RankLostError as error:
+            self._flush()
+            if training.meta_iteration:
+                self._save(training.snapshot())
+            self._mark_interrupted()
+            raise RankLostError(
+                f"{error}. Meta-iteration {training.meta_iteration} is kept, and any number of ranks goes on from "
+                f"there: {suggested('train', '--resume', self.spec.name, '--ranks', 1)}"
+            ) from error
         except CodeError as error:
             self._flush()
             self.writer.mark(self.place.experiment_id, [self.place.run.key], "failed", str(error))

@@ -1,56 +1,36 @@
 """Meta-trains a learned optimizer: execute → checkpoints and store, exactly resumable."""
 
 import json
-from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-from rnnprop_cli.components.datasets import load_dataset
-from rnnprop_cli.components.datasets.base import recorded_sha256
-from rnnprop_cli.components.learned.outside import OutsideSpec
-from rnnprop_cli.components.minibatches import check_epochs
-from rnnprop_cli.components.optimizees.base import Given
-from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
-from rnnprop_cli.execute.device import DTYPES, Engine
-from rnnprop_cli.execute.evolve import EvolutionTraining, check_evolution
+from rnnprop_cli.execute.device import Engine
+from rnnprop_cli.execute.evolve import EvolutionTraining
+from rnnprop_cli.execute.team import Team
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.execute.training import Snapshot, Training
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.meta.soundness import check_architecture
-from rnnprop_cli.plan.identity import canonical_json, content_hash
-from rnnprop_cli.records import (
-    RATE,
-    CellResult,
-    CheckpointInfo,
-    ExperimentInfo,
-    RunFacts,
-    RunInfo,
-    Status,
-)
-from rnnprop_cli.runs.environment import experiment_facts, identity_facts
+from rnnprop_cli.records import RATE, CellResult, CheckpointInfo, ExperimentInfo, RunInfo, Status
+from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.interrupt import stop_on_signals
 from rnnprop_cli.runs.observer import Notice, Observer, TrainPlanned
 from rnnprop_cli.runs.progress import Progress, disagreement, place_to_go_on, remedies, rewound
+from rnnprop_cli.runs.ranks import Leader
 from rnnprop_cli.runs.recording import Recorder
 from rnnprop_cli.runs.resume import Found, only_run
-from rnnprop_cli.runs.snapshots import (
-    checkpoint_folder,
-    held_folder,
-)
+from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder
+from rnnprop_cli.runs.train_identity import check_learned, run_facts, train_environment
 from rnnprop_cli.runs.weights import choose_checkpoint, find_weights
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
-
-Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True)
@@ -114,29 +94,6 @@ def recipe_of(experiment: ExperimentInfo) -> TrainSpec:
         ) from error
 
 
-def train_environment(spec: TrainSpec, engine: Engine) -> dict[str, str | int]:
-    """What the bits of a meta-training depend on besides its recipe.
-
-    Raises:
-        DataError: the dataset is absent.
-        UsageError: it is smaller than a minibatch.
-    """
-    environment = identity_facts(engine, spec.dtype)
-    hashes: dict[str, str] = {}
-    for task in spec.tasks:
-        name = task.optimizee.dataset_name
-        dataset = None
-        if name is not None:
-            dataset = load_dataset(name, engine.data_dir)
-            check_epochs(dataset, task.minibatch, spec.sampling)
-            hashes[name] = dataset.sha256
-        device, dtype = engine.torch_device, DTYPES[spec.dtype]
-        task.optimizee.rehearse(Given(dataset, (0, 1), task.minibatch, dtype, device, spec.sampling))
-    if (sha256 := recorded_sha256(hashes)) is not None:
-        environment["dataset_sha256"] = sha256
-    return environment
-
-
 def run_train(
     spec: TrainSpec,
     spec_toml: str,
@@ -148,6 +105,7 @@ def run_train(
     must_exist: bool = False,
     allow_inexact: bool = False,
     rewind: bool = False,
+    leader: Leader | None = None,
 ) -> TrainOutcome:
     """Meta-trains, or goes on with a meta-training of the same recipe that was interrupted.
 
@@ -162,10 +120,12 @@ def run_train(
         allow_inexact: with `must_exist`, go on under another environment too, and mark the run.
         rewind: with `must_exist`, where curve and checkpoints do not fit together, go on from the last checkpoint that
             both have whole.
+        leader: of the ranks that share the tasks; None: this process computes them together.
 
     Raises:
         UsageError: `must_exist`, and no meta-training of this recipe was made in this environment; or its code is not
-            allowed.
+            allowed; or other ranks cannot compute the same.
+        RankLostError: another rank has gone; there is a checkpoint then.
         CodeError: its code fails; nothing was changed if it does so in its first steps.
         DataError: the dataset is absent.
         CheckpointError: the newest checkpoint is damaged, or checkpoints and curve do not fit together; nothing was
@@ -174,13 +134,11 @@ def run_train(
     """
     check_learned(spec)
     start = find_weights(spec.start, database) if spec.start else None
-    environment = train_environment(spec, engine)
+    environment = train_environment(spec, engine, ranks=leader is not None)
     if start is not None:
         environment["start_sha256"] = start.tensors_sha256
-    if spec.evolution is not None:
-        environment["cma"] = version("cma")  # whose candidates these are
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
-    run = _run_facts(spec, engine, environment)
+    run = run_facts(spec, engine, environment)
     with (
         Writer.open(database) as writer,
         Reader.open(database) as reader,
@@ -206,13 +164,16 @@ def run_train(
             _check_begun(recorded, spec, progress)
             held.enter_context(held_folder(folder))
             snapshot = (rewound if rewind else place_to_go_on)(folder, spec, progress)
+        if leader is not None:
+            leader.begin(spec, engine, environment)
         place = found.begin(writer, reader)
         experiment_id, key = place.experiment_id, place.run.key
         if found.experiment is None:
             folder = checkpoint_folder(database, reader.experiment(experiment_id))
             held.enter_context(held_folder(folder))
         sha256 = environment.get("dataset_sha256")
-        training = begin(spec, engine, snapshot, None if sha256 is None else str(sha256), start)
+        team = None if leader is None else leader.team
+        training = begin(spec, engine, snapshot, None if sha256 is None else str(sha256), start, team)
         writer.rewind(experiment_id, key, training.meta_iteration)
         writer.mark_running(experiment_id, [key])
         if training.kernel_notice:
@@ -252,11 +213,12 @@ def begin(
     snapshot: Snapshot | None,
     dataset_sha256: str | None,
     start: Weights | None,
+    team: Team | None,
 ) -> Training:
     """The meta-training that a recipe asks for, where it was left or from its beginning."""
     if spec.evolution is not None:
         return EvolutionTraining(spec, engine, snapshot, dataset_sha256, start)
-    return MetaTraining(spec, engine, snapshot, dataset_sha256)
+    return MetaTraining(spec, engine, snapshot, dataset_sha256, team)
 
 
 def _seconds_so_far(reader: Reader, experiment_id: int) -> float:
@@ -288,48 +250,3 @@ def _verify(chosen: CheckpointInfo | None, database: Path, remedy: str) -> None:
 
 def _chosen(reader: Reader, experiment_id: int) -> CheckpointInfo | None:
     return choose_checkpoint(reader, reader.experiment(experiment_id))
-
-
-def check_learned(spec: TrainSpec) -> None:
-    """Whether what is to be trained can be.
-
-    Raises:
-        UsageError: its code is not allowed, or it has nothing of what is to be searched.
-        CodeError: it cannot be trained.
-    """
-    check_evolution(spec)
-    if isinstance(spec.optimizer, OutsideSpec):
-        check_architecture(spec.optimizer.build(), spec.optimizer.source.source, spec.optimizer.alpha)
-
-
-def run_config(spec: TrainSpec, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that a meta-training's numbers depend on."""
-    return {"spec": spec.model_dump(mode="json", context=IDENTITY), "environment": environment}
-
-
-def _run_facts(spec: TrainSpec, engine: Engine, environment: dict[str, str | int]) -> RunFacts:
-    config = run_config(spec, environment)
-    return RunFacts(
-        key=content_hash(config),
-        phase="train",
-        optimizer=spec.optimizer.name,
-        is_baseline=False,
-        optimizee=spec.trained_on,
-        dataset=_shared(task.optimizee.dataset_label for task in spec.tasks),
-        depth=_shared(task.optimizee.n_layers for task in spec.tasks),
-        activation=_shared(task.optimizee.nonlinearity for task in spec.tasks),
-        horizon=max(task.longest for task in spec.tasks),
-        lr=spec.optimizer.alpha,
-        lr_source="own",
-        seed=spec.seed,
-        config_json=canonical_json(config),
-        device=engine.device,
-        dtype=spec.dtype,
-        threads=engine.threads,
-    )
-
-
-def _shared(facts: Iterable[Fact]) -> Fact | None:
-    """What all tasks have in common; None where they differ."""
-    found = set(facts)
-    return found.pop() if len(found) == 1 else None

@@ -73,7 +73,7 @@ def test_gpu_suite_goes_all_its_way_on_a_cpu(tmp_path: Path) -> None:
     assert "A dry run" in text
     assert (tmp_path / "curve.csv").read_text().count("\n") == 3
     tensors, metadata = load_checkpoint(tmp_path / "rnnprop_gpu.safetensors")
-    assert weights_from(tensors, metadata, "", "here").network.n_meta_params == 6641
+    assert weights_from(tensors, metadata, "", "here").rule().n_meta_params == 6641
 
 
 @pytest.mark.slow

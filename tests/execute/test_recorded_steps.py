@@ -7,10 +7,12 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_learned
-from rnnprop_cli.accelerate.tabled import Table, Tabled, TabledBaseline, with_table
+from rnnprop_cli.accelerate.table import Table, Tabled
+from rnnprop_cli.accelerate.tabled import TabledBaseline, with_table
 from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.components.learned.dm import DMSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
@@ -21,16 +23,20 @@ from rnnprop_cli.components.optimizees.quadratic import QuadraticSpec
 from rnnprop_cli.components.optimizers.adam import Adam
 from rnnprop_cli.components.optimizers.base import Baseline, Given, Rule, RuleState
 from rnnprop_cli.components.optimizers.learned import LearnedSpec
+from rnnprop_cli.components.optimizers.lion import Lion
 from rnnprop_cli.components.optimizers.muon import Muon
 from rnnprop_cli.components.optimizers.nadam import NAdam
+from rnnprop_cli.components.optimizers.schedule_free import ScheduleFreeAdamW
 from rnnprop_cli.components.optimizers.schedules import build_schedule
 from rnnprop_cli.components.optimizers.sgd import SGD
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps
 from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.meta.graphed import record_nothing
+from rnnprop_cli.numerics.layout import MatrixBlock
 
 CPU = torch.device("cpu")
 HORIZON = 5 * BLOCK + 7
+RATES = (0.01, 0.02)
 OPTIMIZEES: dict[str, OptimizeeSpec] = {
     "mlp": MLPSpec(dataset="digits", hidden=3),
     "lstm": LSTMSpec(hidden=3, length=4),
@@ -90,6 +96,69 @@ def test_recorded_blocks_are_the_plain_steps(name: str, rule: Rule) -> None:
     assert recorded[3].notice is None
     assert recorded[3].state.steps == plain[3].state.steps == HORIZON
     assert recorded[3].state.scalar == plain[3].state.scalar
+
+
+def matrices(name: str) -> tuple[MatrixBlock, ...]:
+    return tuple(optimizee(name).matrices)
+
+
+@pytest.mark.parametrize("name", OPTIMIZEES)
+@pytest.mark.parametrize("rule", ["adam", "lion", "muon"])
+def test_rules_without_a_program_of_ours_are_recorded_by_what_their_steps_read(name: str, rule: str) -> None:
+    made: Rule = {
+        "adam": Adam(weight_decay=0.1),
+        "lion": Lion(weight_decay=0.1),
+        "muon": Muon(matrices(name), weight_decay=0.1),
+    }[rule]
+    plain = run(name, baseline(made, RATES), None)
+    recorded = run(name, with_table(baseline(made, RATES), ReferenceKernel()), record_nothing)
+    for found, truth in zip(recorded[:3], plain[:3], strict=True):
+        torch.testing.assert_close(found, truth, rtol=1e-9, atol=1e-9)
+    assert recorded[3].notice is None
+    assert recorded[3].state.steps == plain[3].state.steps == HORIZON
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 3 * BLOCK])
+def test_schedule_free_steps_are_recorded_with_their_averages(warmup_steps: int) -> None:
+    lr_C = torch.tensor(RATES * 2, dtype=torch.float64)
+
+    def made() -> ScheduleFreeAdamW:
+        return ScheduleFreeAdamW(lr_C, warmup_steps, weight_decay=0.1)
+
+    plain = run("mlp", made(), None)
+    recorded = run("mlp", with_table(made(), ReferenceKernel()), record_nothing)
+    for found, truth in zip(recorded[:3], plain[:3], strict=True):
+        torch.testing.assert_close(found, truth, rtol=1e-9, atol=1e-9)
+    assert recorded[3].notice is None
+    ends = [each[3].state for each in (recorded, plain)]
+    assert ends[0][0] == ends[1][0] == HORIZON
+    assert ends[0][3:] == ends[1][3:]  # the weights of the averages
+    torch.testing.assert_close(ends[0].z_CP, ends[1].z_CP, rtol=1e-9, atol=1e-9)
+
+
+class NoNumbers(TorchDispatchMode):
+    """No tensor is made a number: on a GPU that waits for the device and ends a recording."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert "_local_scalar_dense" not in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rule", ["lion", "muon", "schedule-free"])
+def test_nothing_of_a_step_by_a_row_is_read_by_the_host(rule: str) -> None:
+    lr_C = torch.tensor(RATES, dtype=torch.float64)
+    plain: Any = ScheduleFreeAdamW(lr_C, 5, weight_decay=0.1)
+    if rule != "schedule-free":
+        plain = Baseline(
+            Lion(weight_decay=0.1) if rule == "lion" else Muon([MatrixBlock(1, 2, 3)], 0.9, 0.1), lr_C
+        )
+    optimizer: Any = with_table(plain, ReferenceKernel())
+    params_CP = torch.ones(2, 9, dtype=torch.float64)
+    state = optimizer.init(params_CP)
+    row_K = optimizer.table(state, 1).numbers_TK[0]
+    with NoNumbers():
+        optimizer.advance_by(row_K, params_CP.clone(), state, params_CP)
+    assert params_CP.max() < 1
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
@@ -152,7 +221,7 @@ def test_short_runs_and_rules_that_count_in_python_are_not_recorded() -> None:
 
     assert run("mlp", Table64(baseline(Adam())), never, MIN_BLOCKS * BLOCK - 1)[3].notice is None
     assert run("mlp", baseline(Adam()), never)[3].notice is None
-    assert not isinstance(with_table(baseline(Muon(())), ReferenceKernel()), Tabled)
+    assert not isinstance(with_table(baseline(NAdam()), ReferenceKernel()), Tabled)
 
 
 def test_the_next_block_is_drawn_before_this_one_is_read() -> None:

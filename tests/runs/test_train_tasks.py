@@ -13,7 +13,7 @@ from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing
 from rnnprop_cli.records import VALIDATION_LOSS, task_validation
 from rnnprop_cli.runs.lengthen import lengthen
 from rnnprop_cli.runs.observer import Event, MetaStepDone
-from rnnprop_cli.runs.train import train_environment
+from rnnprop_cli.runs.train_identity import train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.reader import Reader
 

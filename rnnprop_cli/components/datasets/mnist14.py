@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rnnprop_cli.components.datasets.base import Dataset, DatasetFacts, Source
-from rnnprop_cli.components.datasets.mnist import FILES, Mnist
-from rnnprop_cli.data.files import Files
+from rnnprop_cli.components.datasets.base import Dataset, DatasetFacts
+from rnnprop_cli.components.datasets.mnist import Mnist
 from rnnprop_cli.lazy import torch
 
 if TYPE_CHECKING:
@@ -16,22 +15,20 @@ if TYPE_CHECKING:
 FORM: Final = "means of 2 x 2 pixels, rounded down"
 
 
-class Mnist14(Source):
+class Mnist14(Mnist):
     """The files of MNIST."""
 
     name = "mnist14"
-    files: Files = FILES
 
     def facts(self) -> DatasetFacts:
         """See `Source`."""
-        return DatasetFacts((1, 14, 14), classes=10, train=55_000, test=10_000)
+        return super().facts()._replace(shape=(1, 14, 14))
 
     def load(self, data_dir: Path | None) -> Dataset:
         """See `Source`."""
-        whole = Mnist().load(data_dir)
+        whole = super().load(data_dir)
         return replace(
             whole,
-            name=self.name,
             train_images=_halved(whole.train_images),
             test_images=None if whole.test_images is None else _halved(whole.test_images),
             sha256=hashlib.sha256(f"{whole.sha256} {FORM}".encode()).hexdigest(),

@@ -6,7 +6,7 @@ Shape legend: C cells, P coordinates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -69,20 +69,29 @@ class Adam(Rule):
 
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """See `Rule`."""
-        m_CP, v_CP = state.slots_CP
-        t = state.steps + 1
+        numbers = self.timed(state.steps + 1)
+        return self.direction_by(numbers, grads_CP, state.slots_CP, params_CP), 1.0
+
+    def timed(self, t: int) -> tuple[float, float]:
+        """See `Rule`: what the root of v and m are divided by."""
+        return (1 - self.beta2**t) ** 0.5, 1 - self.beta1**t
+
+    def direction_by(
+        self, numbers: Sequence[Any], grads_CP: Tensor, slots_CP: tuple[Tensor, ...], params_CP: Tensor
+    ) -> Tensor:
+        """See `Rule`."""
+        m_CP, v_CP = slots_CP
+        root, rest = numbers
         m_CP.lerp_(grads_CP, 1 - self.beta1)
         v_CP.mul_(self.beta2).addcmul_(grads_CP, grads_CP, value=1 - self.beta2)
-        root = (1 - self.beta2**t) ** 0.5
         denominator_CP = v_CP.sqrt().div_(root).add_(self.eps)
-        direction_CP = torch.div(m_CP, denominator_CP, out=denominator_CP).div_(1 - self.beta1**t)
+        direction_CP = torch.div(m_CP, denominator_CP, out=denominator_CP).div_(rest)
         if self.weight_decay:
             direction_CP.add_(params_CP, alpha=self.weight_decay)
-        return direction_CP, 1.0
+        return direction_CP
 
     def fused_form(self, state: RuleState) -> FusedForm | None:
         """See `Rule`."""
-        t = state.steps + 1
-        root = (1 - self.beta2**t) ** 0.5
+        root, rest = self.timed(state.steps + 1)
         moments = (1 - self.beta1, self.beta2, 1 - self.beta2, 1 / root, self.eps)
-        return FusedForm("adam", (*moments, 1 / (1 - self.beta1**t), self.weight_decay))
+        return FusedForm("adam", (*moments, 1 / rest, self.weight_decay))

@@ -173,6 +173,17 @@ class Rule(ABC):
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """Direction of step t = state.steps + 1 and the next `scalar`; the slots are updated in place."""
 
+    def timed(self, t: int) -> tuple[float, ...] | None:
+        """The numbers of step t = 1, 2, ... that `direction_by` takes; None for a rule that has no such form."""
+        return None
+
+    def direction_by(
+        self, numbers: Sequence[Any], grads_CP: Tensor, slots_CP: tuple[Tensor, ...], params_CP: Tensor
+    ) -> Tensor:
+        """The direction of the step whose numbers these are, as numbers or as tensors [] on the device: so it can be
+        recorded and used for other steps."""
+        raise NotImplementedError("a rule without numbers of its steps")
+
     def fused_form(self, state: RuleState) -> FusedForm | None:
         """The coefficients of step t = state.steps + 1; None for a rule that no compiled body knows."""
         return None

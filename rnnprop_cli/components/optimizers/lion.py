@@ -6,7 +6,7 @@ Shape legend: C cells, P coordinates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,9 +47,19 @@ class Lion(Rule):
 
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """See `Rule`."""
-        (m_CP,) = state.slots_CP
+        return self.direction_by((), grads_CP, state.slots_CP, params_CP), 1.0
+
+    def timed(self, t: int) -> tuple[float, ...] | None:
+        """See `Rule`: all steps are alike."""
+        return ()
+
+    def direction_by(
+        self, numbers: Sequence[Any], grads_CP: Tensor, slots_CP: tuple[Tensor, ...], params_CP: Tensor
+    ) -> Tensor:
+        """See `Rule`."""
+        (m_CP,) = slots_CP
         direction_CP = torch.lerp(grads_CP, m_CP, self.beta1).sign_()
         m_CP.lerp_(grads_CP, 1 - self.beta2)
         if self.weight_decay:
             direction_CP.add_(params_CP, alpha=self.weight_decay)
-        return direction_CP, 1.0
+        return direction_CP

@@ -6,7 +6,7 @@ Shape legend: C cells, P coordinates, A and B rows and columns of a matrix.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -66,8 +66,19 @@ class Muon(Rule):
 
     def direction(self, grads_CP: Tensor, state: RuleState, params_CP: Tensor) -> tuple[Tensor, float]:
         """See `Rule`."""
-        *adam_slots, m_CP = state.slots_CP
-        direction_CP, _ = self.rest.direction(grads_CP, RuleState(state.steps, tuple(adam_slots)), params_CP)
+        numbers = self.timed(state.steps + 1)
+        return self.direction_by(numbers, grads_CP, state.slots_CP, params_CP), 1.0
+
+    def timed(self, t: int) -> tuple[float, float]:
+        """See `Rule`: Adam's."""
+        return self.rest.timed(t)
+
+    def direction_by(
+        self, numbers: Sequence[Any], grads_CP: Tensor, slots_CP: tuple[Tensor, ...], params_CP: Tensor
+    ) -> Tensor:
+        """See `Rule`."""
+        *adam_slots, m_CP = slots_CP
+        direction_CP = self.rest.direction_by(numbers, grads_CP, tuple(adam_slots), params_CP)
         m_CP.lerp_(grads_CP, 1 - self.momentum)
         for start, rows, columns in self.matrices:
             part = slice(start, start + rows * columns)
@@ -76,7 +87,7 @@ class Muon(Rule):
             direction_CP[:, part] = orthogonal(momentum_CAB).mul_(scale).flatten(1)
         if self.weight_decay:
             direction_CP.add_(params_CP, alpha=self.weight_decay)
-        return direction_CP, 1.0
+        return direction_CP
 
 
 def orthogonal(matrix_CAB: Tensor) -> Tensor:

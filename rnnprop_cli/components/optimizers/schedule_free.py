@@ -5,7 +5,8 @@ Shape legend: C cells, P coordinates.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -88,22 +89,41 @@ class ScheduleFreeAdamW:
         """See `Optimizer`."""
         if not donate:
             state = state._replace(z_CP=state.z_CP.clone(), v_CP=state.v_CP.clone())
+        numbers, after = self.timed(state)
+        return self.update_by(numbers, grads_CP, state, params_CP), after
+
+    def timed(self, state: ScheduleFreeState) -> tuple[tuple[float, float, float, float], ScheduleFreeState]:
+        """The numbers of the next step, and the state behind it, but that its tensors are those before it."""
         t = state.steps + 1
         factor = min(1.0, t / self.warmup_steps) if self.warmup_steps else 1.0
         largest = max(state.largest, factor)
         weight_sum = state.weight_sum + largest**2
         c = largest**2 / weight_sum
+        after = state._replace(steps=t, weight_sum=weight_sum, largest=largest)
+        return (factor, c, self.beta1 * (1 - c) - 1, 1 - self.beta2**t), after
+
+    def update_by(
+        self, numbers: Sequence[Any], grads_CP: Tensor, state: ScheduleFreeState, params_CP: Tensor
+    ) -> Tensor:
+        """What is added to the params in the step whose numbers these are; the tensors of the state are overwritten.
+
+        As numbers, or as tensors [] on the device: so it can be recorded and used for other steps.
+        """
+        factor, c, share, rest = numbers
         state.v_CP.mul_(self.beta2).addcmul_(grads_CP, grads_CP, value=1 - self.beta2)
-        root_CP = (state.v_CP / (1 - self.beta2**t)).sqrt_().add_(self.eps)
+        root_CP = (state.v_CP / rest).sqrt_().add_(self.eps)
         u_CP = torch.div(grads_CP, root_CP, out=root_CP)
         if self.weight_decay:
             u_CP.add_(params_CP, alpha=self.weight_decay)
         gamma_C1 = self.lr_C[:, None] * factor
         # y moves towards z by c, as x does, and takes its own share of the step
         updates_CP = (state.z_CP - params_CP).mul_(c)
-        updates_CP.addcmul_(u_CP, gamma_C1, value=self.beta1 * (1 - c) - 1)
+        if isinstance(share, float):
+            updates_CP.addcmul_(u_CP, gamma_C1, value=share)
+        else:  # `value` cannot be a tensor
+            updates_CP.addcmul_(u_CP, gamma_C1 * share)
         state.z_CP.addcmul_(u_CP, gamma_C1, value=-1)
-        return updates_CP, state._replace(steps=t, weight_sum=weight_sum, largest=largest)
+        return updates_CP
 
     def advance(self, grads_CP: Tensor, state: ScheduleFreeState, params_CP: Tensor) -> ScheduleFreeState:
         """See `Optimizer`."""
