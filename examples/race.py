@@ -141,8 +141,9 @@ def main() -> None:
         )
         out.print(table(runs, tuned))
     out.print(
-        "\n± is half of the 95 % t-interval over seeds; differences are paired by seed. Training loss: the final weights "
-        "on all minibatches of the run.\nThe tuned rate has the lowest of the rates that were searched, on other seeds."
+        "\n± is half of the 95 % t-interval over seeds; differences are paired by seed. Training loss: the final "
+        "weights on all minibatches of the run.\n"
+        "The tuned rate has the lowest training loss of those that were searched, on other seeds."
     )
 
 

@@ -52,6 +52,15 @@ def test_example_compares_rnnprop_with_adam(program: str) -> None:
     assert "RNNprop (weights 'rnnprop') was not tuned." in " ".join(done.stdout.split())
 
 
+def test_the_race_is_between_the_untuned_and_a_tuned_one() -> None:
+    done = _run("race.py", "--quick", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    for name in ("Mixture", "RNNprop, law", "AdamW, law", "RNNprop, alpha 0.1"):
+        assert re.search(rf"^{name} +0\.\d+|^{name} +\d\.\d+", done.stdout, flags=re.MULTILINE), done.stdout
+    assert re.search(r"^AdamW \+ cosine, tuned, 0\.\d+ ", done.stdout, flags=re.MULTILINE)
+    assert "digits · 30 steps · 2 seeds" in done.stdout
+
+
 def test_unknown_weights_are_refused_in_one_line() -> None:
     done = _run("mlp.py", "--quick", "--weights", "nonesuch")
     assert done.returncode == 1
