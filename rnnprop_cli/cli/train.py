@@ -13,7 +13,6 @@ from rnnprop_cli.cli.options import (
     DataDirOption,
     DeviceOption,
     JsonOption,
-    Kernel,
     KernelOption,
     Tf32Option,
     ThreadsOption,
@@ -43,7 +42,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Root of all randomness.")] = None,
     device: DeviceOption = AUTO_DEVICE,
-    kernel: KernelOption = Kernel.AUTO,
+    kernel: KernelOption = "auto",
     threads: ThreadsOption = None,
     tf32: Tf32Option = False,
     allow_code: AllowCodeOption = False,
@@ -128,7 +127,7 @@ def train(
     from rnnprop_cli.runs.lengthen import lengthen
     from rnnprop_cli.runs.train import run_train
 
-    engine = find_engine(device, data_dir, kernel.value, threads, tf32=tf32, allow_code=allow_code)
+    engine = find_engine(device, data_dir, kernel, threads, tf32=tf32, allow_code=allow_code)
     if resume is not None and not from_scratch:
         lengthen(shared.db, earlier, asked, engine, allow_inexact=allow_inexact)
     with progress_display(stderr(), shared.quiet) as display:
@@ -143,10 +142,10 @@ def train(
             allow_inexact=allow_inexact,
             rewind=rewind,
         )
-    given = {
+    given: dict[str, object] = {
         "--threads": threads,
         "--data-dir": data_dir,
-        "--kernel": None if kernel is Kernel.AUTO else kernel.value,
+        "--kernel": None if kernel == "auto" else kernel,
     }
     given["--device"] = None if device == AUTO_DEVICE else device
     same_engine = ["--tf32"] if tf32 else []

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
 from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
@@ -209,7 +209,7 @@ class CoordinatewiseOptimizer(SavedState):
         rates, decays, signs = array("d"), array("d"), array("d")
         for group, own, _ in moving:
             lr, count = float(group["lr"]), len(own)
-            rates += array("d", [self._stepper.rule.sign * lr]) * count
+            rates += array("d", [self._stepper.rule.signed(lr)]) * count
             decays += array("d", [1 - lr * float(group["weight_decay"])]) * count
             signs += array("d", [-1.0 if group["maximize"] else 1.0]) * count
         steps, *accumulators, h, c = self._layout.columns(params, states)
