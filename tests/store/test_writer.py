@@ -220,7 +220,7 @@ def test_an_error_at_any_statement_of_a_batch_leaves_all_or_nothing(path, error)
         before = list(writer._connection.iterdump())
         real = writer._connection
         for allowed in range(100):
-            writer._connection = FailingConnection(real, allowed, error)
+            writer._transactions._connection = FailingConnection(real, allowed, error)
             try:
                 writer.record_results(experiment_id, results, curves)
                 break
@@ -229,7 +229,7 @@ def test_an_error_at_any_statement_of_a_batch_leaves_all_or_nothing(path, error)
                 assert not real.in_transaction
                 assert list(real.iterdump()) == before
         assert allowed > 10
-        writer._connection = real
+        writer._transactions._connection = real
         with Reader.open(path) as reader:
             assert set(reader.keys_with_status(experiment_id).values()) == {"done"}
 
