@@ -30,7 +30,7 @@ class Lane:
         depth = optimizee.n_layers
         parts = [
             optimizee.dataset_label or "",
-            optimizee.label,
+            optimizee.network,
             "" if depth is None else f"d{depth}",
             f"x{self.problem.horizon}",
         ]

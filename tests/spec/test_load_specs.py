@@ -218,7 +218,7 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
         ],
     )
     assert (spec.truncation.horizon, spec.truncation.unroll, spec.convex, spec.seed) == (200, 20, None, 7)
-    assert spec.optimizee.label == "mlp relu"
+    assert (spec.optimizee.label, spec.optimizee.network) == ("mlp", "mlp relu")
 
 
 @pytest.mark.parametrize(

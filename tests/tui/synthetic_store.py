@@ -53,7 +53,7 @@ def run_facts(
 ) -> RunFacts:
     learned = optimizer.startswith("rnnprop")
     plain: dict[str, object] = {
-        "optimizee": "mlp sigmoid",
+        "optimizee": "mlp",
         "dataset": "digits",
         "depth": 1,
         "activation": "sigmoid",

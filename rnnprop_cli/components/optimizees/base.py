@@ -16,6 +16,7 @@ from rnnprop_cli.components.datasets import dataset_label, facts_of
 from rnnprop_cli.fields import Sampling, Spec
 from rnnprop_cli.lazy import no_grad, torch
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+from rnnprop_cli.records import with_activation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +63,12 @@ class OptimizeeSpec(Spec, ABC):
     @property
     @abstractmethod
     def label(self) -> str:
-        """Short name for tables, which have columns of their own for dataset and depth."""
+        """Short name for tables, which have columns of their own for dataset, depth and activation."""
+
+    @property
+    def network(self) -> str:
+        """The label with the activation, for lines of text."""
+        return with_activation(self.label, self.nonlinearity)
 
     @property
     def dataset_name(self) -> str | None:

@@ -210,7 +210,7 @@ class TrainScreen(BaseScreen):
             [Part(" status   ", muted), Part(result.status, look.status_color(result.status), bold=True)],
             [Part(" done     ", muted), Part(f"{done} iterations")],
             [Part(" trains   ", muted), Part(facts.optimizer)],
-            [Part(" on       ", muted), Part(f"{facts.dataset or ''} {facts.optimizee}".strip())],
+            [Part(" on       ", muted), Part(f"{facts.dataset or ''} {facts.network}".strip())],
             [Part(" horizon  ", muted), Part(f"{facts.horizon:,} steps, seed {facts.seed}")],
         ]
         if (speed := recent_rate(training.curves.get(RATE))) is not None:
