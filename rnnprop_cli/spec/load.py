@@ -21,7 +21,7 @@ from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.fields import Spec
 from rnnprop_cli.spec.axes import expand
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.epochs import too_small_datasets
+from rnnprop_cli.spec.fitting import misfit, too_small_datasets
 from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
 from rnnprop_cli.spec.locate import Path
@@ -124,9 +124,8 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
                 for error in invalid.errors(include_url=False)
             ]
         ) from None
-    misfit = changed.optimizee.misfit()
-    if misfit is not None:
-        raise SpecError([f"--set: optimizee.{misfit[0]}: {misfit[1]}"])
+    if (found := misfit(changed.optimizee)) is not None:
+        raise SpecError([f"--set: optimizee.{found[0]}: {found[1]}"])
     return changed
 
 
@@ -168,7 +167,7 @@ def _bench(source: Source) -> BenchSpec:
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
-        misfits = ((index, optimizee.misfit()) for index, optimizee in enumerate(spec.optimizees))
+        misfits = ((index, misfit(optimizee)) for index, optimizee in enumerate(spec.optimizees))
         mistakes += [_Mistake(("optimizees", index, found[0]), found[1]) for index, found in misfits if found]
         texts = too_small_datasets(spec.optimizees, spec.minibatch, spec.sampling)
         mistakes += [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
@@ -190,7 +189,7 @@ def _minibatches(spec: TrainSpec) -> Iterator[_Mistake]:
 def _misfits(spec: TrainSpec) -> Iterator[_Mistake]:
     """Settings of its optimizees that do not fit their datasets."""
     for index, task in enumerate(spec.tasks):
-        if (found := task.optimizee.misfit()) is not None:
+        if (found := misfit(task.optimizee)) is not None:
             place: Path = ("optimizees", index) if spec.optimizees else ("optimizee",)
             yield _Mistake((*place, found[0]), found[1])
 

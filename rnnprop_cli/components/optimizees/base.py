@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from rnnprop_cli.components.datasets import dataset_label, facts_of
+from rnnprop_cli.components.datasets import dataset_code, dataset_label, facts_of
+from rnnprop_cli.errors import UsageError
 from rnnprop_cli.fields import Sampling, Spec
 from rnnprop_cli.lazy import no_grad, torch
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
@@ -97,8 +98,8 @@ class OptimizeeSpec(Spec, ABC):
 
     @property
     def code(self) -> Code | None:
-        """What it runs that is not ours."""
-        return None
+        """What it runs that is not ours, its dataset's included."""
+        return None if self.dataset_name is None else dataset_code(self.dataset_name)
 
     def rehearse(self, given: Given) -> str | None:
         """Tries what it runs that is not ours, before anything is recorded.
@@ -108,7 +109,10 @@ class OptimizeeSpec(Spec, ABC):
 
         Raises:
             CodeError: it does not work.
+            UsageError: its settings do not fit its dataset.
         """
+        if (found := self.misfit()) is not None:
+            raise UsageError(f"{self.label}: {found[0]} {found[1]}")
         return None
 
     def misfit(self) -> tuple[str, str] | None:
