@@ -120,6 +120,7 @@ class CheckpointInfo:
     sha256: str
     moving_average: float | None
     validation_loss: float | None = None
+    created_utc: str = field(default="", compare=False)  # as the store says
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,16 @@ def test_train_shows_losses_rate_and_the_chosen_checkpoint(bench):
     play(bench, script)
 
 
+def test_the_log_of_a_meta_training_ends_with_its_start(bench):
+    async def script(app, pilot):
+        await pilot.press("6", "4")
+        await settle(app, pilot)
+        kinds = [line.kind for line in app.screen._lines]
+        assert (kinds[0], kinds[1], kinds[-1]) == ("done", "checkpoint", "created")
+
+    play(bench, script)
+
+
 def test_experiments_are_chosen_from_a_list_and_by_brackets(bench):
     async def script(app, pilot):
         await pilot.press("w")

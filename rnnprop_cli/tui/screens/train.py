@@ -217,7 +217,7 @@ class TrainScreen(BaseScreen):
             text = f"{speed:.3g} a second"
             if result.status == "running" and training.planned:
                 text += f", {format_remaining((training.planned - training.done) / speed)} to go"
-            lines.append([Part(" rate     ", muted), Part(text)])
+            lines.append([Part(" speed    ", muted), Part(text)])
         lines += [*self._ending(training, columns), *self._checkpoints(training, columns)]
         return lines
 
