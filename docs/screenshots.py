@@ -2,16 +2,15 @@
 
     python docs/screenshots.py results/rnnprop.db [--out docs/images]
 
-Needs rsvg-convert (librsvg2-bin) and a monospace font with braille, such as DejaVu Sans Mono.
+Needs `pip install resvg-py` and a monospace font with braille, such as DejaVu Sans Mono.
 """
 
 import argparse
 import asyncio
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from rnnprop_cli.tui.app import RnnpropApp
@@ -35,21 +34,19 @@ async def take(database: Path, keys: Sequence[str], theme: str) -> str:
             if learned is not None:
                 app.state.jump_to = learned.id
                 app.show_front()
-            await pilot.press("right", *["L"] * 3)
+            await pilot.press("right", *["L"] * 5)
             await pilot.pause(0.5)
         return app.export_screenshot(title="rnnprop tui")
 
 
 def to_png(svg: str, path: Path) -> None:
-    """Without xml:space, rsvg-convert drops the blanks; without a local font, the braille."""
+    """Without xml:space, blanks are dropped; without a local font, the braille."""
+    import resvg_py
+
     svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
-    svg = re.sub(r"Fira Code", FONT, svg)
-    source = path.with_suffix(".svg")
-    source.write_text(svg, encoding="utf-8")
-    try:
-        subprocess.run(["rsvg-convert", "-w", str(PIXELS_WIDE), "-o", str(path), str(source)], check=True)
-    finally:
-        source.unlink()
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"Fira Code|arial", FONT, svg)
+    path.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=PIXELS_WIDE, monospace_family=FONT)))
 
 
 def main() -> None:
@@ -58,8 +55,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--theme", default="dark")
     arguments = parser.parse_args()
-    if shutil.which("rsvg-convert") is None:
-        sys.exit("rsvg-convert is not installed (librsvg2-bin)")
+    if find_spec("resvg_py") is None:
+        sys.exit("resvg is not installed: pip install resvg-py")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, keys in SHOTS.items():
         svg = asyncio.run(take(arguments.database, keys, arguments.theme))

@@ -33,9 +33,6 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 # theta_0. paper: every weight and bias ~ Normal(0, std 0.1); torch: torch.nn's default
 Init = Literal["paper", "torch"]
 
-# Which implementation computes the network of a learned optimizer.
-KernelName = Literal["auto", "reference", "cpu", "cuda"]
-
 # How minibatches are drawn from a dataset.
 # - epochs: without replacement, as the paper's authors do: every epoch is a permutation of the training split,
 # - replacement: every example independently of all others.

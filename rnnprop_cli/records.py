@@ -33,6 +33,15 @@ def task_validation(number: int, label: str) -> str:
     return f"{VALIDATION_LOSS} {number}: {label}"
 
 
+def with_activation(optimizee: str, activation: str | None) -> str:
+    """What lines of text call an optimizee, which have no column for its activation.
+
+    >>> with_activation("mlp", "sigmoid")
+    'mlp sigmoid'
+    """
+    return optimizee if activation is None else f"{optimizee} {activation}"
+
+
 @dataclass(frozen=True)
 class ExperimentFacts:
     """What was asked, by whom and with what: written once when an experiment starts."""
@@ -56,7 +65,7 @@ class RunFacts:
     phase: Phase
     optimizer: str  # label, e.g. "adam" or "rnnprop"
     is_baseline: bool
-    optimizee: str  # label of the optimizee without dataset and depth, e.g. "mlp sigmoid"
+    optimizee: str  # label of the optimizee without dataset, depth and activation, e.g. "mlp 40"
     dataset: str | None
     depth: int | None
     activation: str | None
@@ -68,6 +77,11 @@ class RunFacts:
     device: str
     dtype: str
     threads: int
+
+    @property
+    def network(self) -> str:
+        """The optimizee with its activation."""
+        return with_activation(self.optimizee, self.activation)
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,7 @@ class CheckpointInfo:
     sha256: str
     moving_average: float | None
     validation_loss: float | None = None
+    created_utc: str = field(default="", compare=False)  # as the store says
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class NetworkOptimizer:
         self.rule = rule
         self.factor = factor
         self.meta_params_Q = meta_params_Q
-        self.rate_C = rule.sign * alpha_C
+        self.rate_C = rule.signed(alpha_C)
         self.kernel = kernel
 
     def init(self, params_CP: Tensor) -> LearnedState:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rnnprop_cli import DEFAULT_DB
+from rnnprop_cli.kernels import KernelName
 
 if TYPE_CHECKING:
     from rnnprop_cli.execute.device import Engine
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from rnnprop_cli.runs.train import TrainOutcome
     from rnnprop_cli.spec.bench import BenchSpec
     from rnnprop_cli.spec.train import TrainSpec
-
-KernelName = Literal["auto", "reference", "cpu", "cuda"]
 
 
 def bench(

@@ -13,7 +13,6 @@ from rnnprop_cli.cli.options import (
     DataDirOption,
     DeviceOption,
     JsonOption,
-    Kernel,
     KernelOption,
     Tf32Option,
     ThreadsOption,
@@ -45,7 +44,7 @@ def bench(
         ),
     ] = None,
     device: DeviceOption = AUTO_DEVICE,
-    kernel: KernelOption = Kernel.AUTO,
+    kernel: KernelOption = "auto",
     threads: ThreadsOption = None,
     tf32: Tf32Option = False,
     allow_code: AllowCodeOption = False,
@@ -93,7 +92,7 @@ def bench(
         check_writable(shared.db)  # before torch, which takes seconds to load
     from rnnprop_cli.execute.device import find_engine
 
-    engine = find_engine(device, data_dir, kernel.value, threads, slots, tf32=tf32, allow_code=allow_code)
+    engine = find_engine(device, data_dir, kernel, threads, slots, tf32=tf32, allow_code=allow_code)
     if dry_run:
         _show_plan(asked, engine, only, as_json)
         return

@@ -30,13 +30,22 @@ NamesArgument = Annotated[
 @app.command("list")
 def list_(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Show each dataset and where it is; reads no data and opens no connection."""
-    rows = datasets_here(data_dir)
+    rows = datasets_here(data_dir) + _offered()
     if as_json:
         typer.echo(json.dumps({"datasets": rows}, indent=2))
         return
     for row in rows:
         where = safe_text(row["where"] or f"fetch it with: rnnprop data fetch {row['name']}")
-        stdout().print(f"{row['name']:<9}  {row['status']:<7}  {where}", soft_wrap=True)
+        stdout().print(f"{safe_text(row['name']):<9}  {row['status']:<7}  {where}", soft_wrap=True)
+
+
+def _offered() -> list[dict[str, Any]]:
+    """name, status and where of every dataset of an installed package; imports none of it."""
+    from rnnprop_cli.components.datasets.packaged import GROUP
+    from rnnprop_cli.components.plugins import entry_point, entry_point_names
+
+    names = entry_point_names(GROUP)
+    return [{"name": name, "status": "package", "where": entry_point(GROUP, name)} for name in names]
 
 
 def datasets_here(data_dir: Path | None) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -11,16 +10,7 @@ import typer
 from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB
 from rnnprop_cli.cli import completion
 from rnnprop_cli.files.variables import expanded, path_variable
-
-
-class Kernel(StrEnum):
-    """Which implementation computes the learned optimizer's network."""
-
-    AUTO = "auto"
-    REFERENCE = "reference"
-    CPU = "cpu"
-    CUDA = "cuda"
-
+from rnnprop_cli.kernels import KernelName
 
 AUTO_DEVICE: Final = "auto"
 DeviceOption = Annotated[
@@ -49,7 +39,7 @@ AllowCodeOption = Annotated[
     ),
 ]
 KernelOption = Annotated[
-    Kernel,
+    KernelName,
     typer.Option(
         "--kernel", envvar="RNNPROP_KERNEL", help="Implementation of the learned optimizer's network."
     ),

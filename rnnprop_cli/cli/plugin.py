@@ -30,6 +30,7 @@ class Kind(StrEnum):
     OPTIMIZEE = "optimizee"
     OPTIMIZER = "optimizer"
     ARCHITECTURE = "architecture"
+    DATASET = "dataset"
 
 
 @app.command()
@@ -82,17 +83,14 @@ def list_(as_json: JsonOption = False) -> None:
 
     built_in = dict(zip(GROUPS, map(list, (OPTIMIZEES, OPTIMIZERS, ARCHITECTURES, sources())), strict=True))
     offered = {
-        # a dataset of a package enters by the path of its file
-        group: {name: entry_point(group, name) for name in entry_point_names(group)}
-        for group in GROUPS
-        if group != "datasets"
+        group: {name: entry_point(group, name) for name in entry_point_names(group)} for group in GROUPS
     }
     if as_json:
         typer.echo(json.dumps({"built_in": built_in, "installed": offered}, indent=2))
         return
     for group in GROUPS:
         stdout().print(f"{group}: {', '.join(built_in[group])}", soft_wrap=True)
-        for name, found in offered.get(group, {}).items():
+        for name, found in offered[group].items():
             stdout().print(safe_text(f"  {name}  {found}"), soft_wrap=True)
 
 
@@ -130,7 +128,7 @@ def _looks_like(code: "Code") -> Kind:
         return Kind.ARCHITECTURE
     raise UsageError(
         f"{code.source}: is no torch.nn.Module, no torch.optim.Optimizer and no learned architecture (named_shapes, "
-        "init, step): say what it is with --kind"
+        "init, step): say what it is with --kind (a function that gives a dataset: --kind dataset)"
     )
 
 
@@ -139,7 +137,7 @@ def _checks(
 ) -> "Iterator[Check]":
     from pydantic import ValidationError
 
-    from rnnprop_cli.components.conformance import check_optimizee, check_optimizer
+    from rnnprop_cli.components.conformance import check_dataset, check_optimizee, check_optimizer
     from rnnprop_cli.components.datasets import load_dataset
     from rnnprop_cli.components.learned.outside import OutsideSpec
     from rnnprop_cli.components.optimizees.module import ModuleSpec
@@ -152,6 +150,8 @@ def _checks(
             yield from check_optimizee(ModuleSpec.model_validate({**named, "dataset": dataset}), data)
         elif kind is Kind.OPTIMIZER:
             yield from check_optimizer(TorchSpec.model_validate(named))
+        elif kind is Kind.DATASET:
+            yield from check_dataset(code)
         else:
             yield _trainable(OutsideSpec.model_validate(named))
     except ValidationError as error:

@@ -61,7 +61,7 @@ def runs_table(runs: Sequence[RunInfo]) -> Table:
             f.phase,
             safe_text(f.optimizer),
             format_rate(f.lr),
-            safe_text(f"{f.dataset or ''} {f.optimizee}".strip()) + f"{depth} x{f.horizon}",
+            safe_text(f"{f.dataset or ''} {f.network}".strip()) + f"{depth} x{f.horizon}",
             str(f.seed),
             _loss(r.final_loss),
         )

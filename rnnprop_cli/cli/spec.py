@@ -169,6 +169,7 @@ def init(
 
 
 def _summary(spec: "BenchSpec | TrainSpec") -> str:
+    from rnnprop_cli.records import with_activation
     from rnnprop_cli.spec.bench import BenchSpec
 
     if isinstance(spec, BenchSpec):
@@ -178,7 +179,7 @@ def _summary(spec: "BenchSpec | TrainSpec") -> str:
             f"{_count(spec.seeds, 'seed')}"
         )
     return (
-        f"train '{spec.name}': {spec.optimizer.name} on {spec.trained_on}, "
+        f"train '{spec.name}': {spec.optimizer.name} on {with_activation(spec.trained_on, spec.activation)}, "
         f"{_count(spec.meta_iterations, 'meta-iteration')}"
     )
 

@@ -16,7 +16,6 @@ from rnnprop_cli.cli.options import (
     DataDirOption,
     DeviceOption,
     JsonOption,
-    Kernel,
     KernelOption,
     Tf32Option,
     ThreadsOption,
@@ -49,7 +48,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Root of all randomness.")] = None,
     device: DeviceOption = AUTO_DEVICE,
-    kernel: KernelOption = Kernel.AUTO,
+    kernel: KernelOption = "auto",
     threads: ThreadsOption = None,
     tf32: Tf32Option = False,
     allow_code: AllowCodeOption = False,
@@ -120,7 +119,7 @@ def train(
         from rnnprop_cli.execute.device import find_engine
 
         slots = 1 if place is None else place.ranks
-        return find_engine(device, data_dir, kernel.value, threads, slots, tf32=tf32, allow_code=allow_code)
+        return find_engine(device, data_dir, kernel, threads, slots, tf32=tf32, allow_code=allow_code)
 
     if place is not None and place.rank:
         if not dry_run:
@@ -174,11 +173,11 @@ def train(
                 rewind=rewind,
                 leader=leader,
             )
-    given = {
+    given: dict[str, object] = {
         "--ranks": None if place is None else place.ranks,
         "--threads": threads,
         "--data-dir": data_dir,
-        "--kernel": None if kernel is Kernel.AUTO else kernel.value,
+        "--kernel": None if kernel == "auto" else kernel,
     }
     given["--device"] = None if device == AUTO_DEVICE else device
     same_engine = ["--tf32"] if tf32 else []

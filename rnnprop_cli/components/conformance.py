@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from rnnprop_cli.components.datasets.base import Dataset
+from rnnprop_cli.components.datasets.packaged import Packaged
 from rnnprop_cli.components.optimizees.base import Given, Optimizee, OptimizeeSpec
 from rnnprop_cli.components.optimizers.base import BaselineSpec
 from rnnprop_cli.components.optimizers.base import Given as OptimizerGiven
+from rnnprop_cli.components.plugins import Code
 from rnnprop_cli.errors import RnnpropError
 from rnnprop_cli.lazy import torch
 
@@ -57,6 +59,23 @@ def check_optimizee(spec: OptimizeeSpec, dataset: Dataset | None) -> Iterator[Ch
         "held-out losses are finite": lambda: _heldout(build(*SEEDS)),
     }
     yield from _run(checks)
+
+
+def check_dataset(code: Code) -> Iterator[Check]:
+    """Whether a function gives a dataset, always the same one. Code must be allowed."""
+    source = Packaged(code.name, code)
+    checks: dict[str, Callable[[], str | None]] = {
+        "its arrays fit together, or it is a text": lambda: (source.load(None), None)[1],
+        "it is the same every time": lambda: _twice(source),
+    }
+    yield from _run(checks)
+
+
+def _twice(source: Packaged) -> str | None:
+    first, second = source.load(None), source.load(None)
+    return (
+        None if first.sha256 == second.sha256 else "two calls gave other numbers: seed what is random in it"
+    )
 
 
 def check_optimizer(spec: BaselineSpec) -> Iterator[Check]:

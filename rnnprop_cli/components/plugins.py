@@ -256,7 +256,7 @@ def entry_point(group: str, name: str) -> str | None:
     """What an installed package offers under a name, as a source; nothing is imported.
 
     Args:
-        group: optimizees, optimizers or architectures.
+        group: optimizees, optimizers, architectures or datasets.
         name: what specs call it.
     """
     found = [each for each in entry_points(group=f"rnnprop.{group}") if each.name == name]

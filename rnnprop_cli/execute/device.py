@@ -11,7 +11,7 @@ import torch
 
 from rnnprop_cli.components import plugins
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 

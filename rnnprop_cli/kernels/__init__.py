@@ -3,3 +3,8 @@
 What belongs here computes on plain tensors and knows no optimizee and no optimizer; `accelerate` brings them together.
 `select` chooses a body, which is tried before it is trusted; `reference` says what is right.
 """
+
+from typing import Literal
+
+# Which implementation computes the network of a learned optimizer.
+KernelName = Literal["auto", "reference", "cpu", "cuda"]

@@ -3,7 +3,7 @@
 import torch
 
 from rnnprop_cli.errors import DeviceError
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.reference import ReferenceKernel
 

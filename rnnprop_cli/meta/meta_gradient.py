@@ -45,7 +45,9 @@ def known_output_gradient(
     rule = problem.rule
     assert isinstance(rule, NetworkRule), "see `estimator_for`"
     window, trajectory = unroll(problem, meta_params_Q, trajectory, span)
-    output_grad_TN = step_gradients(problem.kind, window.grads_TCP).mul_(rule.sign * problem.alpha).flatten(1)
+    output_grad_TN = (
+        step_gradients(problem.kind, window.grads_TCP).mul_(rule.signed(problem.alpha)).flatten(1)
+    )
     meta_grad_Q = problem.kernel.window_gradient(
         rule.network, meta_params_Q, window.features_TFN, window.hidden, output_grad_TN
     )
@@ -68,7 +70,7 @@ def plain_autograd(
             _, grads_CP = optimizee.loss_and_grad(params_CP.detach(), span.first + t)
             features_FN, accumulators = rule.features(grads_CP, accumulators, donate=True)
             output_N, hidden = network_step(rule.network, weights, features_FN, hidden)
-            params_CP = params_CP + rule.sign * alpha * output_N.view_as(params_CP)
+            params_CP = params_CP + rule.signed(alpha) * output_N.view_as(params_CP)
         losses_TC = torch.stack(losses)
         (meta_grad_Q,) = torch.autograd.grad(meta_loss(kind, losses_TC), leaf)
     hidden = Hidden(*(part.detach() for part in hidden))

@@ -61,7 +61,7 @@ def unroll(
     losses_TC = params_CP.new_empty(span.length, n_cells)
     grads_TCP = params_CP.new_empty(span.length, *params_CP.shape)
     features_TFN = params_CP.new_empty(span.length, rule.network.features, params_CP.numel())
-    rate_C = params_CP.new_full((n_cells,), rule.sign * alpha)
+    rate_C = params_CP.new_full((n_cells,), rule.signed(alpha))
     for t in range(span.length):
         losses_TC[t], grads_TCP[t] = optimizee.loss_and_grad(params_CP, span.first + t)
         state = advance(rule, kernel, meta_params_Q, rate_C, grads_TCP[t], state, params_CP, features_TFN[t])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from rnnprop_cli.components.datasets import short_name
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import SpecError, UsageError
@@ -30,7 +31,7 @@ class Lane:
         depth = optimizee.n_layers
         parts = [
             optimizee.dataset_label or "",
-            optimizee.label,
+            optimizee.network,
             "" if depth is None else f"d{depth}",
             f"x{self.problem.horizon}",
         ]
@@ -129,9 +130,10 @@ def has_untuned(spec: BenchSpec, optimizer: OptimizerSpec) -> bool:
 def matches(rule: LaneRule, lane: Lane) -> bool:
     """Whether a rule of the spec picks a lane. A setting that an optimizee does not have is never matched."""
     optimizee = lane.problem.optimizee
-    # a dataset of the user's own goes by the name of its file, wherever that lies
     settings = optimizee.model_dump(mode="json") | optimizee.model_dump(mode="json", context=IDENTITY)
     settings |= settings.get("settings", {})  # of code from outside
+    if optimizee.dataset_name is not None:
+        settings["dataset"] = short_name(optimizee.dataset_name)
 
     def fits(wanted: AnyOf | None, value: object) -> bool:
         return wanted is None or value in wanted

@@ -13,7 +13,8 @@ from typing import Final, cast
 from rnnprop_cli import __version__
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.execute.device import DTYPES, Engine, gpu_name
-from rnnprop_cli.fields import KernelName, Spec
+from rnnprop_cli.fields import Spec
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.kernels.instructions import host_instructions
 from rnnprop_cli.kernels.select import select_kernel
 from rnnprop_cli.plan.identity import canonical_json, content_hash

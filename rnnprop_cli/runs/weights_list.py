@@ -98,5 +98,5 @@ def _recipe(spec: Mapping[str, Any]) -> TrainSpec:
 def _task(spec: TrainSpec) -> str:
     """As lanes are called in a benchmark, e.g. "mnist mlp sigmoid d1 x100"."""
     depth = spec.optimizee.n_layers
-    parts = [spec.optimizee.dataset_name or "", spec.optimizee.label, "" if depth is None else f"d{depth}"]
+    parts = [spec.optimizee.dataset_label or "", spec.optimizee.network, "" if depth is None else f"d{depth}"]
     return " ".join([*filter(None, parts), f"x{spec.truncation.horizon}"])

@@ -55,7 +55,7 @@ def repeated(spec: BenchSpec) -> list[tuple[Path, str]]:
             "optimizees",
             spec.optimizees,
             optimizee,
-            lambda one: f"the same optimizee stands here twice: {one.label}",
+            lambda one: f"the same optimizee stands here twice: {one.network}",
         ),
         *_namesakes(spec.optimizees),
         *_repeated(

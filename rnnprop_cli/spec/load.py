@@ -8,10 +8,7 @@ A problem reads `file:line:col: path.to.key: what is wrong - did you mean 'x'?`,
 caret.
 """
 
-import errno
 import json
-import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -22,15 +19,14 @@ from pydantic import ValidationError
 from rnnprop_cli.components.plugins import FOLDER
 from rnnprop_cli.errors import SpecError, suggested
 from rnnprop_cli.fields import Spec
-from rnnprop_cli.files.reading import read_regular
 from rnnprop_cli.spec.axes import expand
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.bounds import excess
-from rnnprop_cli.spec.epochs import too_small_datasets
+from rnnprop_cli.spec.fitting import misfit, too_small_datasets
 from rnnprop_cli.spec.installed import with_entry_points
 from rnnprop_cli.spec.labels import repeated, with_axis_labels
-from rnnprop_cli.spec.locate import Path, Place, excerpt, find, line_and_column, locate
+from rnnprop_cli.spec.locate import Path
 from rnnprop_cli.spec.overrides import Override, apply_override, parse_override
+from rnnprop_cli.spec.source import Source, parse, read
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.spec.wording import (
     IS_MISSING,
@@ -42,36 +38,10 @@ from rnnprop_cli.spec.wording import (
     points_at_key,
 )
 
-MAX_BYTES: Final = 1_000_000
 MAX_PROBLEMS: Final = 50  # shown; a file with more is not a spec
 
 SpecKind = Literal["bench", "train"]
 AnySpec = TypeVar("AnySpec", bound=Spec)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A spec file as the user wrote it."""
-
-    name: str  # as it was named, for messages
-    text: str
-    data: dict[str, Any]
-    places: dict[Path, Place]
-
-    @property
-    def folder(self) -> FilePath:
-        """Where the files lie that it names."""
-        return FilePath(self.name).parent
-
-    def offset(self, path: Path, *, at_key: bool = False) -> int:
-        """Where the setting at `path` is written: its value, or its key."""
-        place = find(self.places, path)
-        return place.key if at_key else place.value
-
-    def told(self, offset: int, message: str) -> str:
-        """The problem with its position before it and its source line below it."""
-        line, column = line_and_column(self.text, offset)
-        return f"{self.name}:{line}:{column}: {message}\n{excerpt(self.text, line, column)}"
 
 
 @dataclass(frozen=True)
@@ -154,61 +124,9 @@ def with_overrides(spec: TrainSpec, overrides: Sequence[str]) -> TrainSpec:
                 for error in invalid.errors(include_url=False)
             ]
         ) from None
-    misfit = changed.optimizee.misfit()
-    if misfit is not None:
-        raise SpecError([f"--set: optimizee.{misfit[0]}: {misfit[1]}"])
+    if (found := misfit(changed.optimizee)) is not None:
+        raise SpecError([f"--set: optimizee.{found[0]}: {found[1]}"])
     return changed
-
-
-def read(path: FilePath) -> Source:
-    """Read and parse a TOML file of at most `MAX_BYTES`.
-
-    Raises:
-        SpecError: absent, not a regular file, too large, not UTF-8, or not TOML.
-    """
-    name = str(path)
-    try:
-        content = read_regular(path, MAX_BYTES)
-    except FileNotFoundError:
-        raise SpecError([f"{name}: no such file"]) from None
-    except OSError as error:
-        if error.errno in (errno.EISDIR, errno.EINVAL, errno.EFBIG):
-            raise SpecError([f"{name}: {error.strerror}"]) from None
-        raise SpecError([f"{name}: cannot be read: {error.strerror or error}"]) from None
-    try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line, column = (
-            content.count(b"\n", 0, error.start) + 1,
-            error.start - content.rfind(b"\n", 0, error.start),
-        )
-        raise SpecError([f"{name}:{line}:{column}: is not UTF-8 text"]) from None
-    return parse(text, name)
-
-
-def parse(text: str, name: str) -> Source:
-    """Parse TOML text. Raises SpecError with the place of the first syntax error."""
-    if (too_much := excess(text)) is not None:
-        offset, what = too_much
-        line, column = line_and_column(text, offset)
-        at = excerpt(text, line, column)
-        raise SpecError([f"{name}:{line}:{column}: is {what}, which no spec is\n{at}"])
-    try:
-        data = tomllib.loads(text)
-        return Source(name, text, data, locate(text))
-    except RecursionError:
-        raise SpecError([f"{name}: is nested too deeply"]) from None
-    except ValueError as error:  # TOMLDecodeError, or a number that Python refuses to read
-        message = str(error)
-        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
-        if match := re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message):
-            message = message[: match.start()]
-            if match[1]:
-                line, column = int(match[1]), int(match[2])
-        else:
-            line, column = 1, 1
-        at = excerpt(text, line, column)
-        raise SpecError([f"{name}:{line}:{column}: is not TOML: {message}\n{at}"]) from None
 
 
 def _kind(source: Source) -> SpecKind:
@@ -249,7 +167,7 @@ def _bench(source: Source) -> BenchSpec:
     if spec is not None and not expanded.problems:
         spec, too_long = with_axis_labels(spec, expanded.origins["optimizers"])
         mistakes = [_Mistake(path, message) for path, message in too_long + repeated(spec)]
-        misfits = ((index, optimizee.misfit()) for index, optimizee in enumerate(spec.optimizees))
+        misfits = ((index, misfit(optimizee)) for index, optimizee in enumerate(spec.optimizees))
         mistakes += [_Mistake(("optimizees", index, found[0]), found[1]) for index, found in misfits if found]
         texts = too_small_datasets(spec.optimizees, spec.minibatch, spec.sampling)
         mistakes += [_Mistake(("minibatch",), f"{spec.minibatch:,} {text}") for text in texts]
@@ -271,7 +189,7 @@ def _minibatches(spec: TrainSpec) -> Iterator[_Mistake]:
 def _misfits(spec: TrainSpec) -> Iterator[_Mistake]:
     """Settings of its optimizees that do not fit their datasets."""
     for index, task in enumerate(spec.tasks):
-        if (found := task.optimizee.misfit()) is not None:
+        if (found := misfit(task.optimizee)) is not None:
             place: Path = ("optimizees", index) if spec.optimizees else ("optimizee",)
             yield _Mistake((*place, found[0]), found[1])
 

@@ -54,6 +54,6 @@ class Task(NamedTuple):
     def label(self) -> str:
         """For tables."""
         optimizee = self.optimizee
-        parts = [optimizee.dataset_name, optimizee.label]
+        parts = [optimizee.dataset_label, optimizee.network]
         parts += [None if optimizee.n_layers is None else f"d{optimizee.n_layers}"]
         return " ".join([*filter(None, parts), f"x{described(self.horizon)}"])

@@ -132,9 +132,17 @@ class TrainSpec(Spec):
         ) or (Task(self.optimizee, 1.0, horizon, unroll, self.minibatch),)
 
     @property
+    def activation(self) -> str | None:
+        """The activation that all optimizees have; None where they differ."""
+        found = {task.optimizee.nonlinearity for task in self.tasks}
+        return found.pop() if len(found) == 1 else None
+
+    @property
     def trained_on(self) -> str:
-        """The optimizees in few words, for tables."""
-        labels = list(dict.fromkeys(task.optimizee.label for task in self.tasks))
+        """The optimizees in few words, for tables: with their activations where they have not the same."""
+        optimizees = (task.optimizee for task in self.tasks)
+        alike = self.activation is not None
+        labels = list(dict.fromkeys(each.label if alike else each.network for each in optimizees))
         joined = " + ".join(labels)
         return joined if len(joined) <= MOST_CHARACTERS else f"{len(labels)} optimizees"
 

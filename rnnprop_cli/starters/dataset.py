@@ -5,6 +5,9 @@
     dataset = "my_data.npz"    # beside the spec
 
 x: inputs [N, ...], uint8 or floats. y: labels [N] from 0 on, or floats to be predicted. x_test, y_test: optional.
+
+A package offers a dataset without a file: a function that returns {"x": x, "y": y} under an entry point
+`rnnprop.datasets`, whose name then stands for the file's.
 """
 
 import numpy as np

@@ -35,11 +35,23 @@ def run_info(row: dict[str, Any]) -> RunInfo:
     return RunInfo(
         id=row["id"],
         experiment_id=row["experiment_id"],
-        facts=RunFacts(**{**facts, "phase": _word(row["phase"]), "is_baseline": bool(row["is_baseline"])}),
+        facts=RunFacts(
+            **{
+                **facts,
+                "phase": _word(row["phase"]),
+                "is_baseline": bool(row["is_baseline"]),
+                "optimizee": _without(row["optimizee"], row["activation"]),
+            }
+        ),
         result=cell_result(row),
         started_utc=_word(row["started_utc"]),
         config=row[parsed("config_json")],
     )
+
+
+def _without(optimizee: str, activation: str | None) -> str:
+    """The label of an optimizee, which earlier versions let name the activation too."""
+    return " ".join(word for word in optimizee.split(" ") if word != activation) or optimizee
 
 
 def cell_result(row: dict[str, Any]) -> CellResult:

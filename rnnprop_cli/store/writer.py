@@ -28,7 +28,8 @@ from rnnprop_cli.store.database import creating, open_writer
 from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
 from rnnprop_cli.store.migrations import NEWEST_VERSION, migrate
-from rnnprop_cli.store.place import Place, identity, prepare_folder
+from rnnprop_cli.store.place import Place, prepare_folder
+from rnnprop_cli.store.transactions import Transactions
 from rnnprop_cli.store.trouble import storage_errors
 
 _RUN_COLUMNS = tuple(RunFacts.__dataclass_fields__)
@@ -42,13 +43,8 @@ class Writer:
         self.path = path
         self._connection = connection
         self._db = Database(connection, execute_plugins=False)
-        self._synchronous = ""
-        self._place = place
-        self._log = Path(f"{path}-wal")
-        self._log_file: tuple[int, int] | None = None  # of the write-ahead log, once it is there
-        self._begun: tuple[int, str] | None = (
-            None  # the experiment that is written: its id, the hash of its spec
-        )
+        self._transactions = Transactions(path, connection, place)
+        self._transaction = self._transactions.begin
 
     @classmethod
     @contextmanager
@@ -74,55 +70,9 @@ class Writer:
                     connection.execute("PRAGMA busy_timeout = 100")
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    @contextmanager
-    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """One BEGIN IMMEDIATE transaction, rolled back on any exception.
-
-        IMMEDIATE, because a transaction that reads first and writes later fails at once when another connection wrote
-        in between, whatever the timeout. `durable` waits for the disk (synchronous FULL, some 4 ms); without it a power
-        cut may cost the latest transactions, but never tears one.
-
-        A database that is no longer where it was gets this transaction still, which is the last: see `check_place`.
-        """
-        with storage_errors(self.path):
-            if not self._place.lost:
-                self._place.check_content(self._begun)
-                self._check_log()
-            wanted = "FULL" if durable else "NORMAL"
-            if self._synchronous != wanted:
-                self._connection.execute(f"PRAGMA synchronous = {wanted}")
-                self._synchronous = wanted
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk may have rolled it back by itself
-                    self._connection.execute("ROLLBACK")
-                raise
-            self.check_place()
-
     def check_place(self) -> None:
-        """Whether what we write still lies where it was opened.
-
-        Raises:
-            StoreError: the database, or a folder above it, was moved, replaced or deleted; says where all that was
-                computed is now.
-        """
-        if self._place.lost:
-            raise self._place.error(self._connection)
-        self._place.check_content(self._begun)
-
-    def _check_log(self) -> None:
-        """Others take a log that was deleted for an empty one: what is in ours goes into the database while we can."""
-        if self._log_file is None:
-            self._log_file = identity(self._log)
-        elif identity(self._log) != self._log_file:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            raise StoreError(
-                f"{self._log}: was deleted or replaced while this was running. What was recorded has been saved; "
-                "run the same command again, and leave the files beside the database alone while it runs."
-            )
+        """Raises StoreError where what we write no longer lies where it was opened."""
+        self._transactions.check_place()
 
     def _take_over(self) -> None:
         """We hold the lock, so whatever is still marked running has no process any more."""
@@ -168,14 +118,14 @@ class Writer:
                 start = {name: getattr(facts, name) for name in ("git_sha", "versions", "argv", "host")}
                 self._insert_event(int(found[0]), "continued", json.dumps(start))
                 self._queue(connection, int(found[0]), runs)
-                self._begun = int(found[0]), facts.spec_sha256
+                self._transactions.begun = int(found[0]), facts.spec_sha256
                 return int(found[0])
             row = {name: getattr(facts, name) for name in ExperimentFacts.__dataclass_fields__}
             row["folder"] = new_folder(facts.spec_sha256) if facts.kind == "train" else None
             table = self._db.table("experiment").insert({**row, "created_utc": utc_now(), "last_used": use})
             assert table.last_pk is not None
             self._queue(connection, int(table.last_pk), runs)
-            self._begun = int(table.last_pk), facts.spec_sha256
+            self._transactions.begun = int(table.last_pk), facts.spec_sha256
             return int(table.last_pk)
 
     def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.kernels.passes import MisfitError, TensorSteps
 from rnnprop_cli.torch_optim.find import direction
 from rnnprop_cli.torch_optim.sharding import is_sharded, local, redistributed
@@ -120,7 +120,7 @@ class CoordinatewiseOptimizer(WeightsOptimizer):
         rates, decays, signs = array("d"), array("d"), array("d")
         for each in moving:
             lengths, kept = self._lengths(each)
-            rates += array("d", [self._stepper.rule.sign * length for length in lengths])
+            rates += array("d", [self._stepper.rule.signed(length) for length in lengths])
             decays += array("d", kept)
             signs += array("d", [-1.0 if each.group["maximize"] else 1.0]) * len(each.params)
         steps, *accumulators, h, c = columns

@@ -17,7 +17,7 @@ from torch import Tensor
 from rnnprop_cli.accelerate.learned import advance, fused_steps
 from rnnprop_cli.components.learned.network import LearnedState, NetworkRule
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden
 from rnnprop_cli.kernels.passes import MisfitError, TensorStep, TensorSteps

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rnnprop_cli.components.learned.law import LAW, LawSpec
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
 from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
 from rnnprop_cli.torch_optim.capture import outside_of_graphs, refuse_capture

@@ -12,8 +12,8 @@ from typing import Final
 
 from rnnprop_cli.errors import RunError, SpecError
 from rnnprop_cli.records import Kind
-from rnnprop_cli.spec.load import read
 from rnnprop_cli.spec.shipped import find_spec, shipped_specs
+from rnnprop_cli.spec.source import read
 
 PROGRAM: Final = (sys.executable, "-m", "rnnprop_cli")
 _TAIL_BYTES: Final = 8192

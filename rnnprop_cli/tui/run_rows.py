@@ -83,7 +83,7 @@ def run_table(state: ViewState, width: int, look: Look, signs: Glyphs) -> tuple[
     rows: list[Row] = []
     for problem, groups in sections:
         if problem is not None:
-            title = f"{signs.dash}{signs.dash} {problem.short_title} "
+            title = f"{signs.dash}{signs.dash} {problem.short_title}"
             rows.append(Row(("heading", problem), (Cell(title, look.palette.text, bold=True),), True))
         flat = problem is None and len({group.problem for group in groups}) > 1
         for group, name in zip(groups, _names(groups, room, signs, flat=flat), strict=True):

@@ -57,7 +57,7 @@ def test_a_summary_has_the_rows_of_the_report(results: rnnprop.Results) -> None:
     assert table[0].rank == 1
     assert table[-1].counts.diverged == 3
     assert results.summary() == table
-    assert table.records()[0]["optimizee"] == "mlp 4 sigmoid"
+    assert table.records()[0]["optimizee"] == "mlp 4"
 
 
 def test_frames_are_for_pandas(results: rnnprop.Results) -> None:

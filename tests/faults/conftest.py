@@ -29,6 +29,14 @@ def nursery() -> Iterator[Nursery]:
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def no_command_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that fails amid a command does not fail those after it."""
+    yield
+    for name in {"nursery", "shimmed"} & {*request.fixturenames}:
+        request.getfixturevalue(name).end_latest()
+
+
 @pytest.fixture(scope="session")
 def shimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """Starts commands whose calls to the system can be made to fail; see `shim.c`."""

@@ -119,6 +119,7 @@ class Nursery:
             },
         )
         self.busy = False
+        self.latest: Command | None = None
         assert self.answer() == "ready"
 
     def answer(self) -> str:
@@ -169,13 +170,20 @@ class Nursery:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         self.busy = True
-        return Command(self, int(self.answer()), output)
+        self.latest = Command(self, int(self.answer()), output)
+        return self.latest
 
     def run(self, folder: Path, *arguments: str, **how: Any) -> Command:
         """As `start`, and waits for its end."""
         command = self.start(folder, *arguments, **how)
         command.wait()
         return command
+
+    def end_latest(self) -> None:
+        """Ends a command that nobody has waited for, as after a test that failed, so that another one can start."""
+        if self.latest is not None and self.busy:
+            kill([self.latest.pid])
+            self.latest.wait()
 
     def close(self) -> None:
         assert self.process.stdin is not None

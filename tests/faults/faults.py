@@ -101,7 +101,7 @@ def data_exchanged_before_first_batch() -> None:
 
 def turned_signal() -> None:
     """SIGTERM comes amid a library that makes an exception of its own of every one that it meets."""
-    from rnnprop_cli.spec import load
+    from rnnprop_cli.spec import source
 
     def fail(*arguments: object, **more: object) -> None:
         try:
@@ -110,7 +110,7 @@ def turned_signal() -> None:
         except BaseException as error:
             raise ValueError("the schema cannot be built") from error
 
-    load.tomllib.loads = fail  # type: ignore[assignment]
+    source.tomllib.loads = fail  # type: ignore[assignment]
 
 
 def slow() -> None:

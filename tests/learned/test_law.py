@@ -16,7 +16,7 @@ from rnnprop_cli.components.learned.law import AdamBaseSpec, LawSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.components.optimizers.adam import AdamWSpec
 from rnnprop_cli.components.optimizers.base import Given
-from rnnprop_cli.fields import KernelName
+from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.kernels.select import select_kernel
 
 CPU = torch.device("cpu")

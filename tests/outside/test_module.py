@@ -9,7 +9,8 @@ import torch
 from rnnprop_cli.components.conformance import check_optimizee
 from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.components.optimizees.base import Given
-from rnnprop_cli.components.optimizees.module import ModuleOptimizee, ModuleSpec
+from rnnprop_cli.components.optimizees.module import ModuleSpec
+from rnnprop_cli.components.optimizees.module_cells import ModuleOptimizee
 from rnnprop_cli.components.plugins import Code
 from rnnprop_cli.errors import CodeError
 

@@ -7,7 +7,7 @@ import pytest
 
 from rnnprop_cli.errors import SpecError
 from rnnprop_cli.spec.bounds import MAX_KEY_PARTS, excess
-from rnnprop_cli.spec.load import parse, read
+from rnnprop_cli.spec.source import parse, read
 
 SPECS = Path(__file__).parents[2] / "bench_specs"
 

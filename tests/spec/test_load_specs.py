@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rnnprop_cli.errors import SpecError
 from rnnprop_cli.spec.bench import BenchSpec
-from rnnprop_cli.spec.load import MAX_BYTES, load_bench, load_train, parse, resolve
+from rnnprop_cli.spec.load import load_bench, load_train, resolve
+from rnnprop_cli.spec.source import MAX_BYTES, parse
 from rnnprop_cli.spec.starters import json_schema, starter
 from rnnprop_cli.spec.train import TrainSpec
 
@@ -217,7 +218,7 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
         ],
     )
     assert (spec.truncation.horizon, spec.truncation.unroll, spec.convex, spec.seed) == (200, 20, None, 7)
-    assert spec.optimizee.label == "mlp relu"
+    assert (spec.optimizee.label, spec.optimizee.network) == ("mlp", "mlp relu")
 
 
 @pytest.mark.parametrize(

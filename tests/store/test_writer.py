@@ -84,6 +84,26 @@ def test_every_fact_and_result_reads_back_as_written(path):
     assert first.facts.is_baseline is True
 
 
+@pytest.mark.parametrize(
+    ("recorded", "activation", "read"),
+    [
+        ("mlp sigmoid", "sigmoid", "mlp"),
+        ("mlp 40 relu torch-init", "relu", "mlp 40 torch-init"),
+        ("my relu net", None, "my relu net"),
+        ("mlp relu + mlp tanh", None, "mlp relu + mlp tanh"),
+    ],
+)
+def test_a_row_of_before_that_says_the_activation_in_the_label_reads_as_one_of_today(
+    path, recorded, activation, read
+):
+    with Writer.open(path) as writer:
+        experiment_id = writer.begin_experiment(EXPERIMENT)
+        writer.add_runs(experiment_id, [replace(RUN, optimizee=recorded, activation=activation)])
+    with Reader.open(path) as reader:
+        (run,) = reader.runs(experiment_id)
+    assert (run.facts.optimizee, run.facts.activation) == (read, activation)
+
+
 @pytest.mark.parametrize("loss", [math.nan, None])
 def test_a_diverged_cell_is_stored_as_diverged_and_its_final_loss_reads_nan(path, loss):
     with writer_with_runs(path, 1) as (writer, experiment_id):
@@ -220,7 +240,7 @@ def test_an_error_at_any_statement_of_a_batch_leaves_all_or_nothing(path, error)
         before = list(writer._connection.iterdump())
         real = writer._connection
         for allowed in range(100):
-            writer._connection = FailingConnection(real, allowed, error)
+            writer._transactions._connection = FailingConnection(real, allowed, error)
             try:
                 writer.record_results(experiment_id, results, curves)
                 break
@@ -229,7 +249,7 @@ def test_an_error_at_any_statement_of_a_batch_leaves_all_or_nothing(path, error)
                 assert not real.in_transaction
                 assert list(real.iterdump()) == before
         assert allowed > 10
-        writer._connection = real
+        writer._transactions._connection = real
         with Reader.open(path) as reader:
             assert set(reader.keys_with_status(experiment_id).values()) == {"done"}
 

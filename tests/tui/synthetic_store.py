@@ -53,7 +53,7 @@ def run_facts(
 ) -> RunFacts:
     learned = optimizer.startswith("rnnprop")
     plain: dict[str, object] = {
-        "optimizee": "mlp sigmoid",
+        "optimizee": "mlp sigmoid",  # as databases of earlier versions say it
         "dataset": "digits",
         "depth": 1,
         "activation": "sigmoid",

@@ -8,7 +8,9 @@ from synthetic_store import make_bench, make_training
 from textual.widgets import Input
 
 from rnnprop_cli.tui.screens.ask import Ask, Choose
+from rnnprop_cli.tui.screens.compare import _fitting
 from rnnprop_cli.tui.themes import THEME_NAMES
+from rnnprop_cli.tui.widgets.bars import Part
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,27 @@ def test_train_shows_losses_rate_and_the_chosen_checkpoint(bench):
         await pilot.press("s", "y", "right")
         assert app.screen.plot.crosshair is not None
         assert app.state.experiment.facts.kind == "train"
+
+    play(bench, script)
+
+
+def test_a_legend_says_that_there_is_more_instead_of_cutting_a_name():
+    parts = [Part(" a sgd "), Part(" b momentum "), Part(" c adam ")]
+    shown = {width: "".join(part.text for part in _fitting(parts, width)) for width in (27, 26, 20, 3)}
+    assert shown == {
+        27: " a sgd  b momentum  c adam ",
+        26: " a sgd  b momentum  …",
+        20: " a sgd  …",
+        3: " …",
+    }
+
+
+def test_the_log_of_a_meta_training_ends_with_its_start(bench):
+    async def script(app, pilot):
+        await pilot.press("6", "4")
+        await settle(app, pilot)
+        kinds = [line.kind for line in app.screen._lines]
+        assert (kinds[0], kinds[1], kinds[-1]) == ("done", "checkpoint", "created")
 
     play(bench, script)
 

@@ -69,6 +69,25 @@ def test_letters_ticks_and_titles_are_shown() -> None:
     play(script)
 
 
+def test_a_title_loses_its_middle_and_what_stands_behind_it_goes_as_a_whole() -> None:
+    async def script(app: PlotApp, pilot: Pilot[None]) -> None:
+        plot = app.query_one(Plot)
+        plot.styles.border = ("round", "white")
+        plot.plot_title, plot.notes = "a title of many words with an end", "notes"
+        for width, title in (
+            (60, "a title of many words with an end · notes · log y"),
+            (50, "a title of many words with an end · notes"),
+            (40, "a title of many words with an end"),
+            (26, "a title of …h an end"),
+        ):
+            plot.styles.width = width
+            await pilot.pause()
+            await pilot.pause()
+            assert str(plot._border_title) == title
+
+    play(script)
+
+
 def test_keys_toggle_the_axes() -> None:
     async def script(app: PlotApp, pilot: Pilot[None]) -> None:
         before = screen_rows(app.plot)

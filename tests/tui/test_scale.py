@@ -43,6 +43,11 @@ def test_few_decades_get_the_1_2_5_series() -> None:
     assert labels(Axis(0.02, 0.5, "log"), 6) == [".02", ".05", ".1", ".2", ".5"]
 
 
+@pytest.mark.parametrize(("most", "expected"), [(4, [".02", ".1", ".5"]), (2, [".02", ".2"])])
+def test_where_they_do_not_fit_some_of_them_stay(most: int, expected: list[str]) -> None:
+    assert labels(Axis(0.02, 0.7, "log"), most) == expected
+
+
 def test_a_narrow_log_axis_gets_linear_ticks_with_digits_enough() -> None:
     assert labels(Axis(1.00001, 1.00003, "log"), 3) == ["1.00001", "1.00002", "1.00003"]
 

@@ -26,7 +26,7 @@ def runs_of(optimizer: str, losses: Sequence[object], **facts: object) -> list[R
     plain: dict[str, object] = {
         "phase": "final",
         "is_baseline": True,
-        "optimizee": "mlp sigmoid",
+        "optimizee": "mlp",
         "dataset": "mnist",
         "depth": 1,
         "activation": "sigmoid",
@@ -63,7 +63,7 @@ def small_matrix() -> tuple[list[RunInfo], LoadCurves]:
     runs: list[RunInfo] = []
     for depth in (1, 2):
         for activation in ("sigmoid", "relu"):
-            facts = {"depth": depth, "activation": activation, "optimizee": f"mlp {activation}"}
+            facts = {"depth": depth, "activation": activation, "optimizee": "mlp"}
             runs += runs_of("learned", [0.2 * depth, 0.21 * depth, 0.22 * depth], is_baseline=False, **facts)
             runs += runs_of("adam", [0.25 * depth, 0.24 * depth, 0.26 * depth], lr=0.1, **facts)
             runs += runs_of("adam $x^2$", [1.5, math.nan, 1.5], lr=0.1, **facts)

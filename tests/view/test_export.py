@@ -214,7 +214,7 @@ def test_curves_as_csv_have_a_line_per_value_in_shortest_spelling():
         "run": "0",
         "experiment": "demo",
         "dataset": "mnist",
-        "optimizee": "mlp sigmoid",
+        "optimizee": "mlp",
         "depth": "1",
         "activation": "sigmoid",
         "horizon": "100",

@@ -16,7 +16,8 @@ GOLDEN = r"""% needs \usepackage{booktabs}; fonts beyond ASCII: any engine with 
   \centering
   \caption{mnist $\cdot$ mlp sigmoid $\cdot$ depth 1 $\cdot$ 100 steps. Final loss after 100 steps with its 95\,\% $t$-interval over seeds; * is the best tuned baseline, bold rows differ from it by a paired 95\,\% interval that excludes zero.}
   \label{tab:demo-1}
-  \begin{tabular}{lrrrrlr}
+  \smallskip\footnotesize\setlength{\tabcolsep}{3pt}% as wide as a page of the article class
+  \begin{tabular}{@{}lrrrrlr@{}}
     \toprule
     optimizer & lr & final loss & \% to {*} & better & failures & test acc \\
     \midrule
@@ -25,7 +26,7 @@ GOLDEN = r"""% needs \usepackage{booktabs}; fonts beyond ASCII: any engine with 
     sgd & 0.03125 & 0.400 $\pm$0.079 & +31.1 $\pm$5.2 & 0/3 & 1 div & 75.00\% \\
     \bottomrule
   \end{tabular}
-  \par\smallskip\footnotesize {*} adam is the lowest of 2 baselines on the compared seeds themselves, for want of tuning runs: it looks a little better than it is
+  \par\smallskip {*} adam is the lowest of 2 baselines on the compared seeds themselves, for want of tuning runs: it looks a little better than it is
 \end{table}
 """
 

@@ -27,7 +27,7 @@ def test_a_row_has_the_mean_over_its_seeds_with_interval_and_facts():
     assert (row.bench, row.problem.dataset, row.problem.optimizee, row.problem.depth) == (
         "demo",
         "mnist",
-        "mlp sigmoid",
+        "mlp",
         1,
     )
     assert (row.optimizer, row.learning_rate) == ("adam", 0.03125)
@@ -110,7 +110,7 @@ def test_problems_are_told_apart_by_dataset_horizon_optimizee_depth_and_activati
         runs_of("adam", [0.2], dataset="digits"),
         runs_of("adam", [0.3], horizon=2000),
         runs_of("adam", [0.4], depth=2),
-        runs_of("adam", [0.5], optimizee="mlp elu", activation="elu"),
+        runs_of("adam", [0.5], optimizee="mlp", activation="elu"),
         runs_of("adam", [0.6], dataset=None, optimizee="quadratic 20", depth=None, activation=None),
     ]
     summary = summarize(EXPERIMENT, [run for group in groups for run in group])

@@ -16,8 +16,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, PlainSerializer, SerializationInfo, ValidationInfo
 
+from rnnprop_cli.components.datasets import packaged
 from rnnprop_cli.components.datasets.base import Dataset, DatasetFacts, OwnSource, Source
-from rnnprop_cli.components.plugins import FOLDER
+from rnnprop_cli.components.plugins import FOLDER, Code, entry_point_names
 from rnnprop_cli.errors import UsageError
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "DatasetFacts",
     "DatasetName",
     "Source",
+    "dataset_code",
     "dataset_label",
     "facts_of",
     "load_dataset",
+    "short_name",
     "source_of",
     "sources",
 ]
@@ -52,7 +55,7 @@ def _modules() -> Iterator[ModuleType]:
 
 
 def source_of(name: str) -> Source:
-    """Where a dataset comes from: its name, or the path of one of the user's own.
+    """Where a dataset comes from: its name, the path of one of the user's own, or what a package offers.
 
     Raises:
         UsageError: there is none of that name, or nothing at that path.
@@ -61,6 +64,12 @@ def source_of(name: str) -> Source:
         return sources()[name]
     form = _format_of(name)
     if form is None:
+        try:
+            found = packaged.recorded(name) or packaged.offered(name)
+        except ValueError as error:
+            raise UsageError(f"dataset {error}") from None
+        if found is not None:
+            return found
         raise UsageError(f"there is no dataset '{name}': choose from {', '.join(sources())}, or {_own()}")
     try:
         return form.located(_absolute(name))
@@ -74,6 +83,7 @@ def facts_of(name: str) -> DatasetFacts:
     Raises:
         UsageError: as `source_of` does.
         DataError: a dataset of the user's own is damaged.
+        CodeError: a package's fails.
     """
     return source_of(name).facts()
 
@@ -98,11 +108,26 @@ def dataset_label(name: str) -> str:
     >>> dataset_label("mnist"), dataset_label("/home/me/cells.npz"), dataset_label("/home/me/mnist.npz")
     ('mnist', 'cells', 'mnist.npz')
     """
+    if (found := packaged.recorded(name)) is not None:
+        return found.code.source if found.label in sources() else found.label
     if _format_of(name) is None:
         return name
     path = Path(name)
     label = path.name if name.endswith("/") else path.stem
     return Path(name).name + "/" * name.endswith("/") if label in sources() else label
+
+
+def dataset_code(name: str) -> Code | None:
+    """What must be run to know a dataset; None where nothing of a package is."""
+    found = packaged.recorded(name)
+    return None if found is None else found.code
+
+
+def short_name(name: str) -> str:
+    """What rules of a spec call a dataset: one of the user's own goes by the name of its file, wherever that lies."""
+    if (found := packaged.recorded(name)) is not None:
+        return found.label
+    return name if _format_of(name) is None else Path(name).name + "/" * name.endswith("/")
 
 
 def _format_of(name: str) -> type[OwnSource] | None:
@@ -118,7 +143,7 @@ def _own() -> str:
 
 
 def _known(name: str, info: ValidationInfo) -> str:
-    """The name, or the absolute path of a dataset of the user's own.
+    """The name, the absolute path of a dataset of the user's own, or all that identifies one of a package.
 
     Whether it is there is asked only where a file is being read: a spec from the store may outlive its data.
     """
@@ -132,7 +157,10 @@ def _known(name: str, info: ValidationInfo) -> str:
         if folder is None:
             return str(_absolute(name)) + "/" * name.endswith("/")
         return form.located(_absolute(name, Path(folder))).name
-    near = get_close_matches(name[:100].lower(), list(sources()), n=1)
+    found = packaged.recorded(name) or packaged.offered(name)
+    if found is not None:
+        return found.name
+    near = get_close_matches(name[:100].lower(), [*sources(), *entry_point_names(packaged.GROUP)], n=1)
     *others, last = (f"'{each}'" for each in sources())
     suggestion = f" - did you mean '{near[0]}'?" if near else f" - or {_own()}"
     raise ValueError(f"must be {', '.join(others)} or {last}, not '{name[:40]}'{suggestion}")
@@ -141,7 +169,7 @@ def _known(name: str, info: ValidationInfo) -> str:
 def _told(name: str, info: SerializationInfo) -> str:
     """In what identifies a cell, only the file's name: what is in it, its hash tells."""
     if info.context and info.context.get("identity") and _format_of(name) is not None:
-        return Path(name).name + "/" * name.endswith("/")
+        return short_name(name)
     return name
 
 

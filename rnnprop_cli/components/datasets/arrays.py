@@ -13,7 +13,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,25 +70,7 @@ class Arrays(OwnSource):
     def load(self, data_dir: Path | None) -> Dataset:
         """See `Source`."""
         with _opened(self.path) as file:
-            facts = file.facts()
-            x, y, *test = [file.read(name) for name in file.headers]
-            digests = file.digests
-        _check_finite(self.path, "x", x)
-        for values in test[:1]:
-            _check_finite(self.path, "x_test", values)
-        as_bytes = x.dtype == "uint8"
-        held_out = "" if test else ", no test split"
-        return Dataset(
-            self.name,
-            torch.from_numpy(x),
-            _targets(y),
-            torch.from_numpy(test[0]) if test else None,
-            _targets(test[1]) if test else None,
-            scale=BYTE_SCALE if as_bytes else 1.0,
-            classes=facts.classes,
-            sha256=hashlib.sha256(sums(digests).encode()).hexdigest(),
-            note=f"{facts.train:,} examples of {self.path.name}{held_out}",
-        )
+            return file.dataset(self.name, self.path.name)
 
 
 FORMAT = Arrays
@@ -101,10 +83,15 @@ class _Header(NamedTuple):
     dtype: np.dtype[Any]
 
 
-class _File:
-    """An open file.npz whose headers have been read and fit together."""
+class ArrayFile:
+    """An open file.npz whose headers have been read and fit together.
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    Args:
+        path: what messages call it.
+        archive: the file.
+    """
+
+    def __init__(self, path: Path | str, archive: zipfile.ZipFile) -> None:
         self.path, self.archive = path, archive
         self.digests: dict[str, str] = {}  # SHA-256 of every array that was read, by name
         inside = archive.namelist()
@@ -137,6 +124,31 @@ class _File:
         self.digests[name] = hashlib.sha256(content).hexdigest()
         array = np.load(io.BytesIO(content), allow_pickle=False)
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+    def dataset(self, name: str, origin: str) -> Dataset:
+        """All of it.
+
+        Args:
+            name: of the dataset.
+            origin: where it is from, for the note.
+        """
+        facts = self.facts()
+        x, y, *test = [self.read(each) for each in self.headers]
+        _check_finite(self.path, "x", x)
+        for values in test[:1]:
+            _check_finite(self.path, "x_test", values)
+        held_out = "" if test else ", no test split"
+        return Dataset(
+            name,
+            torch.from_numpy(x),
+            _targets(y),
+            torch.from_numpy(test[0]) if test else None,
+            _targets(test[1]) if test else None,
+            scale=BYTE_SCALE if x.dtype == "uint8" else 1.0,
+            classes=facts.classes,
+            sha256=hashlib.sha256(sums(self.digests).encode()).hexdigest(),
+            note=f"{facts.train:,} examples of {origin}{held_out}",
+        )
 
     def facts(self) -> DatasetFacts:
         """What the headers and the targets tell."""
@@ -241,11 +253,11 @@ class _File:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[_File]:
+def _opened(path: Path) -> Iterator[ArrayFile]:
     """The file, with everything that can be wrong in it told as a DataError."""
     try:
         with open_regular(path, MAX_BYTES) as file, zipfile.ZipFile(file) as archive:
-            yield _File(path, archive)
+            yield ArrayFile(path, archive)
     except (
         OSError,
         zipfile.BadZipFile,
@@ -261,13 +273,38 @@ def _opened(path: Path) -> Iterator[_File]:
         ) from None
 
 
+@contextmanager
+def given_arrays(called: str, given: Mapping[str, Any]) -> Iterator[ArrayFile]:
+    """Arrays in memory as a file, which is held to the same.
+
+    Args:
+        called: where they are from, for messages.
+        given: by name.
+
+    Raises:
+        DataError: they do not fit together.
+    """
+    import numpy as np
+
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, values in given.items():
+            array = np.asarray(values)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                if array.dtype.hasobject:
+                    raise DataError(f"{called}: array {name} holds objects: give an array of numbers")
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    with zipfile.ZipFile(content) as archive:
+        yield ArrayFile(called, archive)
+
+
 @lru_cache(maxsize=64)
 def _facts(path: Path, mtime_ns: int, size: int) -> DatasetFacts:
     with _opened(path) as file:
         return file.facts()
 
 
-def _check_finite(path: Path, name: str, values: np.ndarray[Any, Any]) -> None:
+def _check_finite(path: Path | str, name: str, values: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
     if values.dtype.kind != "f" or np.isfinite(values).all():

@@ -58,6 +58,7 @@ class Dataset:
     shift: float = 0.0
     classes: int | None = field(kw_only=True)  # None: the targets are numbers
     sha256: str = ""  # over the lines `sha256  file` of its decompressed files
+    text: bool = False  # see `DatasetFacts`
     note: str = ""  # what a reader of a result must know, e.g. that it is a subset
 
 

@@ -55,6 +55,7 @@ class Characters(NamedTuple):
             scale=1.0,
             classes=len(self.alphabet),
             sha256=hashlib.sha256(content).hexdigest(),
+            text=True,
             note=note,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rnnprop_cli.components.learned.base import Architecture, Context, Shapes
 from rnnprop_cli.kernels.network import Hidden, Network, network_step
@@ -15,6 +15,8 @@ from rnnprop_cli.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Rate = TypeVar("Rate", float, "Tensor")  # an alpha for all cells, or one of each
 
 
 class LearnedState(NamedTuple):
@@ -35,6 +37,10 @@ class NetworkRule(Architecture):
 
     network: Network
     sign: float
+
+    def signed(self, alpha: Rate) -> Rate:
+        """What the network's output is multiplied with."""
+        return self.sign * alpha
 
     @abstractmethod
     def accumulators(self, params_CP: Tensor) -> Any:
@@ -75,7 +81,7 @@ class NetworkRule(Architecture):
         features_FN, accumulators = self.features(grads_CP, state.features, donate=False)
         weights = self.network.weights(self.flatten(meta_params))
         output_N, hidden = network_step(self.network, weights, features_FN, state.hidden)
-        updates_CP = output_N.view_as(params_CP) * (self.sign * context.rate_C)[:, None]
+        updates_CP = output_N.view_as(params_CP) * self.signed(context.rate_C)[:, None]
         return updates_CP, LearnedState(accumulators, hidden, state.steps + 1)
 
     def init_meta_params(self, seed: int) -> dict[str, Tensor]:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from rnnprop_cli.components.datasets import dataset_label, facts_of
+from rnnprop_cli.components.datasets import dataset_code, dataset_label, facts_of
+from rnnprop_cli.errors import UsageError
 from rnnprop_cli.fields import Sampling, Spec
 from rnnprop_cli.lazy import no_grad, torch
 from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+from rnnprop_cli.records import with_activation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +64,12 @@ class OptimizeeSpec(Spec, ABC):
     @property
     @abstractmethod
     def label(self) -> str:
-        """Short name for tables, which have columns of their own for dataset and depth."""
+        """Short name for tables, which have columns of their own for dataset, depth and activation."""
+
+    @property
+    def network(self) -> str:
+        """The label with the activation, for lines of text."""
+        return with_activation(self.label, self.nonlinearity)
 
     @property
     def dataset_name(self) -> str | None:
@@ -91,8 +98,8 @@ class OptimizeeSpec(Spec, ABC):
 
     @property
     def code(self) -> Code | None:
-        """What it runs that is not ours."""
-        return None
+        """What it runs that is not ours, its dataset's included."""
+        return None if self.dataset_name is None else dataset_code(self.dataset_name)
 
     def rehearse(self, given: Given) -> str | None:
         """Tries what it runs that is not ours, before anything is recorded.
@@ -102,7 +109,10 @@ class OptimizeeSpec(Spec, ABC):
 
         Raises:
             CodeError: it does not work.
+            UsageError: its settings do not fit its dataset.
         """
+        if (found := self.misfit()) is not None:
+            raise UsageError(f"{self.label}: {found[0]} {found[1]}")
         return None
 
     def misfit(self) -> tuple[str, str] | None:

@@ -69,7 +69,6 @@ class ConvSpec(OptimizeeSpec):
         parts = [f"conv {self.layout}"]
         parts += [] if self.norm == "none" else [f"{self.norm}-norm"]
         parts += ["residual"] if self.residual else []
-        parts += [] if self.activation == "relu" else [self.activation]
         parts += [] if self.init == "paper" else ["torch-init"]
         return " ".join(parts)
 

@@ -43,7 +43,7 @@ class MLPSpec(OptimizeeSpec):
         """See `OptimizeeSpec`."""
         width = "" if self.hidden == 20 else f" {self.hidden}"
         init = "" if self.init == "paper" else " torch-init"
-        return f"mlp{width} {self.activation}{init}"
+        return f"mlp{width}{init}"
 
     @property
     def dataset_name(self) -> str | None:

@@ -68,7 +68,6 @@ class TransformerSpec(OptimizeeSpec):
         parts = ["transformer", task]
         parts += [] if self.width == 32 else [f"width {self.width}"]
         parts += [] if self.heads == 2 else [f"heads {self.heads}"]
-        parts += [] if self.activation == "gelu" else [self.activation]
         parts += [] if self.init == "paper" else ["torch-init"]
         return " ".join(parts)
 

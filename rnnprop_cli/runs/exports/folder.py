@@ -58,7 +58,7 @@ def problem_name(run: RunInfo) -> str:
     """e.g. "mnist_mlp_sigmoid_d1_x100"."""
     facts = run.facts
     depth = "" if facts.depth is None else f"d{facts.depth}"
-    return file_name(" ".join(filter(None, (facts.dataset, facts.optimizee, depth, f"x{facts.horizon}"))))
+    return file_name(" ".join(filter(None, (facts.dataset, facts.network, depth, f"x{facts.horizon}"))))
 
 
 def run_name(run: RunInfo) -> str:

@@ -81,6 +81,7 @@ def _hyperparameters(run: RunInfo) -> dict[str, str | float]:
         "dataset": facts.dataset,
         "optimizee": facts.optimizee,
         "depth": facts.depth,
+        "activation": facts.activation,
         "horizon": facts.horizon,
         "phase": facts.phase,
         "seed": facts.seed,

@@ -138,6 +138,10 @@ def ticks(axis: Axis, most: int) -> tuple[Tick, ...]:
         return _labelled(finer)
     if len(decades) >= _DECADES_ENOUGH:
         return _labelled([10.0**decade for decade in decades])
+    if decades and len(finer) > most > 1:  # every second or so of them, if possible with the decade
+        every = math.ceil(len(finer) / most)
+        at = min(range(len(finer)), key=lambda index: abs(finer[index] - 10.0 ** decades[0]))
+        return _labelled(max((finer[(at + i) % every :: every] for i in range(every)), key=len))
     return _linear_ticks(axis, most)
 
 

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import BindingType
@@ -29,6 +30,9 @@ from rnnprop_cli.tui.plot.scale import Axis
 from rnnprop_cli.tui.plot.series import PlotSeries, Reading, nearest_x, next_x
 from rnnprop_cli.tui.plot.view import View
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.shorten import shorten
+
+_TITLE_FRAME: Final = 6  # columns of a border that its title cannot have
 
 
 class Plot(Widget, can_focus=True):
@@ -292,8 +296,12 @@ class Plot(Widget, can_focus=True):
             "follow" if self.follow else "",
             "zoom" if self._view.is_zoomed else "",
         ]
-        words = " · ".join(word for word in (self.plot_title, *flags) if word)
-        self.border_title = Content(safe_text(words))
+        room = self.outer_size.width - _TITLE_FRAME
+        words = shorten(safe_text(self.plot_title), room)
+        for flag in map(safe_text, filter(None, flags)):  # whole, or not at all
+            longer = f"{words} · {flag}" if words else flag
+            words = longer if cell_len(longer) <= room else words
+        self.border_title = Content(words)
         self.border_subtitle = Content(safe_text(self.x_label))
 
     def _post_crosshair(self) -> None:

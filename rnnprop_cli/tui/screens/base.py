@@ -148,8 +148,8 @@ class BaseScreen(Screen[None]):
         muted = self.look.palette.muted
         return [
             [Part("In another terminal:", muted)],
-            [Part("rnnprop bench --spec bench_specs/quickstart.toml", bold=True)],
-            [Part("rnnprop train --spec bench_specs/train_quick.toml", bold=True)],
+            [Part("rnnprop bench --spec quickstart", bold=True)],
+            [Part("rnnprop train --spec train_quick", bold=True)],
             [],
             [Part("or press  r  to start one from here;  q  quits. This screen fills by itself.", muted)],
         ]

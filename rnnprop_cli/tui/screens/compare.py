@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import ClassVar, Final, Literal
 
+from rich.cells import cell_len
 from textual import on
 from textual.binding import BindingType
 from textual.containers import Container
@@ -200,7 +202,9 @@ class CompareScreen(BaseScreen):
         where = (
             f" {self._first + 1}-{last} of {panels} panels · {self._mode} · {best}: the best tuned baseline"
         )
-        self.query_one("#legend", Lines).show_lines([parts, [Part(where, palette.muted)]])
+        self.query_one("#legend", Lines).show(
+            lambda columns, rows: [_fitting(parts, columns), [Part(where, palette.muted)]]
+        )
 
     @on(Plot.CrosshairMoved)
     def _crosshair_moved(self, event: Plot.CrosshairMoved) -> None:
@@ -249,3 +253,12 @@ def _rate_label(curve: RateCurve) -> str:
     if curve.is_learned or point is None:
         return curve.optimizer
     return f"{curve.optimizer} best {short_rate(point[0])}"
+
+
+def _fitting(parts: Sequence[Part], columns: int) -> list[Part]:
+    """The parts that a line has room for, whole; an ellipsis stands for the others."""
+    ends = list(accumulate(cell_len(part.text) for part in parts))
+    count = sum(end <= columns for end in ends)
+    if count < len(parts):
+        count = sum(end <= columns - 2 for end in ends)
+    return [*parts[:count], *([Part(" …")] if count < len(parts) else [])]

@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from rnnprop_cli.tui import keys
 from rnnprop_cli.tui.keys import Key
+from rnnprop_cli.tui.reading import Training
 from rnnprop_cli.tui.screens.base import BaseScreen
 from rnnprop_cli.tui.state import FILTER_KEYS
 from rnnprop_cli.tui.widgets.bars import Part
@@ -63,18 +64,7 @@ class LogScreen(BaseScreen):
         state = self.state
         if state.front == "train" and (training := state.snapshot.training) is not None:
             lines = log_lines(training.experiment, (), training.events)
-            run = training.run
-            if run is not None and run.started_utc:
-                lines.append(
-                    LogLine(run.started_utc, run.result.status, f"{training.done:,} meta-iterations")
-                )
-                if run.result.error:
-                    lines.append(LogLine(run.started_utc, "failed", run.result.error))
-            lines.sort(key=lambda line: line.time_utc, reverse=True)
-            lines += [
-                LogLine("", "checkpoint", f"meta-iteration {one.meta_step:,}: {one.path}")
-                for one in reversed(training.checkpoints)
-            ]
+            lines = sorted([*_own_lines(training), *lines], key=lambda line: line.time_utc, reverse=True)
         elif state.bench is not None:
             lines = log_lines(state.bench.experiment, state.bench.groups, state.bench.events)
         else:
@@ -144,3 +134,21 @@ def _time(utc: str, dated: bool) -> str:
         return utc
     date, _, time = utc.removesuffix("Z").partition("T")
     return f"{date} {time}" if dated else time
+
+
+def _own_lines(training: Training) -> list[LogLine]:
+    """What a meta-training tells of itself, the latest first. No time of its end is kept: its last checkpoint's stands
+    for that."""
+    saved = [
+        LogLine(one.created_utc, "checkpoint", f"meta-iteration {one.meta_step:,}: {one.path}")
+        for one in reversed(training.checkpoints)
+    ]
+    run = training.run
+    if run is None or not run.started_utc:
+        return saved
+    running = run.result.status == "running"
+    time_utc = run.started_utc if running else max(run.started_utc, *(line.time_utc for line in saved), "")
+    state = [LogLine(time_utc, run.result.status, f"{training.done:,} meta-iterations")]
+    if run.result.error:
+        state.insert(0, LogLine(time_utc, "failed", run.result.error))
+    return [*state, *saved]

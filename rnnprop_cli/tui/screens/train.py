@@ -210,14 +210,14 @@ class TrainScreen(BaseScreen):
             [Part(" status   ", muted), Part(result.status, look.status_color(result.status), bold=True)],
             [Part(" done     ", muted), Part(f"{done} iterations")],
             [Part(" trains   ", muted), Part(facts.optimizer)],
-            [Part(" on       ", muted), Part(f"{facts.dataset or ''} {facts.optimizee}".strip())],
+            [Part(" on       ", muted), Part(f"{facts.dataset or ''} {facts.network}".strip())],
             [Part(" horizon  ", muted), Part(f"{facts.horizon:,} steps, seed {facts.seed}")],
         ]
         if (speed := recent_rate(training.curves.get(RATE))) is not None:
             text = f"{speed:.3g} a second"
             if result.status == "running" and training.planned:
                 text += f", {format_remaining((training.planned - training.done) / speed)} to go"
-            lines.append([Part(" rate     ", muted), Part(text)])
+            lines.append([Part(" speed    ", muted), Part(text)])
         lines += [*self._ending(training, columns), *self._checkpoints(training, columns)]
         return lines
 

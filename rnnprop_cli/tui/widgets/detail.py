@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
+
 from rnnprop_cli.tui.reading import Bench, Snapshot, stalled
 from rnnprop_cli.tui.run_rows import progress, short_rate
 from rnnprop_cli.tui.themes import Glyphs, Look
 from rnnprop_cli.tui.widgets.bars import Part
 from rnnprop_cli.tui.widgets.lines import Line, wrapped
 from rnnprop_cli.view.numbers import format_duration, format_loss, format_mean, format_remaining
+from rnnprop_cli.view.shorten import shorten
 from rnnprop_cli.view.table.rows import SummaryRow
 from rnnprop_cli.view.table.seed_groups import SeedGroup
 from rnnprop_cli.view.table.verdicts import verdict
@@ -22,16 +25,18 @@ def detail_lines(
     facts, row = group.facts, group.row
     muted = look.palette.muted
     words = ", ".join(f"{count} {status}" for status, count in group.statuses.items())
+    room = columns - _KEY_COLUMNS - 1
+    title = row.problem.title
     name = row.label + ("" if group.is_learned else " (baseline)")
     lines: list[Line] = [
         _pair("optimizer", f"{name}  lr {short_rate(facts.lr) or '-'}", muted, bold=True),
-        _pair("problem", row.problem.title, muted),
+        _pair("problem", title if cell_len(title) <= room else shorten(row.problem.short_title, room), muted),
         [Part(f" {'status':<{_KEY_COLUMNS}}", muted), Part(words, look.status_color(group.status))],
         _pair("final loss", _loss(row), muted),
     ]
     if (accuracy := row.heldout.accuracy.centre) is not None:
         lines.append(_pair("test accuracy", f"{accuracy:.2%}", muted))
-    lines += _comparison(bench, group, look, signs)
+    lines += _comparison(bench, group, look, signs, room)
     if group.statuses["running"]:
         lines.append(_pair("progress", _eta(bench, group), muted))
         if stalled(bench.experiment, snapshot.holder):
@@ -57,7 +62,7 @@ def _loss(row: SummaryRow) -> str:
     return f"{format_mean(row.final.mean)}  median {format_loss(row.final.median.centre)}"
 
 
-def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> list[Line]:
+def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs, room: int) -> list[Line]:
     row, muted = group.row, look.palette.muted
     if group.is_best:
         return [_pair("compared", f"{signs.best} the best tuned baseline here", muted)]
@@ -69,13 +74,14 @@ def _comparison(bench: Bench, group: SeedGroup, look: Look, signs: Glyphs) -> li
     lines = [_pair(f"{signs.best} baseline", text, muted)]
     centre, low, high = found.percent
     if centre is not None:
-        # the word before the interval: a narrow pane cuts what stands last
         how = verdict(row) or ""
         word = {"win": "better", "loss": "worse"}.get(how, "undecided")
         color = {"win": look.good, "loss": look.warn}.get(how)
         text = f"{centre:+.1f} %, {word}"
-        if low is not None and high is not None:
-            text += f"  (95 %: {low:+.1f} to {high:+.1f})"
+        if low is not None and high is not None:  # as much of it as fits: half a number is another one
+            interval = f"{low:+.1f} to {high:+.1f})"
+            ends = (f"  (95 %: {interval}", f"  ({interval}", "")
+            text += next(end for end in ends if not end or cell_len(text + end) <= room)
         lines.append([Part(f" {'paired diff':<{_KEY_COLUMNS}}", muted), Part(text, color, bold=True)])
     lines.append(_pair("seeds better", f"{found.better} of {found.pairs}", muted))
     return lines

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from rnnprop_cli.tui.keys import CELLS, OPEN, ROWS, bindings
 from rnnprop_cli.tui.widgets.table import Cell, look_of
 from rnnprop_cli.view.safe_text import safe_text
+from rnnprop_cli.view.shorten import shorten
 
 _CELL_COLUMNS = 9
 _WIDEST_LABEL = 22
@@ -123,10 +124,12 @@ class HeatTable(Widget, can_focus=True):
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.refresh())
 
     def _label_widths(self) -> list[int]:
-        return [
-            min(max([cell_len(axis), *(cell_len(row.label[at]) for row in self._rows)]), _WIDEST_LABEL)
+        wanted = [
+            max([cell_len(axis), *(cell_len(row.label[at]) for row in self._rows)])
             for at, axis in enumerate(self._axes)
         ]
+        room = self.size.width - len(wanted) - _CELL_COLUMNS * len(self._columns)
+        return wanted if sum(wanted) <= room else [min(width, _WIDEST_LABEL) for width in wanted]
 
     def _columns_in_view(self) -> int:
         room = self.size.width - sum(self._label_widths()) - len(self._axes)
@@ -187,5 +190,5 @@ def _right(text: str) -> str:
 
 
 def _fit(text: str, width: int) -> str:
-    text = safe_text(text)
+    text = shorten(safe_text(text), width)
     return text if cell_len(text) == width else set_cell_size(text, width)

@@ -232,7 +232,8 @@ class Table(Widget, can_focus=True):
         row = self._rows[index]
         cells = [cell if isinstance(cell, Cell) else Cell(cell) for cell in row.cells]
         if row.is_heading:
-            return _segments([cells[0]], [width], palette.text, look.heading, gap=0)
+            title = Cell(shorten(safe_text(cells[0].text), width), bold=cells[0].bold)
+            return _segments([title], [width], palette.text, look.heading, gap=0)
         chosen = index == self._cursor
         ground = look.cursor if chosen else palette.ground
         return self._strip(cells, width, palette.text, ground, reverse=chosen and self.app.no_color)

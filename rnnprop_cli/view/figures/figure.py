@@ -102,7 +102,7 @@ def slug(*parts: object) -> str:
 def problem_slug(kind: str, problem: Problem) -> str:
     """The file name of a figure about one problem."""
     depth = None if problem.depth is None else f"d{problem.depth}"
-    return slug(kind, problem.dataset, problem.optimizee, depth, f"x{problem.horizon}")
+    return slug(kind, problem.dataset, problem.network, depth, f"x{problem.horizon}")
 
 
 def y_range(lines: Sequence[Line], ceiling: float, shown: float = 0.0) -> tuple[float, float]:

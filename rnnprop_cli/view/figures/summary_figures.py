@@ -131,7 +131,7 @@ def _depth_figures(summary: Summary, styles: dict[str, Style]) -> list[Figure]:
         reference = _chance([row for rows in by_optimizer.values() for row in rows.values()])
         figures.append(
             Figure(
-                name=slug("depth", shared.dataset, shared.optimizee, f"x{shared.horizon}"),
+                name=slug("depth", shared.dataset, shared.network, f"x{shared.horizon}"),
                 problem=None,
                 title=shared.title,
                 caption="Final loss against depth: mean over seeds with its 95 % interval, every baseline tuned at "

@@ -79,7 +79,8 @@ def _table(bench: str, number: int, problem: Problem, rows: Sequence[SummaryRow]
     title = _escaped(safe_text(f"{problem.title}. "))
     yield f"  \\caption{{{title}{_CAPTION.format(steps=f'{problem.horizon:,}')}}}"
     yield f"  \\label{{tab:{label}-{number}}}"
-    yield f"  \\begin{{tabular}}{{{''.join(column.align[0] for column in columns)}}}"
+    yield r"  \smallskip\footnotesize\setlength{\tabcolsep}{3pt}% as wide as a page of the article class"
+    yield f"  \\begin{{tabular}}{{@{{}}{''.join(column.align[0] for column in columns)}@{{}}}}"
     yield r"    \toprule"
     yield _line([_escaped(column.heading) for column in columns])
     yield r"    \midrule"
@@ -89,7 +90,7 @@ def _table(bench: str, number: int, problem: Problem, rows: Sequence[SummaryRow]
     yield r"    \bottomrule"
     yield r"  \end{tabular}"
     for sentence in remarks(rows):
-        yield rf"  \par\smallskip\footnotesize {_escaped(safe_text(sentence))}"
+        yield rf"  \par\smallskip {_escaped(safe_text(sentence))}"
     yield r"\end{table}"
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rnnprop_cli.view.table.rows import Problem
 from rnnprop_cli.view.table.seed_groups import SeedGroup
 
 AxisName = Literal["optimizer", "optimizee", "depth", "activation", "horizon"]
@@ -73,21 +72,13 @@ def _word(group: SeedGroup, axis: AxisName) -> str:
         case "optimizer":
             return group.facts.optimizer
         case "optimizee":
-            return _without_activation(problem)
+            return " ".join(filter(None, (problem.dataset, problem.optimizee)))
         case "depth":
             return "-" if problem.depth is None else str(problem.depth)
         case "activation":
             return problem.activation or "-"
         case "horizon":
             return f"{problem.horizon:,}"
-
-
-def _without_activation(problem: Problem) -> str:
-    """The optimizee with its dataset, less the activation where that stands at its end."""
-    name = problem.optimizee
-    if problem.activation:
-        name = name.removesuffix(problem.activation).strip() or name
-    return f"{problem.dataset} {name}" if problem.dataset else name
 
 
 def _axis_order(group: SeedGroup, axis: AxisName) -> tuple[object, ...]:

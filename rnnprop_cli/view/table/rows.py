@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from rnnprop_cli.records import LrSource, Phase, RunFacts
+from rnnprop_cli.records import LrSource, Phase, RunFacts, with_activation
 from rnnprop_cli.statistics import Estimate
 
 UNKNOWN: Final = Estimate(None, None, None)
@@ -24,9 +24,14 @@ class Problem(NamedTuple):
         return cls(facts.dataset, facts.horizon, facts.optimizee, facts.depth, facts.activation)
 
     @property
+    def network(self) -> str:
+        """The optimizee with its activation."""
+        return with_activation(self.optimizee, self.activation)
+
+    @property
     def title(self) -> str:
         """For headings, e.g. "mnist · mlp sigmoid · depth 1 · 100 steps"."""
-        parts = [self.dataset, self.optimizee]
+        parts = [self.dataset, self.network]
         parts += [None if self.depth is None else f"depth {self.depth}", f"{self.horizon:,} steps"]
         return " · ".join(part for part in parts if part)
 
@@ -34,7 +39,7 @@ class Problem(NamedTuple):
     def short_title(self) -> str:
         """In few words, as `rnnprop bench` names it: "mnist mlp sigmoid d2 x100"."""
         depth = "" if self.depth is None else f"d{self.depth}"
-        parts = (self.dataset or "", self.optimizee, depth, f"x{self.horizon}")
+        parts = (self.dataset or "", self.network, depth, f"x{self.horizon}")
         return " ".join(part for part in parts if part)
 
     @property
