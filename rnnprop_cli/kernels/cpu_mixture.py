@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.kernels.cpu_library import check
+from rnnprop_cli.kernels.cpu_library import check, code_of
 from rnnprop_cli.kernels.cpu_tensors import FORMATS
 from rnnprop_cli.kernels.passes import MisfitError
 
@@ -100,7 +100,7 @@ def step_side_by_side(
             raise MisfitError("not contiguous float32 on the CPU")
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     at = FLOAT_BYTES * (np.arange(n_cells)[:, None] * n_coordinates + starts[None])  # bytes from the first
-    words = np.zeros((n_cells, len(sizes), WORDS), dtype=np.int64)
+    words = np.full((n_cells, len(sizes), WORDS), code_of("format", FORMATS[torch.float32]), dtype=np.int64)
     words[..., 0], words[..., 1] = sizes, np.arange(n_cells)[:, None]
     first = [params_CP, grads_CP, *m_KCP, v_CP, direction_CP]
     for column, tensor in enumerate(first, start=2):
@@ -132,12 +132,13 @@ def step_tensors(
         or {tensor.dtype for tensor in every} - FORMATS.keys()
     ):
         raise MisfitError("not contiguous floats on the CPU")
+    codes = {dtype: code_of("format", name) for dtype, name in FORMATS.items()}
     columns = [
         sizes,
         tensors.cells,
         *([each.data_ptr() for each in column] for column in (tensors.params, tensors.grads)),
         *([each.data_ptr() for each in column] for column in (*tensors.moments, tensors.directions)),
-        *([FORMATS[each.dtype] for each in column] for column in (tensors.params, tensors.grads)),
+        *([codes[each.dtype] for each in column] for column in (tensors.params, tensors.grads)),
     ]
     words = np.array(columns, dtype=np.int64).T.copy()
     _step(library, len(numbers), hidden, words, np.array(tensors.shares, dtype=np.float32), numbers)
