@@ -19,6 +19,15 @@ from typing import Any
 from rnnprop_cli.kernels.network import Network
 
 ARCHITECTURES = (80, 86, 89, 90, 120)
+INTEGERS = (
+    "N", "T", "Q", "P", "M", "blocks", "pieces", "per_seed", "index_stride", "product_start", "sum_start",
+)  # fmt: skip
+FLOATS = ("of_m", "of_v", "rest1", "beta2", "rest2", "eps", "scale", "shift")
+# Arguments that are not pointers to float32.
+TYPES = dict.fromkeys(INTEGERS, "i32") | dict.fromkeys(FLOATS, "fp32")
+TYPES |= {"pixels": "*u8", "index": "*i64", "labels": "*i64"}
+# Perceptrons of the benchmarks: hidden units, hidden layers.
+PERCEPTRONS = ((20, 1), (20, 5), (64, 2))
 
 
 @dataclass(frozen=True)
@@ -35,29 +44,20 @@ class Compiled:
 def compile_program(
     function: Any, constants: dict[str, object], options: dict[str, Any], arch: int
 ) -> Compiled:
-    """Compiles a program with given constants; other arguments are pointers to float32, or integers in capitals."""
+    """Compiles a program with given constants; `TYPES` tells what other arguments are."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    integers = {"N", "T", "Q", "P", "blocks", "product_start", "sum_start"}
-    floats = {"of_m", "of_v", "rest1", "beta2", "rest2", "eps"}
     constants = {name: value for name, value in constants.items() if name in function.arg_names}
     signature = {
-        name: "constexpr"
-        if name in constants
-        else "i32"
-        if name in integers
-        else "fp32"
-        if name in floats
-        else "*fp32"
-        for name in function.arg_names
+        name: "constexpr" if name in constants else TYPES.get(name, "*fp32") for name in function.arg_names
     }
     # As at a launch, where Triton finds that memory begins at multiples of 16 bytes.
     aligned = {
         (index,): [["tt.divisibility", 16]]
         for index, name in enumerate(function.arg_names)
-        if signature[name] == "*fp32"
+        if signature[name].startswith("*")
     }
     source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=aligned)
     compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
@@ -101,6 +101,27 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "S": network.hidden}
     for rule in sorted(cuda_passes.RULES):
         yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": cuda_passes.RULE_BLOCK}
+    for hidden, layers in PERCEPTRONS if network == Network() else ():
+        yield from perceptron_programs(hidden, layers)
+
+
+def perceptron_programs(hidden: int, layers: int) -> Iterator[tuple[Any, dict[str, object]]]:
+    """Those of one kind of perceptron on MNIST."""
+    import torch
+
+    from rnnprop_cli.kernels import cuda_mlp, cuda_perceptrons
+    from rnnprop_cli.kernels.passes import Perceptron
+
+    none = torch.empty(0)
+    widths = (784, *[hidden] * layers, 10)
+    constants = cuda_perceptrons.tiled(Perceptron(widths, "sigmoid", none, none, 1 / 255, 0.0))
+    assert constants is not None
+    through = {"DEPTH": cuda_perceptrons.DEPTH, "BLOCK": cuda_perceptrons.EXAMPLES}
+    for gradient in (True, False):
+        kind = {"ACTIVATION": "sigmoid", "GRADIENT": gradient}
+        yield cuda_mlp.examples_program, {**constants, **through, **kind}
+    summing = {"ROWS": cuda_perceptrons.ROWS, "BLOCK": cuda_perceptrons.SUMMED, "LOSSES": 8}
+    yield cuda_mlp.weights_program, {**constants, **summing}
 
 
 def main() -> None:

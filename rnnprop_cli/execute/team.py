@@ -11,6 +11,7 @@ Shape legend: B tasks, K tasks of this rank, R numbers of a task.
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -24,6 +25,7 @@ from rnnprop_cli.errors import RankLostError
 
 PATIENCE: Final = timedelta(minutes=30)  # with a rank that is silent, but for one that has died
 SLICE: Final = timedelta(seconds=0.5)  # of waiting, after which signals get their turn
+SECONDS_TO_STOP: Final = 3.0  # for a meta-iteration that others are at
 LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
 _SOURCE_LINE: Final = re.compile(r"^\[[^\]]*:[0-9]+\] *")
 _END: Final = (
@@ -39,14 +41,17 @@ class Team:
         ranks: how many there are.
 
     Attributes:
+        hurried: whether somebody asked to stop: then no rank is waited for much longer.
         how_lost: what is known of a rank that has gone; None where nothing is. It may take a moment.
     """
 
     def __init__(self, rank: int = 0, ranks: int = 1) -> None:
         self.rank, self.ranks = rank, ranks
+        self.hurried: Callable[[], bool] = lambda: False
         self.how_lost: Callable[[], str | None] = lambda: None
         self._connected = ranks == 1
         self._over = ranks == 1
+        self._broken = False
 
     @property
     def connected(self) -> bool:
@@ -127,8 +132,11 @@ class Team:
             self._words(_END)
 
     def close(self) -> None:
-        """Leaves; whoever still waits for this rank sees it go."""
-        if self._connected and self.ranks > 1:
+        """Leaves; whoever still waits for this rank sees it go.
+
+        A group that is broken is left to the end of the process: to take it apart would wait for the silent rank.
+        """
+        if self._connected and self.ranks > 1 and not self._broken:
             dist.destroy_process_group()
         self._connected, self._over = False, True
 
@@ -143,11 +151,17 @@ class Team:
         parts = [torch.empty_like(sent) for _ in range(self.ranks)]
         try:
             work = dist.all_gather(parts, sent, async_op=True)
+            hurried_since: float | None = None
             while not work.is_completed():
+                if self.hurried():
+                    hurried_since = hurried_since or time.monotonic()
+                    if time.monotonic() - hurried_since > SECONDS_TO_STOP:
+                        raise RuntimeError("it does not answer")
                 with suppress(RuntimeError):  # the slice is over; what else it may be, the last `wait` says
                     work.wait(SLICE)
             work.wait()
         except RuntimeError as error:
+            self._over, self._broken = True, True  # no word reaches them any more
             raise RankLostError(self.how_lost() or f"another rank has gone ({_in_short(error)})") from error
         return [part.to(mine.device) for part in parts]
 

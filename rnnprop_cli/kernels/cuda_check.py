@@ -4,6 +4,7 @@ Triton compiles at the first launch, with the C compiler and the Python headers 
 for more than the device has. What can go wrong there has no common class of exception.
 """
 
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -11,12 +12,15 @@ import torch
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden, Network
-from rnnprop_cli.kernels.passes import RelativeInputs
+from rnnprop_cli.kernels.passes import Perceptron, RelativeInputs
 from rnnprop_cli.kernels.reference import ReferenceKernel
 
 COORDINATES: Final = 70  # two blocks and a part of one
 STEPS: Final = 3
-RESULTS: Final = ("step", "meta-gradient", "fused step", "step of Adam")
+RESULTS: Final = ("step", "meta-gradient", "fused step", "step of Adam", "gradient of a perceptron")
+WIDTHS: Final = (70, 5, 3)  # of a perceptron: two loads of pixels, the second in part
+IMAGES: Final = 20  # two blocks of examples, the second in part
+CELLS: Final = 2
 TOLERANCE: Final = 1e-4  # the accuracy that meta-gradients need, relative
 
 
@@ -51,16 +55,19 @@ def find_trouble(kernel: Kernel, device: torch.device) -> str:
 
     state = (network.layers, network.hidden, COORDINATES)
     q, features_TFN = 0.2 * normal(network.n_meta_params), normal(STEPS, network.features, COORDINATES)
+    pixels_ND = torch.randint(0, 256, (IMAGES, WIDTHS[0]), generator=generator, dtype=torch.uint8)
+    weights_CP = 0.3 * normal(CELLS, sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(WIDTHS)))
     hidden, output_grad_TN = Hidden(0.3 * normal(*state), 0.5 * normal(*state)), normal(STEPS, COORDINATES)
 
     def results(body: Kernel, dtype: torch.dtype, where: torch.device) -> list[torch.Tensor]:
-        """A step's output, a window's gradient, and params after a fused step and after one of Adam."""
+        """A step's output, a window's gradient, params after a fused step and after one of Adam, a loss's gradient."""
         own_q, own_features, grad = (x.to(where, dtype) for x in (q, features_TFN, output_grad_TN))
         own_hidden = Hidden(*(x.to(where, dtype) for x in hidden))
         output, _ = body.step(network, own_q, own_features[0], own_hidden)
         gradient = body.window_gradient(network, own_q, own_features, own_hidden, grad)
         params = _first_steps(body, network, own_q, own_features[0, :1], own_hidden)
-        return [each.cpu() for each in (output, gradient, *params)]
+        grads_CP = _perceptron_gradient(body, pixels_ND.to(where), weights_CP.to(where, dtype))
+        return [each.cpu() for each in (output, gradient, *params, grads_CP)]
 
     try:
         found = results(kernel, torch.float32, device)
@@ -75,6 +82,28 @@ def find_trouble(kernel: Kernel, device: torch.device) -> str:
         if not error_norm <= TOLERANCE:
             return f"its {what} is wrong: relative error {error_norm:.1e}"
     return ""
+
+
+def _perceptron_gradient(body: Kernel, pixels_ND: torch.Tensor, params_CP: torch.Tensor) -> torch.Tensor:
+    """[C, P] of two perceptrons on all images, the last of which comes first."""
+    index_1M = torch.arange(IMAGES - 1, -1, -1, device=pixels_ND.device)[None]
+    labels_N = torch.arange(IMAGES, device=pixels_ND.device) % WIDTHS[-1]
+    perceptron = Perceptron(WIDTHS, "sigmoid", pixels_ND, labels_N, 1 / 255, -0.5)
+    if body.passes is not None:
+        found = body.passes.perceptron_gradient(perceptron, index_1M, params_CP)
+        assert found is not None, "a small one pays"
+        return found[1]
+    leaf_CP = params_CP.clone().requires_grad_()
+    n_inputs, width, classes = WIDTHS
+    with torch.enable_grad():
+        parts = torch.split_with_sizes(leaf_CP, [n_inputs * width, width, width * classes, classes], dim=1)
+        inputs_MD = pixels_ND[index_1M[0]].to(params_CP.dtype) * perceptron.scale + perceptron.shift
+        a_CMH = torch.sigmoid(inputs_MD @ parts[0].reshape(-1, n_inputs, width) + parts[1][:, None])
+        logits_CMO = a_CMH @ parts[2].reshape(-1, width, classes) + parts[3][:, None]
+        targets = labels_N[index_1M[0]].repeat(CELLS)
+        loss = torch.nn.functional.cross_entropy(logits_CMO.flatten(0, 1), targets, reduction="sum") / IMAGES
+        (grads_CP,) = torch.autograd.grad(loss, leaf_CP)
+    return grads_CP
 
 
 def _first_steps(

@@ -1,4 +1,5 @@
-"""What the CUDA body does besides the network: RNNprop's whole step and the classical rules, in one launch each."""
+"""What the CUDA body does besides the network: RNNprop's whole step and the classical rules in one launch each,
+gradients of perceptrons in two."""
 
 from typing import Final
 
@@ -6,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+from rnnprop_cli.kernels.cuda_perceptrons import losses_and_gradient
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import ConvNet, Perceptron, Recurrence, RelativeInputs, TensorSteps
 
@@ -27,6 +29,7 @@ class CudaPasses:
     def __init__(self) -> None:
         self._network_programs = import_programs("cuda_kernels")
         self._rule_programs = import_programs("cuda_rules")
+        self._perceptron_programs = import_programs("cuda_mlp")
 
     def fits(self, tensor: Tensor) -> bool:
         """See `FusedPasses`."""
@@ -82,12 +85,18 @@ class CudaPasses:
     def perceptron_gradient(
         self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
     ) -> tuple[Tensor, Tensor] | None:
-        """See `FusedPasses`: none, the library's products do it."""
-        return None
+        """See `FusedPasses`."""
+        found = losses_and_gradient(self._perceptron_programs, perceptron, index_SM, params_CP, gradient=True)
+        if found is None or found[1] is None:
+            return None
+        return found[0], found[1]
 
     def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
-        """See `FusedPasses`: none."""
-        return None
+        """See `FusedPasses`."""
+        found = losses_and_gradient(
+            self._perceptron_programs, perceptron, index_SM, params_CP, gradient=False
+        )
+        return None if found is None else found[0]
 
     def conv_gradient(
         self, net: ConvNet, images_SMD: Tensor, targets_SM: Tensor, params_CP: Tensor

@@ -22,6 +22,8 @@ from rnnprop_cli.records import ExperimentFacts, Kind
 
 # Raised whenever a change of the code moves any number, so that old results are never mixed with new ones.
 NUMERICS_VERSION: Final = 3
+# Likewise of what is computed on GPUs, so that results of CPUs stay what they are.
+CUDA_NUMERICS_VERSION: Final = 2
 _PACKAGES: Final = ("torch", "numpy", "rnnprop")
 
 
@@ -47,7 +49,7 @@ def identity_facts(engine: Engine, dtype: str) -> dict[str, str | int]:
     kernel = settle_kernel(engine, dtype)[0].kernel  # bodies differ in the last bits
     facts: dict[str, str | int] = {"device": device.type}
     if device.type == "cuda":
-        facts |= {"gpu": gpu_name(device), "tf32": engine.tf32}
+        facts |= {"gpu": gpu_name(device), "tf32": engine.tf32, "cuda_numerics": CUDA_NUMERICS_VERSION}
         if kernel == "cuda":
             facts["triton"] = version("triton")
     else:

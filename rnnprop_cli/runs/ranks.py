@@ -9,6 +9,7 @@ import pickle
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from rnnprop_cli.runs.interrupt import StopRequest
 from rnnprop_cli.runs.train_identity import check_learned, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 
+SECONDS_PER_LOOK: Final = 0.2
 SECONDS_TO_DIE: Final = 2.0  # between the end of a rank's connection and that of its process
 _BOOT: Final = "from rnnprop_cli.runs.rank_process import work; work({descriptor})"
 
@@ -53,6 +55,7 @@ class Leader:
 
     place: Place
     team: Team
+    stop: StopRequest = field(default_factory=StopRequest)  # that the command listens to
     _others: list[_Other] = field(default_factory=list)
 
     def begin(self, spec: TrainSpec, engine: Engine, environment: Mapping[str, Any]) -> None:
@@ -100,7 +103,6 @@ class Leader:
 
     def close(self) -> None:
         """Leaves nothing behind."""
-        self.team.close()
         for other in self._others:
             other.socket.close()  # it ends when it sees that
         for other in self._others:
@@ -109,6 +111,7 @@ class Leader:
             other.process.kill()
             other.process.wait()
         self._others.clear()
+        self.team.close()
 
     def _start(self, engine: Engine) -> None:
         with tempfile.TemporaryDirectory(prefix="rnnprop-") as folder:  # only this user may enter it
@@ -122,6 +125,9 @@ class Leader:
                     raise RunError(f"rank {rank} cannot be started ({error.strerror or error})") from error
             for other in self._others:
                 try:
+                    while not other.socket.poll(SECONDS_PER_LOOK):
+                        if self.stop:
+                            sys.exit(self.stop.exit_code)
                     other.socket.recv()
                 except (EOFError, OSError) as error:
                     raise RunError(
@@ -142,6 +148,7 @@ def leading(place: Place | None) -> Iterator[Leader | None]:
         return
     leader = Leader(place, Team(0, place.ranks))
     leader.team.how_lost = leader.how_lost
+    leader.team.hurried = lambda: bool(leader.stop)
     try:
         if place.rendezvous is not None:
             leader.team.connect(place.rendezvous, one_machine=place.one_machine)

@@ -41,11 +41,13 @@ class Recorder:
     observe: Observer
     elapsed_s: float = 0.0
     first_bad: int | None = None
+    _saved: int = 0  # the meta-iteration of the state that is on disk; that of 0 need not be
     _pending: list[MetaStepResult] = field(default_factory=list)
 
     def run(self, training: Training, stop: StopRequest) -> None:
         """Runs to the end, or to the meta-iteration in which somebody asked to stop."""
         last_flush = time.monotonic()
+        self._saved = training.meta_iteration
         try:
             for event in training.run():
                 self.elapsed_s += event.result.elapsed_s
@@ -65,16 +67,17 @@ class Recorder:
                     break
             self._flush()
             if stop:
-                self._save(training.snapshot())
+                self._save_once(training)
                 self._mark_interrupted()
         except KeyboardInterrupt:
             self._mark_interrupted()
             raise
         except RankLostError as error:
             self._flush()
-            if training.meta_iteration:
-                self._save(training.snapshot())
+            self._save_once(training)
             self._mark_interrupted()
+            if stop:
+                return
             raise RankLostError(
                 f"{error}. Meta-iteration {training.meta_iteration} is kept, and any number of ranks goes on from "
                 f"there: {suggested('train', '--resume', self.spec.name, '--ranks', 1)}"
@@ -127,6 +130,11 @@ class Recorder:
         self.writer.append_curves(self.place.experiment_id, blocks, durable=durable)
         self._pending.clear()
 
+    def _save_once(self, training: MetaTraining) -> None:
+        """The state as it is, unless it is on disk already, where its validation may be with it."""
+        if training.meta_iteration != self._saved:
+            self._save(training.snapshot())
+
     def _save(self, snapshot: Snapshot) -> None:
         self._flush(durable=True)  # the store never lags behind a checkpoint, not even after a power cut
         self.writer.check_place()
@@ -140,3 +148,4 @@ class Recorder:
             self.writer.add_checkpoint(self.place.experiment_id, self.place.run.key, info)
             self.observe(CheckpointKept(info))
         remove_rolled(self.folder, self.spec)
+        self._saved = n

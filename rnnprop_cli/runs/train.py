@@ -165,6 +165,7 @@ def run_train(
             held.enter_context(held_folder(folder))
             snapshot = (rewound if rewind else place_to_go_on)(folder, spec, progress)
         if leader is not None:
+            leader.stop = stop
             leader.begin(spec, engine, environment)
         place = found.begin(writer, reader)
         experiment_id, key = place.experiment_id, place.run.key

@@ -100,6 +100,16 @@ def test_a_body_that_gives_other_numbers_is_not_believed(body, method, place, mo
     assert f"its {place} is wrong" in reason
 
 
+def test_a_wrong_gradient_of_a_perceptron_is_found_out(monkeypatch):
+    real = cuda_check._perceptron_gradient
+    monkeypatch.setattr(
+        cuda_check,
+        "_perceptron_gradient",
+        lambda kernel, *given: real(kernel, *given) * (1.001 if kernel.name == "cuda" else 1),
+    )
+    assert "gradient of a perceptron is wrong" in find_trouble(Body(), CPU)
+
+
 def test_numbers_that_are_none_are_wrong(monkeypatch):
     nan = torch.tensor(torch.nan)
     monkeypatch.setattr(Body, "window_gradient", lambda self, network, q, *rest: q * nan)

@@ -234,6 +234,7 @@ def test_the_largest_program_compiles_for_consumer_cards_without_one(tmp_path):
 def test_every_program_fits_every_architecture_and_spills_next_to_nothing(tmp_path, embedding, hidden):
     programs = compiled_programs(tmp_path, "--embedding", str(embedding), "--hidden", str(hidden))
     assert {row["arch"] for row in programs} == {80, 86, 89, 90, 120}
+    assert ("weights_program" in {row["program"] for row in programs}) == ((embedding, hidden) == (20, 20))
     check_compiled(programs)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from train_samples import ENGINE, SPEC, fingerprint, run
 
 from rnnprop_cli.errors import RankLostError, UsageError
 from rnnprop_cli.execute.launchers import Place
-from rnnprop_cli.execute.team import Team
+from rnnprop_cli.execute.team import Team, _in_short
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.meta.task_by_task import in_order
 from rnnprop_cli.records import TRAIN_LOSS
-from rnnprop_cli.runs.ranks import Leader, leading
+from rnnprop_cli.runs.ranks import Leader, leading, placed
 from rnnprop_cli.runs.train_identity import train_environment
 from rnnprop_cli.spec.train import TrainSpec, ValidationSpec
 from rnnprop_cli.store.reader import Reader
@@ -82,6 +83,42 @@ def test_rows_are_added_in_their_order() -> None:
     rows = torch.tensor([[1e8], [-1e8], [1.0], [1.0]])
     assert in_order(rows).tolist() == [0.5]
     assert in_order(rows[[0, 2, 3, 1]]).tolist() == [0.0]  # 1e8 + 1 rounds to 1e8
+
+
+class Silent:
+    """What becomes of an exchange with a rank that stands still."""
+
+    def is_completed(self) -> bool:
+        return False
+
+    def wait(self, timeout: object) -> None:
+        raise RuntimeError("Operation timed out!")
+
+
+def test_a_rank_that_stands_still_is_not_waited_for_once_somebody_asks_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.distributed.all_gather", lambda *arguments, **options: Silent())
+    monkeypatch.setattr("rnnprop_cli.execute.team.SECONDS_TO_STOP", 0.05)
+    first, asked = Team(0, 2), time.monotonic() + 0.1
+    first.hurried = lambda: time.monotonic() > asked
+    with pytest.raises(RankLostError, match="another rank has gone"):
+        first.gather(torch.ones(1, 3), 2)
+    assert time.monotonic() >= asked + 0.05
+    first.end()  # nobody is spoken to any more
+    first.close()
+
+
+def test_what_gloo_says_is_shortened_to_what_it_means() -> None:
+    said = "[/a/b/pair.cc:553] Connection closed by peer [127.0.0.1]:1. This is typically caused by"
+    assert _in_short(RuntimeError(said)) == "Connection closed by peer [127.0.0.1]:1"
+
+
+def test_ranks_of_a_machine_take_its_gpus_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnnprop_cli.runs.ranks.slot_devices", lambda device: ("cuda:0", "cuda:1"))
+    engine = replace(ENGINE, device="cuda")
+    found = [placed(engine, Place(rank, 3, rank, None, True)).device for rank in range(3)]
+    assert found == ["cuda:0", "cuda:1", "cuda:0"]
 
 
 class Dying(Team):

@@ -57,6 +57,19 @@ def test_measurements_are_kept_for_every_meta_iteration(tmp_path: Path) -> None:
         assert info.result.status == "done"
 
 
+def test_a_stop_where_a_checkpoint_is_kept_leaves_its_validation_with_it(tmp_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, MetaStepDone) and event.result.meta_iteration == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(tmp_path / "a.db", observe=stop).stopped_by == 143
+    with Reader.open(tmp_path / "a.db") as reader:
+        (info,) = reader.runs(1)
+        (kept,) = reader.checkpoints(info.id)
+    assert kept.meta_step == 6
+    assert kept.validation_loss is not None
+
+
 def test_rolling_checkpoints_do_not_pile_up(tmp_path: Path) -> None:
     run(tmp_path / "a.db")
     (folder,) = (tmp_path / "checkpoints").iterdir()

@@ -1,0 +1,223 @@
+"""Loss and gradient of a multilayer perceptron as two Triton programs (`optimizees/mlp.py` defines them). Importing
+this needs triton.
+
+The first goes forward and backward through BLOCK examples of a cell, and keeps of every layer what the second makes the
+gradient of: it takes ROWS rows of a weight matrix and sums over all examples in their order. Nothing is added by atomic
+operations, so the same launch gives the same bits.
+
+What is kept lies [C, layers, M, UNITS]: UNITS columns hold any layer's, those beyond its width being zero in `deltas`.
+
+Letters: C cells, M examples, D pixels, H units of every hidden layer, P coordinates; a layer's weights
+[inputs, W] and biases [W] lie one behind the other in the flat vector.
+"""
+
+# mypy: ignore-errors
+# Annotations of these functions are read by triton, which knows tl.constexpr and nothing else.
+
+import triton
+import triton.language as tl
+
+from rnnprop_cli.kernels.cuda_tiles import tanh
+
+
+@triton.jit
+def activate(z, ACTIVATION: tl.constexpr):
+    if ACTIVATION == "sigmoid":
+        a = tl.sigmoid(z)
+    elif ACTIVATION == "tanh":
+        a = tanh(z)
+    elif ACTIVATION == "relu":
+        a = tl.where(z < 0.0, 0.0, z)  # in this order NaN stays NaN
+    else:
+        tl.static_assert(ACTIVATION == "elu")
+        a = tl.where(z > 0.0, z, tl.exp(z) - 1.0)
+    return a
+
+
+@triton.jit
+def slope(a, ACTIVATION: tl.constexpr):
+    """The activation's derivative where it gave a."""
+    if ACTIVATION == "sigmoid":
+        s = a * (1.0 - a)
+    elif ACTIVATION == "tanh":
+        s = 1.0 - a * a
+    elif ACTIVATION == "relu":
+        s = tl.where(a > 0.0, 1.0, 0.0)
+    else:
+        tl.static_assert(ACTIVATION == "elu")
+        s = tl.where(a > 0.0, 1.0, a + 1.0)
+    return s
+
+
+@triton.jit
+def pixel_tile(pixels, image, inside, first, scale, shift, D: tl.constexpr, COLUMNS: tl.constexpr):
+    """[examples, COLUMNS] inputs from pixel `first` on; zero where there are none."""
+    d = first + tl.arange(0, COLUMNS)[None, :]
+    there = inside[:, None] & (d < D)
+    x = tl.load(pixels + image[:, None] * D + d, mask=there, other=0).to(tl.float32)
+    return tl.where(there, x * scale + shift, 0.0)
+
+
+@triton.jit
+def layer_above(a, weights, H: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr):
+    """Inputs to the activation [BLOCK, UNITS] of W units above H with the outputs a."""
+    u, k = tl.arange(0, UNITS)[None, :], tl.arange(0, UNITS)[:, None]
+    tile = tl.load(weights + k * W + u, mask=(k < H) & (u < W), other=0.0)
+    bias = tl.load(weights + H * W + u, mask=u < W, other=0.0) + tl.zeros((BLOCK, UNITS), tl.float32)
+    return tl.dot(a, tile, acc=bias, input_precision="ieee")
+
+
+@triton.jit
+def layer_below(delta, weights, H: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr):
+    """Derivatives [BLOCK, UNITS] with respect to the outputs of the H units below W."""
+    u, k = tl.arange(0, UNITS)[None, :], tl.arange(0, UNITS)[:, None]
+    tile = tl.load(weights + u * W + k, mask=(k < W) & (u < H), other=0.0)
+    return tl.dot(delta, tile, acc=tl.zeros((BLOCK, UNITS), tl.float32), input_precision="ieee")
+
+
+@triton.jit
+def examples_program(
+    pixels, index, labels, params, acts, deltas, losses, index_stride, per_seed, M, P, blocks, scale, shift,
+    D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr, ACTIVATION: tl.constexpr,
+    GRADIENT: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """BLOCK examples of a cell: their losses added up, and of every layer its outputs and the loss's derivatives.
+
+    Args:
+        pixels: [images, D] uint8.
+        index: [seeds, M] int64, rows `index_stride` apart: numbers of the images.
+        labels: [images] int64.
+        params: [C, P].
+        acts: [C, HIDDEN, M, UNITS] receives the hidden layers' outputs.
+        deltas: [C, HIDDEN + 1, M, UNITS] receives derivatives with respect to the layers' inputs to the activation.
+        losses: [C, blocks] receives the sums.
+        per_seed: cells of a seed.
+    """
+    pid = tl.program_id(0)
+    cell = (pid // blocks).to(tl.int64)
+    m = (pid % blocks) * BLOCK + tl.arange(0, BLOCK)
+    inside = m < M
+    image = tl.load(index + cell // per_seed * index_stride + m, mask=inside, other=0)
+    u = tl.arange(0, UNITS)
+    theta = params + cell * P
+    FIRST: tl.constexpr = H if HIDDEN > 0 else CLASSES
+    z = tl.load(theta + D * FIRST + u, mask=u < FIRST, other=0.0)[None, :] + tl.zeros(
+        (BLOCK, UNITS), tl.float32
+    )
+    for start in range(0, D, DEPTH):
+        d = start + tl.arange(0, DEPTH)[:, None]
+        weight = tl.load(theta + d * FIRST + u[None, :], mask=(d < D) & (u[None, :] < FIRST), other=0.0)
+        x = pixel_tile(pixels, image, inside, start, scale, shift, D, DEPTH)
+        z = tl.dot(x, weight, acc=z, input_precision="ieee")
+    for layer in tl.static_range(HIDDEN):
+        a = activate(z, ACTIVATION)
+        if GRADIENT:
+            here = ((cell * HIDDEN + layer) * M + m)[:, None] * UNITS + u[None, :]
+            tl.store(acts + here, a, mask=inside[:, None])
+        at = theta + (D + 1) * H + layer * (H + 1) * H
+        z = layer_above(a, at, H, H if layer + 1 < HIDDEN else CLASSES, UNITS, BLOCK)
+    is_class = u[None, :] < CLASSES
+    largest = tl.max(tl.where(is_class, z, float("-inf")), axis=1)
+    shifted = tl.where(is_class, z - largest[:, None], float("-inf"))
+    share = tl.exp(shifted)
+    total = tl.sum(share, axis=1)
+    label = tl.load(labels + image, mask=inside, other=0)
+    is_label = u[None, :] == label[:, None]
+    loss = tl.log(total) - tl.sum(tl.where(is_label, shifted, 0.0), axis=1)
+    tl.store(losses + pid, tl.sum(tl.where(inside, loss, 0.0), axis=0))
+    if GRADIENT:
+        delta = (share / total[:, None] - tl.where(is_label, 1.0, 0.0)) / M
+        here = ((cell * (HIDDEN + 1) + HIDDEN) * M + m)[:, None] * UNITS + u[None, :]
+        tl.store(deltas + here, delta, mask=inside[:, None])
+        tl.debug_barrier()  # other threads have written what is read now
+        for back in tl.static_range(HIDDEN):
+            at = theta + (D + 1) * H + (HIDDEN - 1 - back) * (H + 1) * H
+            delta = layer_below(delta, at, H, CLASSES if back == 0 else H, UNITS, BLOCK)
+            here = ((cell * HIDDEN + HIDDEN - 1 - back) * M + m)[:, None] * UNITS + u[None, :]
+            delta *= slope(tl.load(acts + here, mask=inside[:, None], other=0.0), ACTIVATION)
+            here = ((cell * (HIDDEN + 1) + HIDDEN - 1 - back) * M + m)[:, None] * UNITS + u[None, :]
+            tl.store(deltas + here, delta, mask=inside[:, None])
+
+
+@triton.jit
+def pixel_rows(
+    pixels, index, deltas, to, first, M, scale, shift,
+    D: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The gradient of the first layer's weights from row `first` on, and with the first row its biases'."""
+    u = tl.arange(0, UNITS)[None, :]
+    total = tl.zeros((ROWS, UNITS), tl.float32)
+    of_bias = tl.zeros((1, UNITS), tl.float32)
+    for start in range(0, M, BLOCK):
+        m = start + tl.arange(0, BLOCK)
+        inside = m < M
+        image = tl.load(index + m, mask=inside, other=0)
+        delta = tl.load(deltas + m[:, None] * UNITS + u, mask=inside[:, None], other=0.0)
+        x = pixel_tile(pixels, image, inside, first, scale, shift, D, ROWS)
+        total = tl.dot(tl.trans(x), delta, acc=total, input_precision="ieee")
+        of_bias += tl.sum(delta, axis=0)[None, :]
+    r = first + tl.arange(0, ROWS)[:, None]
+    tl.store(to + r * W + u, total, mask=(r < D) & (u < W))
+    if first == 0:
+        tl.store(to + D * W + u, of_bias, mask=u < W)
+
+
+@triton.jit
+def unit_rows(
+    acts, deltas, to, first, W, M, H: tl.constexpr, UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Likewise of a later layer of W units."""
+    u = tl.arange(0, UNITS)[None, :]
+    h = first + tl.arange(0, ROWS)[None, :]
+    total = tl.zeros((ROWS, UNITS), tl.float32)
+    of_bias = tl.zeros((1, UNITS), tl.float32)
+    for start in range(0, M, BLOCK):
+        m = (start + tl.arange(0, BLOCK))[:, None]
+        delta = tl.load(deltas + m * UNITS + u, mask=m < M, other=0.0)
+        a = tl.load(acts + m * UNITS + h, mask=(m < M) & (h < H), other=0.0)
+        total = tl.dot(tl.trans(a), delta, acc=total, input_precision="ieee")
+        of_bias += tl.sum(delta, axis=0)[None, :]
+    r = first + tl.arange(0, ROWS)[:, None]
+    tl.store(to + r * W + u, total, mask=(r < H) & (u < W))
+    if first == 0:
+        tl.store(to + H * W + u, of_bias, mask=u < W)
+
+
+@triton.jit
+def weights_program(
+    pixels, index, acts, deltas, losses, loss, grads, index_stride, per_seed, M, P, blocks, pieces, scale, shift,
+    D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr,
+    UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, LOSSES: tl.constexpr,
+):  # fmt: skip
+    """ROWS rows of a layer's weights: their gradient; with a layer's first rows its biases', with the cell's its loss.
+
+    Args (beyond those of `examples_program`):
+        loss: [C] receives the mean.
+        grads: [C, P] receives the gradient.
+        blocks: columns of `losses`, at most LOSSES.
+        pieces: programs of a cell.
+    """
+    pid = tl.program_id(0)
+    cell = (pid // pieces).to(tl.int64)
+    piece = pid % pieces
+    OF_PIXELS: tl.constexpr = (D + ROWS - 1) // ROWS
+    OF_UNITS: tl.constexpr = (H + ROWS - 1) // ROWS
+    FIRST: tl.constexpr = H if HIDDEN > 0 else CLASSES
+    to = grads + cell * P
+    own = deltas + cell * (HIDDEN + 1) * M * UNITS
+    if piece < OF_PIXELS:
+        pixel_rows(
+            pixels, index + cell // per_seed * index_stride, own, to, piece * ROWS, M, scale, shift,
+            D, FIRST, UNITS, ROWS, BLOCK,
+        )  # fmt: skip
+    else:
+        layer = (piece - OF_PIXELS) // OF_UNITS  # of the hidden ones, whose outputs go in
+        above = to + (D + 1) * H + layer * (H + 1) * H
+        width = tl.where(layer + 1 < HIDDEN, H, CLASSES)
+        kept = acts + (cell * HIDDEN + layer) * M * UNITS
+        first = (piece - OF_PIXELS) % OF_UNITS * ROWS
+        unit_rows(kept, own + (layer + 1) * M * UNITS, above, first, width, M, H, UNITS, ROWS, BLOCK)
+    if piece == 0:
+        j = tl.arange(0, LOSSES)
+        parts = tl.load(losses + cell * blocks + j, mask=j < blocks, other=0.0)
+        tl.store(loss + cell, tl.sum(parts, axis=0) / M)
