@@ -22,6 +22,14 @@ class Kernel(StrEnum):
     CUDA = "cuda"
 
 
+class EngineKind(StrEnum):
+    """Who carries out the batches of a benchmark."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+
+
 AUTO_DEVICE: Final = "auto"
 DeviceOption = Annotated[
     str,

@@ -3,6 +3,7 @@
 Shape legend: S seeds, C cells (seed by seed), P coordinates, T steps.
 """
 
+import socket
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -183,6 +184,7 @@ def _results(
                 first_bad_step=bad,
                 elapsed_s=elapsed_s / n_cells,
                 peak_bytes=peak_bytes,
+                node=socket.gethostname(),
             )
         )
     return tuple(results)

@@ -17,6 +17,7 @@ from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.errors import CheckpointError, StoreError, UsageError, suggested
 from rnnprop_cli.execute.device import DTYPES, Engine
+from rnnprop_cli.execute.identity import identity_facts
 from rnnprop_cli.execute.train import MetaTraining, Snapshot
 from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
@@ -29,7 +30,7 @@ from rnnprop_cli.records import (
     RunInfo,
     Status,
 )
-from rnnprop_cli.runs.environment import experiment_facts, identity_facts
+from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.interrupt import stop_on_signals
 from rnnprop_cli.runs.observer import Notice, Observer, TrainPlanned
 from rnnprop_cli.runs.progress import Progress, disagreement, place_to_go_on, remedies, rewound

@@ -15,7 +15,7 @@ from rnnprop_cli.spec.horizons import FORMS
 from rnnprop_cli.spec.locate import Path
 
 # Tables that are chosen by `kind`: the element of pydantic's location that is the kind and not a key.
-_KIND_AT: Final = {"optimizees": 2, "optimizers": 2, "optimizer": 1, "optimizee": 1}
+_KIND_AT: Final = {"optimizees": 2, "optimizers": 2, "optimizer": 1, "optimizee": 1, "engine": 1}
 
 _PATTERNS: Final = {
     NAME_PATTERN: "must be letters, digits, '.', '_' or '-', at most 100, and begin with a letter or a digit",

@@ -37,16 +37,16 @@ def no_room_from(number: int) -> Callable[[], None]:
 
 def patient() -> None:
     """A batch may kill any number of workers: who kills them here is not the batch."""
-    from rnnprop_cli.execute import local
+    from rnnprop_cli.execute import attempts
 
-    local.TRIES = 1000  # type: ignore[misc]
+    attempts.TRIES = 1000  # type: ignore[misc]
 
 
 def other_version() -> None:
     """The program's numerics have changed."""
-    from rnnprop_cli.runs import environment
+    from rnnprop_cli.execute import identity
 
-    environment.NUMERICS_VERSION = 99  # type: ignore[misc]
+    identity.NUMERICS_VERSION = 99  # type: ignore[misc]
 
 
 def other_data() -> None:
