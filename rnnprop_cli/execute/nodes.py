@@ -49,7 +49,7 @@ class Wanted:
             try:
                 found = load_dataset(name, self.engine.data_dir).sha256
             except RnnpropError as error:
-                wrong.append(str(error).splitlines()[0])
+                wrong.append(" ".join(str(error).split()))
                 continue
             if found != sha256:
                 wrong.append(f"dataset {name} is {found[:12]}, the driver's {sha256[:12]}")

@@ -95,6 +95,20 @@ def cancel(name: str) -> None:
         return
 
 
+def reached() -> tuple[bool, str]:
+    """Whether a controller answers SLURM's commands, in words too."""
+    try:
+        version, ping = _call(["sbatch", "--version"]), _call(["scontrol", "ping"])
+    except RunError as error:
+        return False, str(error)
+    if version.returncode:
+        return False, f"its commands do not work here: {_words(version)}"
+    up = ping.returncode == 0 and " UP" in ping.stdout
+    return up, f"{version.stdout.strip()}, " + (
+        "its controller answers" if up else "but no controller answers"
+    )
+
+
 def is_task(text: str) -> bool:
     """Whether this can be the name of a task."""
     return _TASK.fullmatch(text) is not None

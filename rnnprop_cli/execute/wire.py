@@ -217,5 +217,5 @@ def _open(content: bytes) -> tuple[Any, dict[str, Any]]:
     try:
         header = parse_json(content[8 : 8 + length])
         return parse_json(header["__metadata__"]["rnnprop"]), safetensors.numpy.load(content)
-    except (ValueError, KeyError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise errors.IntegrityError(f"what came from a node cannot be read: {error}") from error

@@ -13,7 +13,9 @@ from rnnprop_cli.fields import PositiveFloat, PositiveInt, Spec
 
 Slots = Annotated[int, Field(ge=1, le=1024)]
 # An option of sbatch: no spaces, commas, or anything that a shell, a log or a control file would take amiss.
-Option = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/@\[\]&|*()=-][A-Za-z0-9_.:,/@\[\]&|*()=-]{0,199}$")]
+OPTION_PATTERN: Final = r"^[A-Za-z0-9_.:/@\[\]&|*()=][A-Za-z0-9_.:,/@\[\]&|*()=-]{0,199}$"
+ADDRESS_PATTERN: Final = r"^[A-Za-z0-9_.:/\[\]-]{1,200}$"
+Option = Annotated[str, Field(pattern=OPTION_PATTERN)]
 
 
 class LocalEngine(Spec):
@@ -30,9 +32,7 @@ class RayEngine(Spec):
     slots: Slots | None = (
         None  # batches that run side by side; as many as the cluster has room for, unless said
     )
-    address: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/\[\]-]{1,200}$")] | None = (
-        None  # auto, HOST:PORT or ray://HOST:PORT
-    )
+    address: Annotated[str, Field(pattern=ADDRESS_PATTERN)] | None = None  # auto, HOST:PORT, ray://HOST:PORT
     cpus: PositiveFloat | None = None  # that a batch takes; as many as it has threads, unless said
     gpus: Annotated[float, Field(ge=0)] | None = (
         None  # that a batch takes, e.g. 0.25; one on CUDA, unless said
