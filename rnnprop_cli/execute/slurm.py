@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rnnprop_cli.errors import IntegrityError, RunError, StoreError
+from rnnprop_cli.errors import IntegrityError, RunError, StoreError, UsageError
 from rnnprop_cli.execute import slurm_control
 from rnnprop_cli.execute.attempts import Task, after_death
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
@@ -32,12 +32,11 @@ SECONDS_PER_POLL: Final = 0.1
 SECONDS_PER_LOOK: Final = 2.0  # at the queue
 GRACE_S: Final = 3.0  # that a shared disk may lag behind the queue
 FAILED_STARTS: Final = 3  # in a row: then no worker will ever start
+KILLED_STARTS: Final = 20  # in a row: somebody ends them faster than we can start
 INNOCENT_DEATHS: Final = 20  # in a row without a result: by a cause that has nothing to do with the batch
 SECONDS_OF_SILENCE: Final = 600  # of SLURM, before it is given up
 LITTLE_ROOM: Final = 1 << 20
 _ID_LENGTH: Final = 20
-# Ends of a task that say nothing about the batch that it ran.
-_INNOCENT: Final = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "DEADLINE")
 
 
 @dataclass(eq=False)
@@ -74,6 +73,7 @@ class SlurmJobs:
         self._looked = -SECONDS_PER_LOOK
         self._heard = time.monotonic()  # SLURM
         self._workers: dict[str, str] = {}  # task -> what it said at its start
+        self._refusals: list[str] = []  # of nodes, each with why
         self._ours: set[str] = set()  # tasks that were submitted and have said nothing yet
         self._failed_starts = self._innocent = 0
         self._served: Counter[str] = Counter()  # batches that a worker has finished
@@ -95,6 +95,8 @@ class SlurmJobs:
             if number.isdecimal():
                 self._left[batch_id] = max(int(number), self._left.get(batch_id, 0))
         alive = slurm_control.live(self._name)
+        if alive is None:
+            raise RunError(f"SLURM does not answer: {slurm_control.reached()[1]}.")
         if alive:
             self._told.append(
                 Said(f"{len(alive)} workers of before are still there (SLURM job {self._name})")
@@ -239,10 +241,21 @@ class SlurmJobs:
         self._ours &= alive
         absent = min(self._slots, len(self._tries)) - len(alive)
         if absent > 0:
-            folder = self._folder
-            self._ours |= set(
-                slurm_control.submit(self._name, absent, self._cores, self._options, folder.logs, folder.root)
+            self._ours |= set(self._start(absent))
+
+    def _start(self, workers: int) -> list[str]:
+        folder = self._folder
+        try:
+            return slurm_control.submit(
+                self._name, workers, self._cores, self._options, folder.logs, folder.root
             )
+        except UsageError as error:
+            if not self._refusals:
+                raise
+            raise RunError(
+                f"SLURM has no node left that has what the driver has ({error}); refused: "
+                + "; ".join(self._refusals)
+            ) from error
 
     def _greet(self) -> None:
         """Reads what workers said at their start."""
@@ -257,7 +270,9 @@ class SlurmJobs:
                 continue
             excluded = [each for each in (self._options.get("exclude"), node) if each]
             self._options["exclude"] = ",".join(dict.fromkeys(excluded))
-            self._told.append(Said(f"node {node} computes nothing here: {said}"))
+            if f"{node}: {said}" not in self._refusals:
+                self._refusals.append(f"{node}: {said}")
+                self._told.append(Said(f"node {node} computes nothing here: {said}"))
 
     def _miss(self, tried: _Try) -> None:
         """The worker that took a batch is no more; its last message may still be on its way."""
@@ -277,7 +292,7 @@ class SlurmJobs:
                 "same command goes on."
             )
         how = slurm_control.ended(holder)
-        innocent = how.state.startswith(_INNOCENT) or (how.state == "TIMEOUT" and self._served[holder] > 0)
+        innocent = how.innocent or (how.state == "TIMEOUT" and self._served[holder] > 0)
         if innocent and self._innocent < INNOCENT_DEATHS:
             self._innocent += 1
             del self._tries[tried.name]
@@ -297,10 +312,10 @@ class SlurmJobs:
 
     def _never_started(self, task: str) -> None:
         """A task ended before it had said a word."""
+        how = slurm_control.ended(task)
         self._failed_starts += 1
-        if self._failed_starts >= FAILED_STARTS:
-            words = self._words(task, slurm_control.ended(task))
-            raise RunError(f"workers under SLURM do not start: {words}")
+        if self._failed_starts >= (KILLED_STARTS if how.by_others else FAILED_STARTS):
+            raise RunError(f"workers under SLURM do not start: {self._words(task, how)}")
 
     def _words(self, task: str, how: slurm_control.TaskState) -> str:
         code = f", exit code {how.exit_code}" if how.exit_code not in ("", "0:0") else ""

@@ -14,6 +14,7 @@ from rnnprop_cli.naming import shell_line
 
 PROGRAMS: Final = ("sbatch", "squeue", "scontrol", "scancel")
 SECONDS_TO_ANSWER: Final = 60
+_INNOCENT: Final = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "DEADLINE")
 _TASK: Final = re.compile(r"\d+(_\d+)?")
 
 
@@ -21,7 +22,17 @@ class TaskState(NamedTuple):
     """How a task ended, as SLURM tells it."""
 
     state: str  # COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, OUT_OF_MEMORY, ... or UNKNOWN
-    exit_code: str = ""
+    exit_code: str = ""  # and the signal: 0:9
+
+    @property
+    def innocent(self) -> bool:
+        """Whether it says nothing about the batch that the task ran."""
+        return self.state.startswith(_INNOCENT)
+
+    @property
+    def by_others(self) -> bool:
+        """Whether somebody ended it: SLURM, its user, or a signal."""
+        return self.innocent or not self.exit_code.endswith(":0")
 
 
 def missing() -> str | None:

@@ -113,8 +113,8 @@ class FakeSlurm:
         self.cancelled += 1
         self.alive.clear()
 
-    def missing(self) -> None:
-        return None
+    def reached(self) -> tuple[bool, str]:
+        return not self.silent, "no controller answers"
 
     def is_task(self, text: str) -> bool:
         return True

@@ -233,6 +233,10 @@ def test_workers_that_never_say_a_word_end_the_benchmark(
 def test_slurms_silence_kills_nothing_until_it_lasts(
     by_slurm: Callable[[], SlurmJobs], fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fake_slurm.silent = True
+    with pytest.raises(RunError, match="SLURM does not answer: no controller"):
+        by_slurm()
+    fake_slurm.silent = False
     dispatcher = by_slurm()
     dispatcher.submit(job())
     fake_slurm.silent = True

@@ -11,6 +11,7 @@ from typing import Any
 from rnnprop_cli.seeds import fresh_seeds, tuning_seeds
 
 VARIABLE = "RNNPROP_TEST_FAULTS"  # names, separated by spaces; obeyed by workers
+NODE_VARIABLE = "RNNPROP_TEST_NODE_FAULTS"  # likewise, by workers of a cluster alone
 
 
 def jumping_clock() -> None:
@@ -47,6 +48,14 @@ def other_version() -> None:
     from rnnprop_cli.execute import identity
 
     identity.NUMERICS_VERSION = 99  # type: ignore[misc]
+
+
+def other_torch() -> None:
+    """Another version of torch is installed."""
+    from rnnprop_cli.execute import identity
+
+    real = identity.version
+    identity.version = lambda package: "2.9.0" if package == "torch" else real(package)
 
 
 def other_data() -> None:
@@ -214,6 +223,7 @@ def _before_batches(condition: Callable[[Any], bool], action: Callable[[], None]
 FAULTS: dict[str, Callable[[], None]] = {
     "jumping_clock": jumping_clock,
     "other_version": other_version,
+    "other_torch": other_torch,
     "patient": patient,
     "other_data": other_data,
     "slow": slow,
