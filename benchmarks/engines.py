@@ -138,9 +138,7 @@ def main() -> None:
     if args.json:
         print(json.dumps(rows))
         return
-    print(
-        f"{'engine':<8}{'cells':>8}{'start s':>9}{'wall s':>9}{'ms/cell':>9}{'driver ms/cell':>16}{'growth MB':>11}  same"
-    )
+    print("engine     cells  start s   wall s  ms/cell  driver ms/cell  growth MB  same")
     for kind, row in rows.items():
         print(
             f"{kind:<8}{row['cells']:>8,}{row['until_first_batch_s']:>9.1f}{row['wall_s']:>9.1f}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import rnnprop_cli
-from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.errors import DeviceError, RnnpropError
+from rnnprop_cli.execute.arrived import find_dataset
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.identity import identity_facts
 
@@ -47,7 +47,7 @@ class Wanted:
         wrong = []
         for name, sha256 in self.datasets.items():
             try:
-                found = load_dataset(name, self.engine.data_dir).sha256
+                found = find_dataset(name, self.engine.data_dir, sha256).sha256
             except RnnpropError as error:
                 wrong.append(" ".join(str(error).split()))
                 continue

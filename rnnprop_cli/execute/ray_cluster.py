@@ -93,6 +93,11 @@ class Cluster:
         with _signals_kept(), suppress(Exception):
             self._ray.shutdown()
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its machines may have other disks than this one."""
+        return not self._own
+
     def put(self, content: bytes) -> Any:
         """A reference to bytes that many tasks take."""
         return self._ray.put(content)
@@ -102,7 +107,7 @@ class Cluster:
         return {each["NodeID"]: each["Resources"] for each in self._ray.nodes() if each["Alive"]}
 
     def ask_every_node(
-        self, wanted: str, gpus: float, seconds: float
+        self, arguments: tuple[Any, ...], gpus: float, seconds: float
     ) -> dict[str, tuple[str, str | None] | str]:
         """What `ray_node.check` says on every node, or why it cannot be asked.
 
@@ -115,7 +120,7 @@ class Cluster:
             place = NodeAffinitySchedulingStrategy(node_id, soft=False)
             some = gpus if resources.get("GPU", 0.0) >= gpus else 0
             asked[node_id] = self._check.options(num_cpus=0, num_gpus=some, scheduling_strategy=place).remote(
-                wanted
+                *arguments
             )
         answers: dict[str, tuple[str, str | None] | str] = {}
         ready, _ = self._ray.wait(list(asked.values()), num_returns=len(asked), timeout=seconds)

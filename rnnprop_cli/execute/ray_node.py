@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
+from rnnprop_cli.execute.brought import Parcel, take
 from rnnprop_cli.execute.nodes import Wanted, node_name
 from rnnprop_cli.execute.remote import messages
 from rnnprop_cli.execute.wire import Ended, decode_job, encode_events
@@ -12,29 +13,40 @@ SECONDS_PER_MESSAGE: Final = 1.0
 REFUSED: Final = "Refused"  # the kind of an `Ended` of a machine that may not compute
 
 
-def check(wanted: str) -> tuple[str, str | None]:
-    """The name of this machine, and why it may not compute for the driver."""
-    return node_name(), _refusal(wanted)
+def check(wanted: str, parcels: tuple[Parcel, ...] = ()) -> tuple[str, str | None]:
+    """The name of this machine, and why it may not compute for the driver; it takes the datasets that it lacks."""
+    return node_name(), _refusal(wanted, parcels)
 
 
 @lru_cache(maxsize=4)
-def _refusal(wanted: str) -> str | None:
+def _refusal(wanted: str, parcels: tuple[Parcel, ...]) -> str | None:
     """Asked once in a process."""
-    return Wanted.parse(wanted).refusal()
+    asked = Wanted.parse(wanted)
+    take(parcels, asked.engine, _content)
+    return asked.refusal()
 
 
-def run(job: bytes, weights: bytes | None, wanted: str) -> Iterator[bytes]:
+def _content(reference: Any) -> bytes:
+    """What Ray's object store has; fetched by those alone who need it, for it may be large."""
+    import ray
+
+    found: bytes = ray.get(reference)
+    return found
+
+
+def run(job: bytes, weights: bytes | None, wanted: str, parcels: tuple[Parcel, ...] = ()) -> Iterator[bytes]:
     """Runs a batch.
 
     Args:
         job: of `encode_job`.
         weights: that it names, if it does.
         wanted: of `Wanted.as_json`.
+        parcels: datasets that it may need.
 
     Yields:
         messages for `decode_events`.
     """
-    node, refusal = check(wanted)
+    node, refusal = check(wanted, parcels)
     if refusal is not None:
         yield encode_events([Ended(REFUSED, f"{node}: {refusal}")])
         return
@@ -42,6 +54,8 @@ def run(job: bytes, weights: bytes | None, wanted: str) -> Iterator[bytes]:
         yield message.content
 
 
-def run_whole(job: bytes, weights: bytes | None, wanted: str) -> list[bytes]:
+def run_whole(
+    job: bytes, weights: bytes | None, wanted: str, parcels: tuple[Parcel, ...] = ()
+) -> list[bytes]:
     """As `run`, all messages at its end: a Ray Client takes no others."""
-    return list(run(job, weights, wanted))
+    return list(run(job, weights, wanted, parcels))

@@ -16,6 +16,7 @@ from rnnprop_cli.errors import RunError, UsageError
 from rnnprop_cli.execute import ray_cluster, ray_node
 from rnnprop_cli.execute.attempts import Task, after_death
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
+from rnnprop_cli.execute.brought import offer
 from rnnprop_cli.execute.dispatch import WINDOW_PER_SLOT, Dispatched, Said
 from rnnprop_cli.execute.nodes import Wanted
 from rnnprop_cli.execute.wire import Ended, decode_events, encode_job, encode_weights, sha256
@@ -50,6 +51,7 @@ class RayTasks:
         self._refused: dict[str, str] = {}  # id of a node -> name
         self._innocent = 0
         self._looked = time.monotonic()
+        self._parcels = offer(wanted.datasets, wanted.engine, cluster.put) if cluster.elsewhere else ()
         self._preflight()
         self.window = WINDOW_PER_SLOT * (spec.slots or self._room())
 
@@ -72,7 +74,7 @@ class RayTasks:
 
     def _preflight(self) -> None:
         """Asks every node what it has; those that have something else compute nothing."""
-        answers = self._cluster.ask_every_node(self._wanted, self._gpus, SECONDS_TO_CHECK)
+        answers = self._cluster.ask_every_node((self._wanted, self._parcels), self._gpus, SECONDS_TO_CHECK)
         for node_id, answer in answers.items():
             if isinstance(answer, str):
                 self._refuse(node_id, node_id[:12], answer)
@@ -123,7 +125,7 @@ class RayTasks:
             if name not in self._weights:
                 self._weights[name] = self._cluster.put(content)
             weights = self._weights[name]
-        arguments = encode_job(task.job), weights, self._wanted
+        arguments = encode_job(task.job), weights, self._wanted, self._parcels
         handle = self._cluster.run(arguments, self._cpus, self._gpus, list(self._refused))
         self._running[handle] = _Running(task, handle)
 

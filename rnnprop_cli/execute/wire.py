@@ -163,7 +163,7 @@ def decode_weights(content: bytes) -> Weights:
     Raises:
         CheckpointError: they are none of ours.
     """
-    about, tensors = _open(content)
+    about, tensors = open_tensors(content)
     if "optimizer" not in about:
         raise errors.CheckpointError("weights that came with a batch name no learned optimizer")
     return weights_from(tensors, {"optimizer": about["optimizer"]}, about["sha256"], about["source"])
@@ -193,7 +193,7 @@ def _plain(event: Event) -> dict[str, Any]:
 
 def decode_events(content: bytes) -> list[Event]:
     """As they were."""
-    plain, tensors = _open(content)
+    plain, tensors = open_tensors(content)
     values, at = tensors[_VALUES], 0
     events: list[Event] = []
     for each in plain:
@@ -211,7 +211,7 @@ def decode_events(content: bytes) -> list[Event]:
     return events
 
 
-def _open(content: bytes) -> tuple[Any, dict[str, Any]]:
+def open_tensors(content: bytes) -> tuple[Any, dict[str, Any]]:
     """What a safetensors file of ours says about itself, and its tensors."""
     length = int.from_bytes(content[:8], "little")
     try:

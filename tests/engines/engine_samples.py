@@ -151,11 +151,12 @@ class FakeCluster:
         self.without: list[list[str]] = []
         self.gone = self.left = False
         self.stored = 0
+        self.elsewhere = False
 
     def nodes(self) -> dict[str, dict[str, float]]:
         return {node_id: {"CPU": 2.0, "GPU": 1.0} for node_id in self.answers}
 
-    def ask_every_node(self, wanted: str, gpus: float, seconds: float) -> dict[str, Any]:
+    def ask_every_node(self, arguments: tuple[Any, ...], gpus: float, seconds: float) -> dict[str, Any]:
         return dict(self.answers)
 
     def put(self, content: bytes) -> bytes:

@@ -369,7 +369,7 @@ def test_a_node_that_came_later_is_checked_before_its_first_batch(
     refusals = ["n9 is another"]
     real = ray_tasks.ray_node._refusal
     monkeypatch.setattr(
-        ray_tasks.ray_node, "_refusal", lambda text: refusals.pop() if refusals else real(text)
+        ray_tasks.ray_node, "_refusal", lambda *asked: refusals.pop() if refusals else real(*asked)
     )
     story = run_all(dispatcher, jobs())
     assert outcomes(story) == expected

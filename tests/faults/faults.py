@@ -104,7 +104,7 @@ def data_exchanged_before_first_batch() -> None:
 
         return after_exchange
 
-    bench.load_dataset = exchanged(bench.load_dataset)
+    bench.find_dataset = exchanged(bench.find_dataset)
     train.load_dataset = exchanged(train.load_dataset)
 
 

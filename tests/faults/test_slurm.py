@@ -126,7 +126,6 @@ def test_drivers_killed_at_seeded_moments_find_their_jobs_and_results_again(
         command.send(signal.SIGKILL)
         struck += command.wait() == -signal.SIGKILL
         found += "workers of before are still there" in command.said
-        print(command.said)
         now = committed(folder)
         assert {key: now[key] for key in before} == before
         before = now
