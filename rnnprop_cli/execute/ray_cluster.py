@@ -15,6 +15,7 @@ from rnnprop_cli.execute import ray_node
 
 _NODE_ID: Final = "ray.io/node-id"
 OBJECT_STORE_BYTES: Final = 80 * 2**20  # of a cluster of our own: results are small, the least that Ray takes
+LOOPBACK: Final = "127.0.0.1"
 SECONDS_GONE: Final = 20.0  # that a head may not answer
 _OURS: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
@@ -86,6 +87,12 @@ class Cluster:
                 where = "a Ray cluster here" if address is None else f"the Ray cluster at {address}"
                 words = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise UsageError(f"cannot use {where}: {words}") from error
+        if address is None and any(each["NodeManagerAddress"] != LOOPBACK for each in ray.nodes()):
+            ray.shutdown()
+            raise UsageError(
+                "Ray would listen on more than this machine: it was loaded by other code before. Start in a fresh "
+                "process, or start a cluster yourself and give its address."
+            )
         return cls(ray, address is None, bool(address) and str(address).startswith("ray://"))
 
     def leave(self) -> None:

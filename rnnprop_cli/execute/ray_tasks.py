@@ -24,7 +24,7 @@ from rnnprop_cli.spec.engine import RayEngine
 
 SECONDS_PER_POLL: Final = 0.2
 SECONDS_PER_LOOK: Final = 5.0  # at the cluster
-SECONDS_TO_CHECK: Final = 120.0  # for a node to say what it has; a busy one is checked before its first batch
+SECONDS_TO_CHECK: Final = 30.0  # for a node to say what it has; a busy one is checked before its first batch
 INNOCENT_DEATHS: Final = 20  # in a row without a result: of whole machines
 
 

@@ -33,15 +33,20 @@ def own_name() -> str:
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID", "0")
 
 
+def own_node() -> str:
+    """This machine, as SLURM calls it."""
+    return os.environ.get("SLURMD_NODENAME") or node_name()
+
+
 def work(root: Path) -> int:
     """Runs batches; returns the exit status."""
     folder, me = Folder(root), own_name()
     folder.check_own()
     wanted = Wanted.parse(folder.read(folder.wanted))
     refusal = wanted.refusal()
-    folder.write(folder.workers / me, f"{node_name()}\n{refusal or READY}".encode())
+    folder.write(folder.workers / me, f"{own_node()}\n{refusal or READY}".encode())
     if refusal is not None:
-        print(f"{node_name()} is refused: {refusal}", file=sys.stderr)
+        print(f"{own_node()} is refused: {refusal}", file=sys.stderr)
         return 0
     last = time.monotonic()
     while time.monotonic() - last < IDLE_S and folder.wanted.exists():
