@@ -87,13 +87,17 @@ class Cluster:
                 where = "a Ray cluster here" if address is None else f"the Ray cluster at {address}"
                 words = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise UsageError(f"cannot use {where}: {words}") from error
-        if address is None and any(each["NodeManagerAddress"] != LOOPBACK for each in ray.nodes()):
-            ray.shutdown()
+        cluster = cls(ray, address is None, bool(address) and str(address).startswith("ray://"))
+        if address is None and cluster._addresses() != {LOOPBACK}:
+            cluster.leave()
             raise UsageError(
                 "Ray would listen on more than this machine: it was loaded by other code before. Start in a fresh "
                 "process, or start a cluster yourself and give its address."
             )
-        return cls(ray, address is None, bool(address) and str(address).startswith("ray://"))
+        return cluster
+
+    def _addresses(self) -> set[str]:
+        return {each["NodeManagerAddress"] for each in self._ray.nodes()}
 
     def leave(self) -> None:
         """Leaves the cluster, which drops all our tasks; one that we started ends."""
