@@ -13,6 +13,8 @@ from typing import Any, Final
 from rnnprop_cli.errors import RunError, UsageError
 from rnnprop_cli.execute import ray_node
 
+_CLIENT: Final = "ray://"
+_CLIENT_PORT: Final = 10001  # where none is said
 _NODE_ID: Final = "ray.io/node-id"
 OBJECT_STORE_BYTES: Final = 80 * 2**20  # of a cluster of our own: results are small, the least that Ray takes
 LOOPBACK: Final = "127.0.0.1"
@@ -40,12 +42,14 @@ class DiedError(Exception):
 class Cluster:
     """A cluster that this process has joined."""
 
-    def __init__(self, ray: Any, own: bool, client: bool) -> None:
+    def __init__(self, ray: Any, address: str | None) -> None:
         self._ray = ray
-        self._own = own  # started by us
+        self._own = address is None  # started by us
+        client = address is not None and address.startswith(_CLIENT)
         self._client = client  # through Ray Client, which takes no generators
         self._gone_since: float | None = None
-        self._head = _place(ray.get_runtime_context().gcs_address)
+        head = address.removeprefix(_CLIENT) if client and address else ray.get_runtime_context().gcs_address
+        self._head = _place(head)
         # Retrying is ours.
         body, returns = (ray_node.run_whole, 1) if client else (ray_node.run, "streaming")
         self._run = ray.remote(max_retries=0, num_returns=returns)(body)
@@ -87,7 +91,7 @@ class Cluster:
                 where = "a Ray cluster here" if address is None else f"the Ray cluster at {address}"
                 words = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise UsageError(f"cannot use {where}: {words}") from error
-        cluster = cls(ray, address is None, bool(address) and str(address).startswith("ray://"))
+        cluster = cls(ray, address)
         if address is None and cluster._addresses() != {LOOPBACK}:
             cluster.leave()
             raise UsageError(
@@ -200,7 +204,7 @@ class Cluster:
 
 def _place(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() else (address, _CLIENT_PORT)
 
 
 def _answers(place: tuple[str, int]) -> bool:
