@@ -5,9 +5,11 @@ fails by itself. A batch over which a GPU is lost is tried once more, in a fresh
 a result.
 """
 
+import time
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from rnnprop_cli.errors import RunError
 from rnnprop_cli.execute.bench import BatchDone, BatchJob
 from rnnprop_cli.execute.dispatch import Dispatched, alone, failed
 from rnnprop_cli.records import CellResult
@@ -15,6 +17,8 @@ from rnnprop_cli.records import CellResult
 TRIES: Final = 4  # of a batch, or of a cell that is a batch of its own
 TRIES_LOST: Final = 2  # of a batch over which a GPU is lost
 TRIES_ALONE: Final = 2  # of a cell whose batch has used up its tries
+MISFORTUNES: Final = 20  # in a row, without a result
+MOMENT_S: Final = 5.0
 
 
 @dataclass(eq=False)
@@ -59,6 +63,34 @@ class Pieces:
 
     job: BatchJob
     results: dict[str, CellResult] = field(default_factory=dict)
+
+
+class Misfortunes:
+    """Deaths that say nothing about a batch: of machines, of jobs that somebody cancelled."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._last = -MOMENT_S
+
+    def over(self) -> None:
+        """A batch came to its end."""
+        self._in_a_row = 0
+
+    def one_more(self, how: str) -> None:
+        """Another one. Those of one moment, as when a machine takes all its workers with it, count once.
+
+        Raises:
+            RunError: they do not end.
+        """
+        now = time.monotonic()
+        if now - self._last >= MOMENT_S:
+            self._in_a_row += 1
+            self._last = now
+        if self._in_a_row > MISFORTUNES:
+            raise RunError(
+                f"workers are lost faster than they finish a batch ({how}). What is done is recorded; the same "
+                "command goes on."
+            )
 
 
 class Aftermath(NamedTuple):

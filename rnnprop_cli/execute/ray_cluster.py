@@ -181,9 +181,11 @@ class Cluster:
             found = self._ray.get(handle if self._client else next(handle))
         except exceptions.RayTaskError as error:
             raise RunError(f"a batch ended with an error on a node: {_last_line(error)}") from error
+        except exceptions.LocalRayletDiedError as error:
+            raise self._gone("the part of it on this machine has died") from error
         except exceptions.RayError as error:
-            innocent = (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.ObjectLostError)
-            raise DiedError(_first_line(error), isinstance(error, innocent)) from error
+            innocent = isinstance(error, exceptions.NodeDiedError | exceptions.ObjectLostError)
+            raise DiedError(_first_line(error), innocent) from error
         except StopIteration:
             raise DiedError("it ended without a result", innocent=False) from None
         return list(found) if self._client else [found]
@@ -196,10 +198,13 @@ class Cluster:
         now = time.monotonic()
         self._gone_since = self._gone_since or now
         if now - self._gone_since > SECONDS_GONE:
-            raise RunError(
-                "the Ray cluster is gone: its head does not answer, or no node is left. What is done is recorded; "
-                "the same command goes on" + ("." if self._own else " when there is one again.")
-            )
+            raise self._gone("its head does not answer, or no node is left")
+
+    def _gone(self, why: str) -> RunError:
+        again = "." if self._own else " when there is one again."
+        return RunError(
+            f"the Ray cluster is gone: {why}. What is done is recorded; the same command goes on{again}"
+        )
 
 
 def _place(address: str) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from rnnprop_cli.errors import RunError, UsageError
 from rnnprop_cli.execute import ray_cluster, ray_node
-from rnnprop_cli.execute.attempts import Task, after_death
+from rnnprop_cli.execute.attempts import Misfortunes, Task, after_death
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.brought import offer
 from rnnprop_cli.execute.dispatch import WINDOW_PER_SLOT, Dispatched, Said
@@ -25,7 +25,6 @@ from rnnprop_cli.spec.engine import RayEngine
 SECONDS_PER_POLL: Final = 0.2
 SECONDS_PER_LOOK: Final = 5.0  # at the cluster
 SECONDS_TO_CHECK: Final = 30.0  # for a node to say what it has; a busy one is checked before its first batch
-INNOCENT_DEATHS: Final = 20  # in a row without a result: of whole machines
 
 
 @dataclass(eq=False)
@@ -49,7 +48,7 @@ class RayTasks:
         self._running: dict[Any, _Running] = {}  # by its handle
         self._weights: dict[str, Any] = {}  # hash -> reference
         self._refused: dict[str, str] = {}  # id of a node -> name
-        self._innocent = 0
+        self._misfortunes = Misfortunes()
         self._looked = time.monotonic()
         self._parcels = offer(wanted.datasets, wanted.engine, cluster.put) if cluster.elsewhere else ()
         self._preflight()
@@ -184,7 +183,7 @@ class RayTasks:
             return
         del self._running[running.handle]
         if isinstance(event, BatchDone):
-            self._innocent = 0
+            self._misfortunes.over()
             if (told := task.done(event.results)) is not None:
                 self._told.append(told)
         elif event.kind == ray_node.REFUSED:
@@ -205,8 +204,8 @@ class RayTasks:
 
     def _die(self, task: Task, how: str, innocent: bool = False) -> None:
         """A worker, or its whole machine, died over a batch."""
-        if innocent and self._innocent < INNOCENT_DEATHS:
-            self._innocent += 1
+        if innocent:
+            self._misfortunes.one_more(how)
             self._put(task)
             return
         self.restarts += 1

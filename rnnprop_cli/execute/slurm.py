@@ -19,7 +19,7 @@ from typing import Final
 
 from rnnprop_cli.errors import IntegrityError, RunError, StoreError, UsageError
 from rnnprop_cli.execute import slurm_control
-from rnnprop_cli.execute.attempts import Task, after_death
+from rnnprop_cli.execute.attempts import Misfortunes, Task, after_death
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.dispatch import WINDOW_PER_SLOT, Dispatched, Said
 from rnnprop_cli.execute.nodes import Wanted
@@ -33,7 +33,6 @@ SECONDS_PER_LOOK: Final = 2.0  # at the queue
 GRACE_S: Final = 3.0  # that a shared disk may lag behind the queue
 FAILED_STARTS: Final = 3  # in a row: then no worker will ever start
 KILLED_STARTS: Final = 20  # in a row: somebody ends them faster than we can start
-INNOCENT_DEATHS: Final = 20  # in a row without a result: by a cause that has nothing to do with the batch
 SECONDS_OF_SILENCE: Final = 600  # of SLURM, before it is given up
 LITTLE_ROOM: Final = 1 << 20
 _ID_LENGTH: Final = 20
@@ -75,7 +74,8 @@ class SlurmJobs:
         self._workers: dict[str, str] = {}  # task -> what it said at its start
         self._refusals: list[str] = []  # of nodes, each with why
         self._ours: set[str] = set()  # tasks that were submitted and have said nothing yet
-        self._failed_starts = self._innocent = 0
+        self._failed_starts = 0
+        self._misfortunes = Misfortunes()
         self._served: Counter[str] = Counter()  # batches that a worker has finished
         self._begin(wanted)
 
@@ -210,7 +210,7 @@ class SlurmJobs:
             self._die(tried, event.text)
             return
         del self._tries[tried.name]
-        self._innocent = 0
+        self._misfortunes.over()
         if tried.holder is not None:
             self._served[tried.holder] += 1
         if (told := tried.task.done(event.results)) is not None:
@@ -293,8 +293,8 @@ class SlurmJobs:
             )
         how = slurm_control.ended(holder)
         innocent = how.innocent or (how.state == "TIMEOUT" and self._served[holder] > 0)
-        if innocent and self._innocent < INNOCENT_DEATHS:
-            self._innocent += 1
+        if innocent:
+            self._misfortunes.one_more(f"SLURM says {how.state}")
             del self._tries[tried.name]
             self._put(tried.task)
             return

@@ -131,10 +131,17 @@ def test_a_batch_that_kills_every_worker_fails_with_the_end_of_the_log(
 def test_cancelled_workers_are_replaced_until_it_is_clear_that_none_may_live(
     by_slurm: Callable[[], SlurmJobs], fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm, "INNOCENT_DEATHS", 3)
-    fake_slurm.deaths = ["CANCELLED"] * (3 + attempts.TRIES - 1)
+    fake_slurm.deaths = ["CANCELLED"] * 30  # of one moment: one misfortune
     story = run_all(by_slurm(), [job()])
     assert [result.status for done in story.done.values() for result in done.results] == ["done"] * 4
+    monkeypatch.setattr(attempts, "MOMENT_S", 0.0)
+    monkeypatch.setattr(attempts, "MISFORTUNES", 3)
+    dispatcher = by_slurm()
+    fake_slurm.deaths = ["PREEMPTED"] * 3
+    assert len(run_all(dispatcher, [job(8)]).done) == 1
+    fake_slurm.deaths = ["PREEMPTED"] * 4
+    with pytest.raises(RunError, match=r"lost faster than .* PREEMPTED"):
+        run_all(dispatcher, [job(9)])
 
 
 def test_a_driver_that_was_killed_finds_its_workers_and_their_results(
@@ -324,6 +331,15 @@ def test_deaths_of_workers_and_machines_are_tried_again(
     assert fake_cluster.stored == 1  # the weights, once
     dispatcher.close()
     assert fake_cluster.left
+
+
+def test_machines_that_go_on_dying_end_the_run_and_fail_no_cell(
+    by_ray: Callable[[], RayTasks], fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "MOMENT_S", 0.0)
+    fake_cluster.deaths = [DiedError("node died", True)] * 50
+    with pytest.raises(RunError, match=r"lost faster than they finish a batch .node died"):
+        run_all(by_ray(), jobs())
 
 
 def test_a_poison_cell_fails_alone_by_ray(
