@@ -77,7 +77,7 @@ def processes(folder: str | Path, name: str = "") -> list[int]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             environment = (path / "environ").read_bytes()
-            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
         except OSError:
             continue
         ours = f"RAY_TMPDIR={folder}".encode() in environment.split(b"\0")
