@@ -98,6 +98,7 @@ class CellResult:
     elapsed_s: float | None = None  # monotonic; a batch's time divided by its cells
     peak_bytes: int | None = None  # of the batch
     error: str | None = None
+    node: str | None = None  # name of the machine that computed it
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def bench(
     device: str = "auto",
     kernel: KernelName = "auto",
     threads: int | None = None,
-    slots: int = 1,
+    slots: int | None = None,
+    by: str | None = None,
     data_dir: str | Path | None = None,
     observe: "Observer | None" = None,
 ) -> "BenchOutcome":
@@ -46,6 +47,7 @@ def bench(
         kernel: implementation of the learned optimizer's network.
         threads: of the CPU; None: all cores.
         slots: batches that run side by side, in processes of their own.
+        by: the engine that carries batches out: "local", "ray" or "slurm"; None: the spec's.
         data_dir: folder with `mnist/` and `cifar10/`.
         observe: is told what happens; see `rnnprop_cli.runs.observer`. Without it, nothing is printed.
 
@@ -56,12 +58,16 @@ def bench(
         SpecError: the spec is wrong; lists every mistake.
         UsageError, DataError, CheckpointError, StoreError, RunError: as the command; `RnnpropError` is all of them.
     """
+    from rnnprop_cli.execute.engines import slots_of, threads_of
     from rnnprop_cli.runs.bench import run_bench
+    from rnnprop_cli.spec.engine import chosen_engine
 
     asked, toml = _bench_spec(spec)
     if seed is not None:
         asked = asked.model_copy(update={"seed": seed})
-    engine = _engine(device, data_dir, kernel, threads, slots)
+    carried_by = chosen_engine(asked.engine, by, None, None, slots)
+    threads = threads_of(carried_by, threads)
+    engine = _engine(device, data_dir, kernel, threads, slots_of(carried_by))
     return run_bench(
         asked,
         toml,
@@ -71,7 +77,7 @@ def bench(
         only=only,
         fresh=fresh,
         retry_failed=retry_failed,
-        slots=slots,
+        by=carried_by,
     )
 
 

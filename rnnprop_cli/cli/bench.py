@@ -12,6 +12,7 @@ from rnnprop_cli.cli.options import (
     BenchSpecOption,
     DataDirOption,
     DeviceOption,
+    EngineKind,
     JsonOption,
     KernelOption,
     Tf32Option,
@@ -49,7 +50,7 @@ def bench(
     tf32: Tf32Option = False,
     allow_code: AllowCodeOption = False,
     slots: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--slots",
             min=1,
@@ -57,7 +58,31 @@ def bench(
             envvar="RNNPROP_SLOTS",
             help="Batches that run side by side, each in a process with --threads threads (default: the cores shared).",
         ),
-    ] = 1,
+    ] = None,
+    engine: Annotated[
+        EngineKind | None,
+        typer.Option(
+            "--engine",
+            envvar="RNNPROP_ENGINE",
+            help="Who carries batches out: processes here, a Ray cluster, or SLURM (default: the spec's, else local).",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="auto|HOST:PORT|ray://HOST:PORT",
+            help="Of a Ray cluster that is there (default: one is started here).",
+        ),
+    ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            "--slurm",
+            metavar="NAME=VALUE,...",
+            help="Options of sbatch for the workers, e.g. partition=gpu,gres=gpu:1,time=60.",
+        ),
+    ] = None,
     data_dir: DataDirOption = None,
     memory_mb: Annotated[
         int | None,
@@ -83,18 +108,26 @@ def bench(
         asked = asked.model_copy(update={"seed": seed})
     if memory_mb is not None:
         asked = asked.model_copy(update={"memory_mb": memory_mb})
+    from rnnprop_cli.execute.available import require
     from rnnprop_cli.plan.count import count_cells
+    from rnnprop_cli.spec.engine import chosen_engine
     from rnnprop_cli.store.preflight import check_writable
 
     shared = settings(ctx)
+    by = chosen_engine(asked.engine, None if engine is None else engine.value, address, slurm, slots)
+    require(by.kind)
     count_cells(asked, only, max_cells)
     if not dry_run:
         check_writable(shared.db)  # before torch, which takes seconds to load
     from rnnprop_cli.execute.device import find_engine
+    from rnnprop_cli.execute.engines import slots_of, threads_of
 
-    engine = find_engine(device, data_dir, kernel, threads, slots, tf32=tf32, allow_code=allow_code)
+    threads = threads_of(by, threads)
+    if by.kind != "local" and data_dir is not None:
+        data_dir = data_dir.absolute()
+    place = find_engine(device, data_dir, kernel, threads, slots_of(by), tf32=tf32, allow_code=allow_code)
     if dry_run:
-        _show_plan(asked, engine, only, as_json)
+        _show_plan(asked, place, by.kind, only, as_json)
         return
     from rnnprop_cli.cli.progress import progress_display
     from rnnprop_cli.runs.bench import run_bench
@@ -104,12 +137,12 @@ def bench(
             asked,
             text,
             shared.db,
-            engine,
+            place,
             _Watcher(display),
             only=only,
             fresh=fresh,
             retry_failed=retry_failed,
-            slots=slots,
+            by=by,
             max_cells=max_cells,
         )
     if as_json:
@@ -130,14 +163,18 @@ def bench(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _show_plan(spec: "BenchSpec", engine: "Engine", only: str | None, as_json: bool) -> None:
+def _show_plan(spec: "BenchSpec", engine: "Engine", by: str, only: str | None, as_json: bool) -> None:
     from rnnprop_cli.cli.progress import duration
     from rnnprop_cli.runs.estimate import estimate_bench
 
     rows = estimate_bench(spec, engine, only)
     if as_json:
-        stdout().print_json(json.dumps({"bench": spec.name, "lanes": [vars(row) for row in rows]}))
+        stdout().print_json(
+            json.dumps({"bench": spec.name, "engine": by, "lanes": [vars(row) for row in rows]})
+        )
         return
+    machine = f"{engine.device} with {engine.threads} threads"
+    machine += "" if by == "local" else f" of this machine ({by} will run it)"
     width = max(len(row.lane) for row in rows)
     stdout().print(f"{'problem/optimizer':<{width}}  cells  batches      time    memory", soft_wrap=True)
     for row in rows:
@@ -148,7 +185,7 @@ def _show_plan(spec: "BenchSpec", engine: "Engine", only: str | None, as_json: b
         )
     stdout().print(
         f"{sum(row.cells for row in rows):,} cells in {sum(row.batches for row in rows)} batches;"
-        f" roughly {duration(sum(row.seconds for row in rows))} on {engine.device} with {engine.threads} threads,"
+        f" roughly {duration(sum(row.seconds for row in rows))} on {machine},"
         f" at most {max(row.peak_mb for row in rows):,.0f} MB a batch."
         " A search adds cells where its best rate lies at an edge, or ties with more than two others.",
         soft_wrap=True,

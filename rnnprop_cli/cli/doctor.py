@@ -57,6 +57,7 @@ def examine(db: Path, data_dir: Path | None) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from _torch()
     yield _sqlite()
+    yield from _engines()
     yield from _data(data_dir)
     yield _database(db)
     yield _writing(db)
@@ -112,6 +113,20 @@ def _sqlite() -> Finding:
             "checkpoint at once; rnnprop writes from one process only, so let no other program write there",
         )
     return Finding("sqlite", "ok", version)
+
+
+def _engines() -> Iterator[Finding]:
+    """Who can carry out a benchmark's batches."""
+    from importlib.metadata import version
+
+    from rnnprop_cli.execute.available import missing
+    from rnnprop_cli.execute.slurm_control import reached
+
+    yield Finding("engine local", "ok", f"worker processes here, {os.cpu_count()} cores")
+    ray, slurm = missing("ray"), missing("slurm")
+    answers, words = (False, slurm) if slurm else reached()
+    yield Finding("engine ray", "note" if ray else "ok", ray or f"Ray {version('ray')}")
+    yield Finding("engine slurm", "ok" if answers else "note", words)
 
 
 def _data(data_dir: Path | None) -> Iterator[Finding]:

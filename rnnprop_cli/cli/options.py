@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -11,6 +12,15 @@ from rnnprop_cli import DATABASE_VARIABLE, DEFAULT_DB
 from rnnprop_cli.cli import completion
 from rnnprop_cli.files.variables import expanded, path_variable
 from rnnprop_cli.kernels import KernelName
+
+
+class EngineKind(StrEnum):
+    """Who carries out the batches of a benchmark."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+
 
 AUTO_DEVICE: Final = "auto"
 DeviceOption = Annotated[

@@ -96,6 +96,7 @@ def facts_table(run: RunInfo, experiment: ExperimentInfo, checkpoints: Sequence[
         "horizon": f"{f.horizon:,} steps",
         "seed": f.seed,
         "device": f"{f.device}, {f.dtype}, {f.threads} thread{'' if f.threads == 1 else 's'}",
+        "node": r.node,
         "started": run.started_utc,
         "time": None if r.elapsed_s is None else f"{r.elapsed_s:.3g} s",
         "peak memory": None if r.peak_bytes is None else f"{r.peak_bytes / 2**20:,.1f} MiB",

@@ -3,6 +3,7 @@
 Shape legend: S seeds, C cells (seed by seed), P coordinates, T steps.
 """
 
+import socket
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from torch import Tensor
 
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_baseline, build_learned
-from rnnprop_cli.components.datasets import Dataset, load_dataset
+from rnnprop_cli.components.datasets import Dataset
 from rnnprop_cli.components.datasets.base import check_unchanged
 from rnnprop_cli.components.optimizees.base import Heldout, Optimizee
 from rnnprop_cli.components.optimizers.base import BaselineSpec, Given, Optimizer
 from rnnprop_cli.components.optimizers.learned import LearnedSpec
+from rnnprop_cli.execute.arrived import find_dataset
 from rnnprop_cli.execute.device import DTYPES, Engine, PeakMemory
 from rnnprop_cli.execute.divergence import FirstBadSteps
 from rnnprop_cli.execute.recorded_steps import Steps
@@ -146,7 +148,7 @@ def _build_optimizer(
 @lru_cache(maxsize=4)
 def _dataset(name: str | None, data_dir: Path | None, sha256: str | None) -> Dataset | None:
     """Datasets stay in memory between batches; one that is to be another is read anew."""
-    return None if name is None else load_dataset(name, data_dir)
+    return None if name is None else find_dataset(name, data_dir, sha256)
 
 
 def _take(pending: list[Tensor]) -> NDArray[np.float32]:
@@ -183,6 +185,7 @@ def _results(
                 first_bad_step=bad,
                 elapsed_s=elapsed_s / n_cells,
                 peak_bytes=peak_bytes,
+                node=socket.gethostname(),
             )
         )
     return tuple(results)

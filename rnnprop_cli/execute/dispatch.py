@@ -5,6 +5,7 @@ that does not fit never ends a benchmark.
 """
 
 import gc
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from rnnprop_cli.execute.bench import BatchDone, BatchEvents, BatchJob, BatchPro
 from rnnprop_cli.execute.device import is_lost
 from rnnprop_cli.records import CellResult
 
+WINDOW_PER_SLOT: Final = 4  # jobs that a dispatcher holds for each batch that it runs at once
 # What a batch may fail with; anything else is a fault of the program and ends it.
 FAILURES: Final = (RuntimeError, MemoryError, ArithmeticError, ValueError)
 _NO_MEMORY: Final = (
@@ -36,9 +38,15 @@ class Dispatched(NamedTuple):
     event: BatchProgress | BatchDone
 
 
+class Said(NamedTuple):
+    """A line for the reader about where jobs are carried out."""
+
+    text: str
+
+
 class Dispatcher(Protocol):
     """Carries out jobs, here or elsewhere, each at least once. Whatever it is, it keeps nothing: the store is the
-    ledger, and a job whose result is not in it has not been done."""
+    ledger, and a job whose result is not in it has not been done. `engines.open_dispatcher` chooses one."""
 
     window: int  # jobs that it holds at once, so that a driver which dies loses little
 
@@ -46,12 +54,16 @@ class Dispatcher(Protocol):
         """Takes a job; the caller keeps to the window."""
         ...
 
-    def poll(self) -> Dispatched | None:
-        """The next thing that happened to a job; None after a moment in which nothing did."""
+    def poll(self) -> Dispatched | Said | None:
+        """The next thing that happened to a job, or that is to be said; None after a moment in which nothing did."""
         ...
 
     def finished(self) -> list[Dispatched]:
         """What has been done already and not been told yet, without waiting."""
+        ...
+
+    def release(self, job: BatchJob) -> None:
+        """The result of a job is in the store: whatever else holds it may go."""
         ...
 
     def close(self) -> None:
@@ -90,7 +102,9 @@ def run_job(job: BatchJob) -> BatchEvents:
             waiting.extend(reversed(parts))
         else:
             alone = f" (also in a batch of {len(part.keys)})" if part is not job else ""
-            results |= {result.key: result for result in failed(part.keys, reason + alone)}
+            results |= {
+                result.key: result for result in failed(part.keys, reason + alone, socket.gethostname())
+            }
     yield BatchDone(tuple(results[key] for key in job.keys))
 
 
@@ -106,9 +120,9 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def failed(keys: Sequence[str], reason: str) -> tuple[CellResult, ...]:
-    """Results of cells that could not be run."""
-    return tuple(CellResult(key, "failed", error=reason) for key in keys)
+def failed(keys: Sequence[str], reason: str, node: str | None = None) -> tuple[CellResult, ...]:
+    """Results of cells that could not be run, and on which machine, where that is known."""
+    return tuple(CellResult(key, "failed", error=reason, node=node) for key in keys)
 
 
 def halves(job: BatchJob) -> tuple[BatchJob, ...]:

@@ -2,7 +2,7 @@
 
 from rnnprop_cli.errors import DeviceLostError
 from rnnprop_cli.execute.bench import BatchDone, BatchEvents, BatchJob
-from rnnprop_cli.execute.dispatch import Dispatched, run_job
+from rnnprop_cli.execute.dispatch import Dispatched, Said, run_job
 from rnnprop_cli.execute.local import LocalSlots
 
 
@@ -27,7 +27,7 @@ class InProcess:
         assert self._running is None, "one job at a time"
         self._running = job, run_job(job)
 
-    def poll(self) -> Dispatched | None:
+    def poll(self) -> Dispatched | Said | None:
         """See `Dispatcher`."""
         if self._worker is not None:
             return self._worker.poll()
@@ -48,6 +48,9 @@ class InProcess:
     def finished(self) -> list[Dispatched]:
         """See `Dispatcher`."""
         return [] if self._worker is None else self._worker.finished()
+
+    def release(self, job: BatchJob) -> None:
+        """See `Dispatcher`."""
 
     def close(self) -> None:
         """See `Dispatcher`."""

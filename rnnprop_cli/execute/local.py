@@ -1,52 +1,29 @@
 """The local engine: jobs in supervised worker processes on this machine.
 
 Every slot is one spawned process that is replaced alone when it dies, whatever killed it. A pool from a library was
-tried instead; one `kill -9` of a worker cost it most of what was queued. A batch that kills its worker is tried again,
-then its cells are tried alone, so that a cell which kills every worker fails by itself. A batch over which a worker
-loses its GPU is tried once more, in a fresh worker; that the GPU is lost again is a result.
+tried instead; one `kill -9` of a worker cost it most of what was queued. What becomes of the batch of a worker that
+died, `attempts` says.
 """
 
 import pickle
 import signal
 import subprocess
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Final
 
 from rnnprop_cli.errors import DeviceLostError, RunError
 from rnnprop_cli.execute import worker
+from rnnprop_cli.execute.attempts import Task, after_death
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.device import slot_devices
-from rnnprop_cli.execute.dispatch import Dispatched, alone, failed
+from rnnprop_cli.execute.dispatch import WINDOW_PER_SLOT, Dispatched
 from rnnprop_cli.files.limits import TOO_MANY_OPEN, more_descriptors
-from rnnprop_cli.records import CellResult
 
-WINDOW_PER_SLOT: Final = 4
-TRIES: Final = 4  # of a batch, or of a cell that is a batch of its own
-TRIES_LOST: Final = 2  # of a batch over which a GPU is lost
-TRIES_ALONE: Final = 2  # of a cell whose batch has used up its tries
 FAILED_STARTS: Final = 3  # in a row: then no worker will ever start here
 KILLED_STARTS: Final = 20  # in a row: somebody kills faster than we can start
 SECONDS_PER_POLL: Final = 0.2
-
-
-@dataclass
-class _Task:
-    """A job, or one cell of it, with what has become of it."""
-
-    job: BatchJob
-    tries_left: int
-    whole: "_Pieces | None" = None  # the batch that it is a lone cell of
-    lost: str | None = None  # how a GPU was lost over it
-
-
-@dataclass
-class _Pieces:
-    """A batch whose cells are tried alone."""
-
-    job: BatchJob
-    results: dict[str, CellResult] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,7 +34,7 @@ class _Slot:
     process: subprocess.Popen[bytes]
     socket: worker.Socket
     ready: bool = False
-    task: _Task | None = None
+    task: Task | None = None
 
 
 class LocalSlots:
@@ -67,7 +44,7 @@ class LocalSlots:
         self.slots = slots
         self.window = WINDOW_PER_SLOT * slots
         self.restarts = 0  # workers that died over a job
-        self._queue: deque[_Task] = deque()
+        self._queue: deque[Task] = deque()
         self._running: list[_Slot] = []
         self._told: deque[Dispatched] = deque()
         self._failed_starts = 0
@@ -79,7 +56,7 @@ class LocalSlots:
             job: to run.
             lost: how a GPU was lost over it in another process, if one was: then it is tried once.
         """
-        self._queue.append(_Task(job, TRIES if lost is None else TRIES_LOST - 1, lost=lost))
+        self._queue.append(Task.first(job, lost))
 
     def poll(self) -> Dispatched | None:
         """See `Dispatcher`.
@@ -99,6 +76,9 @@ class LocalSlots:
         done = [each for each in self._told if isinstance(each.event, BatchDone)]
         self._told.clear()
         return done
+
+    def release(self, job: BatchJob) -> None:
+        """See `Dispatcher`."""
 
     def close(self) -> None:
         """See `Dispatcher`. Workers keep nothing, so they are killed rather than asked."""
@@ -130,7 +110,7 @@ class LocalSlots:
 
     def _give(self, slot: _Slot) -> None:
         slot.task = self._queue.popleft()
-        self._told.append(Dispatched(_asked(slot.task), BatchProgress(0)))
+        self._told.append(Dispatched(slot.task.asked, BatchProgress(0)))
         try:
             slot.socket.send_bytes(pickle.dumps(_placed(slot.task.job, slot.number)))
         except OSError:
@@ -165,19 +145,10 @@ class LocalSlots:
         task = slot.task
         if isinstance(event, BatchDone):
             slot.task = None
-            self._finish(task, event.results)
+            if (told := task.done(event.results)) is not None:
+                self._told.append(told)
         else:
-            self._told.append(Dispatched(_asked(task), event))
-
-    def _finish(self, task: _Task, results: tuple[CellResult, ...]) -> None:
-        whole = task.whole
-        if whole is None:
-            self._told.append(Dispatched(task.job, BatchDone(results)))
-            return
-        whole.results |= {result.key: result for result in results}
-        if len(whole.results) == len(whole.job.keys):
-            ordered = tuple(whole.results[key] for key in whole.job.keys)
-            self._told.append(Dispatched(whole.job, BatchDone(ordered)))
+            self._told.append(Dispatched(task.asked, event))
 
     def _bury(self, slot: _Slot) -> None:
         """A worker is dead: what it was doing is tried again, in pieces or given up."""
@@ -195,25 +166,10 @@ class LocalSlots:
         if task is None:
             return
         self.restarts += 1
-        task.tries_left -= 1
-        if task.lost is not None:
-            task.tries_left = min(task.tries_left, TRIES_LOST - 1)
-        if task.tries_left:
-            self._queue.appendleft(task)
-        elif task.lost is not None:
-            self._finish(task, failed(task.job.keys, f"{task.lost} (also in a fresh process)"))
-        elif task.whole is None and len(task.job.keys) > 1:
-            whole = _Pieces(task.job)
-            self._queue.extendleft(_Task(part, TRIES_ALONE, whole) for part in reversed(alone(task.job)))
-        else:
-            tries = TRIES if task.whole is None else TRIES_ALONE
-            reason = f"its worker process died {tries} times{' with this cell alone' if task.whole else ''}"
-            self._finish(task, failed(task.job.keys, f"{reason}: {_how(status)}"))
-
-
-def _asked(task: _Task) -> BatchJob:
-    """The job as it was submitted."""
-    return task.job if task.whole is None else task.whole.job
+        again, told = after_death(task, _how(status))
+        self._queue.extendleft(reversed(again))
+        if told is not None:
+            self._told.append(told)
 
 
 def _placed(job: BatchJob, slot: int) -> BatchJob:

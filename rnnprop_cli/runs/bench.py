@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnprop_cli.errors import RunError
+from rnnprop_cli.execute.available import require
 from rnnprop_cli.execute.bench import BatchDone, BatchJob, BatchProgress
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher
-from rnnprop_cli.execute.in_process import InProcess
-from rnnprop_cli.execute.local import LocalSlots
+from rnnprop_cli.execute.dispatch import Dispatched, Dispatcher, Said
+from rnnprop_cli.execute.engines import open_dispatcher
+from rnnprop_cli.execute.identity import identity_facts, settle_kernel
 from rnnprop_cli.plan.cells import CellBatch, cell_key
 from rnnprop_cli.plan.count import MAX_CELLS, count_cells
 from rnnprop_cli.plan.lanes import lanes
 from rnnprop_cli.records import CellResult
 from rnnprop_cli.runs.cell_facts import CellFacts
-from rnnprop_cli.runs.environment import experiment_facts, identity_facts, settle_kernel
+from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.interrupt import StopRequest, stop_on_signals
 from rnnprop_cli.runs.lane_runs import LaneRun, Results, Task, lane_rounds
 from rnnprop_cli.runs.observer import (
@@ -36,6 +37,7 @@ from rnnprop_cli.runs.observer import (
 )
 from rnnprop_cli.runs.same_data import of_same_data
 from rnnprop_cli.spec.bench import BenchSpec
+from rnnprop_cli.spec.engine import AnyEngine
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.writer import Writer
 from rnnprop_cli.view.facts.progress import FINISHED
@@ -64,7 +66,7 @@ def run_bench(
     only: str | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
-    slots: int = 1,
+    by: AnyEngine | None = None,
     max_cells: int = MAX_CELLS,
 ) -> BenchOutcome:
     """Runs whatever of the benchmark the store does not have yet.
@@ -73,20 +75,22 @@ def run_bench(
         spec: the benchmark.
         spec_toml: the file it came from.
         database: where results go.
-        engine: where to run; its threads are those of each slot.
+        engine: with what to run a batch: device, threads.
         observe: told what happens.
         only: a glob over the lanes' labels.
         fresh: start anew even if the store has results.
         retry_failed: run failed cells again.
-        slots: batches that run side by side, in processes of their own; 1 runs them in this one.
+        by: who carries the batches out; None: the engine that the spec names.
         max_cells: refuse larger benchmarks.
 
     Raises:
-        UsageError: unknown weights, too many cells, or `only` matches nothing.
+        UsageError: unknown weights, too many cells, or `only` matches nothing; the engine is not installed.
         DataError: a dataset is absent.
         StoreError: the database cannot be used, or another process writes to it.
         RunError: worker processes do not start.
     """
+    by = spec.engine if by is None else by
+    require(by.kind)
     cells = count_cells(spec, only, max_cells)
     chosen = lanes(spec, only)
     wanted = engine.kernel
@@ -108,7 +112,8 @@ def run_bench(
                 facts_of = WeightsFacts.of(name, found.tensors_sha256, found.made)
                 writer.log_event(experiment_id, WEIGHTS_EVENT, facts_of.as_json())
         ledger = _Ledger(writer, reader, experiment_id, retry_failed)
-        dispatcher: Dispatcher = InProcess() if slots == 1 else LocalSlots(slots)
+        ledger_id = f"{database.expanduser().resolve()}:{experiment_id}:{facts.spec_sha256}"
+        dispatcher = open_dispatcher(by, engine, spec.dtype, cell_facts.datasets, database, ledger_id)
         driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)
         observe(BenchPlanned(spec.name, cells, reader.count_settled(experiment_id)))
         driver.run(LaneRun(lane_rounds(lane, spec.memory_mb, observe)) for lane in chosen)
@@ -187,7 +192,9 @@ class _Driver:
                 if not self._in_flight:
                     return
                 told = self.dispatcher.poll()
-                if told is not None:
+                if isinstance(told, Said):
+                    self.observe(Notice(told.text))
+                elif told is not None:
                     self._take(told)
             for told in self.dispatcher.finished():
                 self._take(told)
@@ -254,7 +261,7 @@ class _Driver:
         if isinstance(told.event, BatchProgress):
             self._progress(entry, told.event)
         else:
-            self._commit(entry, told.event)
+            self._commit(entry, told.job, told.event)
 
     def _progress(self, entry: _InFlight, event: BatchProgress) -> None:
         live = [curve for curve in event.curves if curve.key not in entry.known]
@@ -264,12 +271,13 @@ class _Driver:
             self.observe(Notice(event.notice))
         self.observe(BatchStep(entry.task.batch, event.steps_done))
 
-    def _commit(self, entry: _InFlight, event: BatchDone) -> None:
+    def _commit(self, entry: _InFlight, job: BatchJob, event: BatchDone) -> None:
         if tuple(result.key for result in event.results) != entry.keys:
             raise RunError("a batch came back with other cells than it was given")
         fresh = [result for result in event.results if result.key not in entry.known]
         self.ledger.writer.record_results(self.ledger.experiment_id, fresh)
         del self._in_flight[entry.keys]
+        self.dispatcher.release(job)
         self._started.discard(entry.keys)
         self.ran += len(fresh)
         self._tell_failures(entry.task.batch, fresh)

@@ -130,7 +130,7 @@ class Recorder:
         self.writer.append_curves(self.place.experiment_id, blocks, durable=durable)
         self._pending.clear()
 
-    def _save_once(self, training: MetaTraining) -> None:
+    def _save_once(self, training: Training) -> None:
         """The state as it is, unless it is on disk already, where its validation may be with it."""
         if training.meta_iteration != self._saved:
             self._save(training.snapshot())

@@ -15,7 +15,7 @@ from rnnprop_cli.runs.train import recipe_of
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
 from rnnprop_cli.store.database import open_reader
 from rnnprop_cli.store.maintenance import CheckReport, check_database
-from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.migrations import NEWEST_VERSION, OLDEST_READ
 from rnnprop_cli.store.reader import Reader
 from rnnprop_cli.store.trouble import storage_errors
 
@@ -38,7 +38,7 @@ def check_all(path: Path) -> Soundness:
         StoreError: the database itself is damaged.
     """
     counts = check_database(path)
-    if counts.version < NEWEST_VERSION:
+    if counts.version < OLDEST_READ:
         text = f"schema {counts.version}: curves and checkpoints are checked after `rnnprop db migrate`"
         return Soundness(counts, (), (text,))
     with Reader.open(path) as reader:

@@ -12,10 +12,10 @@ from rnnprop_cli.components.optimizees.base import Given
 from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.evolve import check_evolution
+from rnnprop_cli.execute.identity import identity_facts
 from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import RunFacts
-from rnnprop_cli.runs.environment import identity_facts
 from rnnprop_cli.spec.train import TrainSpec
 
 Fact = TypeVar("Fact")

@@ -2,12 +2,20 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from rnnprop_cli.components.optimizees import AnyOptimizee
 from rnnprop_cli.components.optimizers import AnyOptimizer
 from rnnprop_cli.components.optimizers.learned import LAW
 from rnnprop_cli.fields import Name, Off, PositiveInt, Sampling, Spec
+from rnnprop_cli.spec.engine import AnyEngine, LocalEngine
 
 DType = Literal["float32", "float64"]
 
@@ -125,3 +133,12 @@ class BenchSpec(Spec):
     exclude: Annotated[tuple[LaneRule, ...], Field(strict=False)] = ()
     override: Annotated[tuple[OverrideSpec, ...], Field(strict=False)] = ()
     paper: Annotated[tuple[PaperNumber, ...], Field(strict=False)] = ()
+    # who carries it out; never part of what identifies a benchmark
+    engine: Annotated[AnyEngine, Field(discriminator="kind")] = LocalEngine()
+
+    @model_serializer(mode="wrap")
+    def _told(self, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        plain: dict[str, Any] = whole(self)
+        if info.context and info.context.get("identity"):
+            del plain["engine"]
+        return plain

@@ -11,14 +11,17 @@ from pydantic_core import ErrorDetails
 
 from rnnprop_cli.components.optimizees.conv import LAYOUT_PATTERN
 from rnnprop_cli.fields import NAME_PATTERN
+from rnnprop_cli.spec.engine import ADDRESS_PATTERN, OPTION_PATTERN
 from rnnprop_cli.spec.horizons import FORMS
 from rnnprop_cli.spec.locate import Path
 
 # Tables that are chosen by `kind`: the element of pydantic's location that is the kind and not a key.
-_KIND_AT: Final = {"optimizees": 2, "optimizers": 2, "optimizer": 1, "optimizee": 1}
+_KIND_AT: Final = {"optimizees": 2, "optimizers": 2, "optimizer": 1, "optimizee": 1, "engine": 1}
 
 _PATTERNS: Final = {
     NAME_PATTERN: "must be letters, digits, '.', '_' or '-', at most 100, and begin with a letter or a digit",
+    OPTION_PATTERN: "must be a value for sbatch: letters, digits and _.:,/@[]&|*()=-, at most 200",
+    ADDRESS_PATTERN: "must be auto, HOST:PORT or ray://HOST:PORT",
     LAYOUT_PATTERN: "must be layers joined by '-', such as 'c-c-p-f': c (convolution) first, "
     "then c or p (pooling), then f (fully connected)",
 }

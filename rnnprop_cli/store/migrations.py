@@ -144,6 +144,13 @@ def _checkpoint_folders(db: Database) -> None:
     db.table("experiment").add_column("folder", str)
 
 
+@_step(3, "nodes")
+def _nodes(db: Database) -> None:
+    """The machine that computed a run: with a cluster, not the one that records it."""
+    db.table("run").add_column("node", str)
+
+
+OLDEST_READ: Final = 2  # before it, what is asked of a database is not in it
 NEWEST_VERSION: Final = len(migrations._migrations)  # sqlite-utils offers no public count
 
 

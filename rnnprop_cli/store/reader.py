@@ -25,7 +25,7 @@ from rnnprop_cli.records import (
 )
 from rnnprop_cli.store.chunks import DTYPE, DTYPE_NAME, Chunk, sound_chunk, unpack
 from rnnprop_cli.store.database import Opened, open_reader
-from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.migrations import NEWEST_VERSION, OLDEST_READ
 from rnnprop_cli.store.row_records import cell_result, experiment_info, run_info
 from rnnprop_cli.store.row_types import (
     CHUNK,
@@ -75,9 +75,10 @@ class Reader:
         opened = open_reader(path, NEWEST_VERSION)
         version = opened.version
         with closing(opened.connection):
-            if version < NEWEST_VERSION:
+            if version < OLDEST_READ:
                 raise StoreError(
-                    f"{path}: was written by an older rnnprop (schema {version}, this one reads {NEWEST_VERSION}). "
+                    f"{path}: was written by an older rnnprop (schema {version}, this one reads {OLDEST_READ} to "
+                    f"{NEWEST_VERSION}). "
                     "`rnnprop db backup` copies it, `rnnprop db migrate` brings it up to date."
                 )
             yield cls(path, opened)

@@ -56,8 +56,8 @@ def _without(optimizee: str, activation: str | None) -> str:
 
 def cell_result(row: dict[str, Any]) -> CellResult:
     """Of a row that has the columns of a result."""
-    result = {name: row[name] for name in CellResult.__dataclass_fields__}
+    result = {name: row.get(name) for name in CellResult.__dataclass_fields__}  # an older schema has fewer
     if row["status"] == "diverged" and row["final_loss"] is None:
         result["final_loss"] = math.nan  # SQLite keeps NaN as NULL
     result["status"] = _word(result["status"])
-    return CellResult(**result)
+    return CellResult(**result)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from rnnprop_cli.errors import UsageError
 from rnnprop_cli.store.database import check_file, reading_uri
 from rnnprop_cli.store.trouble import storage_errors
 
+LATER_OF_RUN: Final = ("node",)  # columns of runs that not every schema that is read has
 MOST: Final = 10  # databases that SQLite attaches
 # A run that is over goes before one that failed, and that before one that was never finished.
 _RANK: Final = "CASE status WHEN 'done' THEN 0 WHEN 'diverged' THEN 0 WHEN 'failed' THEN 1 ELSE 2 END"
@@ -58,7 +59,7 @@ class Union:
     """The views of one connection."""
 
     def __init__(self, connection: sqlite3.Connection, paths: Sequence[Path], newest_version: int) -> None:
-        """Attach the databases, which must be of the newest version.
+        """Attach the databases, which must be of a version that a `Reader` reads.
 
         Raises:
             UsageError: there are more than `MOST`.
@@ -96,8 +97,11 @@ class Union:
         return len(self.paths)
 
     def columns(self, table: str) -> list[str]:
-        """Of a table, in their order."""
-        return [row[1] for row in self._connection.execute(f"PRAGMA s0.table_info({table})")]
+        """Of a table, in their order; those of the newest schema among the databases."""
+        return max((self._own_columns(table, k) for k in range(self.count)), key=len)
+
+    def _own_columns(self, table: str, source: int) -> list[str]:
+        return [row[1] for row in self._connection.execute(f"PRAGMA s{source}.table_info({table})")]
 
     def data_versions(self) -> tuple[int, ...]:
         """Numbers of which one differs from the last call's if somebody committed in between."""
@@ -193,7 +197,16 @@ class Union:
     def _make_views(self) -> None:
         n = self.count
         experiment = [name for name in self.columns("experiment") if name not in ("id", "last_used")]
-        run = [name for name in self.columns("run") if name not in ("id", "experiment_id")]
+        run = [name for name in self.columns("run") if name not in ("id", "experiment_id", *LATER_OF_RUN)]
+        of_run = ", ".join("r." + name for name in run)
+        later = [
+            [
+                f"r.{name}" if name in self._own_columns("run", k) else f"NULL AS {name}"
+                for name in LATER_OF_RUN
+                if name in self.columns("run")
+            ]
+            for k in range(n)
+        ]
         checkpoint = [name for name in self.columns("checkpoint") if name not in ("id", "run_id")]
         bodies = {
             "experiment": (
@@ -202,7 +215,7 @@ class Union:
                 f" WHERE m.shown_as = e.id * {n} + {{k}}",
             ),
             "run": (
-                f"r.id * {n} + {{k}} AS id, m.shown_as AS experiment_id, {', '.join('r.' + name for name in run)}",
+                f"r.id * {n} + {{k}} AS id, m.shown_as AS experiment_id, {of_run}{{later}}",
                 f"run r JOIN temp.member m ON m.source = {{k}} AND m.id = r.experiment_id"
                 f" WHERE r.id * {n} + {{k}} NOT IN (SELECT id FROM temp.hidden)",
             ),
@@ -213,7 +226,11 @@ class Union:
             ),
         }
         for name, (select, source) in bodies.items():
-            parts = [f"SELECT {select.format(k=k)} FROM s{k}.{source.format(k=k)}" for k in range(n)]
+            parts = [
+                f"SELECT {select.format(k=k, later=''.join(f', {each}' for each in later[k]))}"
+                f" FROM s{k}.{source.format(k=k)}"
+                for k in range(n)
+            ]
             self._connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL '.join(parts)}")
         lines = " UNION ".join(  # each once: a log that was merged before holds the same lines
             f"SELECT m.shown_as AS experiment_id, e.time_utc, e.kind, e.text FROM s{k}.event e"

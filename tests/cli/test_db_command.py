@@ -42,7 +42,7 @@ def test_check_counts_what_a_sound_database_holds(run):
     result = run("check")
     assert result.exit_code == 0
     assert result.stdout.startswith(
-        "sound: schema 2, 1 experiments, 12 runs, 900 curve values, 0 checkpoints"
+        "sound: schema 3, 1 experiments, 12 runs, 900 curve values, 0 checkpoints"
     )
 
 
@@ -106,7 +106,7 @@ def test_backup_without_a_name_lies_beside_the_database_and_overwrites_nothing(r
 
 def test_migrate_says_that_there_is_nothing_to_do(run):
     store_bench(run.path)
-    assert run("migrate").stdout == "up to date: schema 2\n"
+    assert run("migrate").stdout == "up to date: schema 3\n"
 
 
 @pytest.mark.parametrize("command", ["check", "backup", "migrate"])

@@ -7,12 +7,11 @@ from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.errors import DeviceError, DeviceLostError
-from rnnprop_cli.execute import device, local, train
+from rnnprop_cli.execute import device, identity, local, train
 from rnnprop_cli.execute.bench import BatchJob
 from rnnprop_cli.execute.device import Engine, find_engine, is_lost, slot_devices
 from rnnprop_cli.execute.train import MetaTraining
 from rnnprop_cli.plan.cells import CellBatch, Problem
-from rnnprop_cli.runs import environment
 from rnnprop_cli.spec.train import TrainSpec
 
 CUDA = torch.device("cuda")
@@ -90,7 +89,7 @@ def test_a_run_on_a_gpu_is_identified_by_its_model_and_not_by_threads_or_number(
     gpus: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def facts(name: str, threads: int, precise: bool = True) -> dict[str, str | int]:
-        return environment.identity_facts(Engine(name, threads, None, "reference", not precise), "float32")
+        return identity.identity_facts(Engine(name, threads, None, "reference", not precise), "float32")
 
     one = facts("cuda", 8)
     assert one["gpu"] == "A100"
@@ -102,13 +101,13 @@ def test_a_run_on_a_gpu_is_identified_by_its_model_and_not_by_threads_or_number(
     class Triton:
         name = "cuda"
 
-    monkeypatch.setattr(environment, "select_kernel", lambda *_: (Triton(), ""))
-    monkeypatch.setattr(environment, "version", lambda package: f"{package} 1.2")
+    monkeypatch.setattr(identity, "select_kernel", lambda *_: (Triton(), ""))
+    monkeypatch.setattr(identity, "version", lambda package: f"{package} 1.2")
     assert facts("cuda", 8)["triton"] == "triton 1.2"
 
 
 def test_a_run_on_the_cpu_is_identified_by_threads_and_instructions_and_by_no_gpu() -> None:
-    facts = environment.identity_facts(Engine("cpu", 3, None, "reference"), "float32")
+    facts = identity.identity_facts(Engine("cpu", 3, None, "reference"), "float32")
     assert set(facts) == {"device", "threads", "instructions", "dtype", "kernel", "torch", "numerics"}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fault_tools import (
     BENCH_COMMAND,
+    LONG_BENCH,
     TALLY,
     TRAIN_COMMAND,
     Nursery,
@@ -68,6 +69,17 @@ def undisturbed_table(
 ) -> dict[str, tuple[object, ...]]:
     """What the benchmark ends with when nobody interferes."""
     folder = prepare(tmp_path_factory.mktemp("whole_bench"))
+    command = nursery.run(folder, *BENCH_COMMAND)
+    assert command.code == 0, command.said
+    return table(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed_long_table(
+    nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[object, ...]]:
+    """What the longer benchmark ends with."""
+    folder = prepare(tmp_path_factory.mktemp("whole_long_bench"), bench=LONG_BENCH)
     command = nursery.run(folder, *BENCH_COMMAND)
     assert command.code == 0, command.said
     return table(folder)

@@ -42,6 +42,7 @@ seeds = 2
 max_rounds = 2
 confirm_seeds = 2
 """
+LONG_BENCH = BENCH.replace("[20, 40]", "[100, 150]")  # slow enough for who needs seconds to see what goes on
 TRAIN = """\
 name = "tiny"
 meta_iterations = 24

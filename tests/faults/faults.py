@@ -11,6 +11,7 @@ from typing import Any
 from rnnprop_cli.seeds import fresh_seeds, tuning_seeds
 
 VARIABLE = "RNNPROP_TEST_FAULTS"  # names, separated by spaces; obeyed by workers
+NODE_VARIABLE = "RNNPROP_TEST_NODE_FAULTS"  # likewise, by workers of a cluster alone
 
 
 def jumping_clock() -> None:
@@ -37,16 +38,24 @@ def no_room_from(number: int) -> Callable[[], None]:
 
 def patient() -> None:
     """A batch may kill any number of workers: who kills them here is not the batch."""
-    from rnnprop_cli.execute import local
+    from rnnprop_cli.execute import attempts
 
-    local.TRIES = 1000  # type: ignore[misc]
+    attempts.TRIES = 1000  # type: ignore[misc]
 
 
 def other_version() -> None:
     """The program's numerics have changed."""
-    from rnnprop_cli.runs import environment
+    from rnnprop_cli.execute import identity
 
-    environment.NUMERICS_VERSION = 99  # type: ignore[misc]
+    identity.NUMERICS_VERSION = 99  # type: ignore[misc]
+
+
+def other_torch() -> None:
+    """Another version of torch is installed."""
+    from rnnprop_cli.execute import identity
+
+    real = identity.version
+    identity.version = lambda package: "2.9.0" if package == "torch" else real(package)
 
 
 def other_data() -> None:
@@ -95,7 +104,7 @@ def data_exchanged_before_first_batch() -> None:
 
         return after_exchange
 
-    bench.load_dataset = exchanged(bench.load_dataset)
+    bench.find_dataset = exchanged(bench.find_dataset)
     train.load_dataset = exchanged(train.load_dataset)
 
 
@@ -214,6 +223,7 @@ def _before_batches(condition: Callable[[Any], bool], action: Callable[[], None]
 FAULTS: dict[str, Callable[[], None]] = {
     "jumping_clock": jumping_clock,
     "other_version": other_version,
+    "other_torch": other_torch,
     "patient": patient,
     "other_data": other_data,
     "slow": slow,

@@ -257,7 +257,8 @@ def as_schema_1(folder: Path) -> None:
         folder / "a.db",
         f"UPDATE checkpoint SET path = replace(path, '{experiment.folder}', '{old}')",
         "ALTER TABLE experiment DROP COLUMN folder",
-        "DELETE FROM _sqlite_migrations WHERE name = 'm002_checkpoint_folders'",
+        "ALTER TABLE run DROP COLUMN node",
+        "DELETE FROM _sqlite_migrations WHERE name IN ('m002_checkpoint_folders', 'm003_nodes')",
         "PRAGMA user_version = 1",
     )
 

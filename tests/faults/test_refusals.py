@@ -30,7 +30,7 @@ from fault_tools import (
 )
 
 from rnnprop_cli.errors import CheckpointError
-from rnnprop_cli.runs.environment import NUMERICS_VERSION
+from rnnprop_cli.execute.identity import NUMERICS_VERSION
 from rnnprop_cli.runs.snapshots import checkpoint_files, latest_snapshot
 from rnnprop_cli.store.checkpoints import side_path
 from rnnprop_cli.store.migrations import NEWEST_VERSION

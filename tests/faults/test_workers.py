@@ -28,7 +28,7 @@ from faults import VARIABLE
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
 from rnnprop_cli.components.optimizers.sgd import SGDSpec
 from rnnprop_cli.errors import RunError
-from rnnprop_cli.execute import local, worker
+from rnnprop_cli.execute import attempts, worker
 from rnnprop_cli.execute.bench import BatchDone, BatchJob
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.execute.dispatch import Dispatched, alone, halves
@@ -94,7 +94,7 @@ def test_a_job_falls_into_halves_and_single_cells_with_their_own_keys() -> None:
     assert halves(job(seeds=1, rates=3))[1].batch.learning_rates == job(rates=3).batch.learning_rates[2:]
 
 
-@pytest.mark.parametrize("tries", [1, pytest.param(local.TRIES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [1, pytest.param(attempts.TRIES, marks=pytest.mark.slow)])
 def test_a_poison_cell_fails_alone_with_the_reason(
     one_slot: LocalSlots,
     tries: int,
@@ -102,8 +102,8 @@ def test_a_poison_cell_fails_alone_with_the_reason(
     faulty_workers: None,
 ) -> None:
     monkeypatch.setenv(VARIABLE, "poison")
-    monkeypatch.setattr(local, "TRIES", tries)
-    monkeypatch.setattr(local, "TRIES_ALONE", min(tries, local.TRIES_ALONE))
+    monkeypatch.setattr(attempts, "TRIES", tries)
+    monkeypatch.setattr(attempts, "TRIES_ALONE", min(tries, attempts.TRIES_ALONE))
     poisoned, harmless = job(), job(seeds=1, rates=1)
     harmless = BatchJob(
         CellBatch(harmless.batch.problem, SGDSpec(lr=0.5), (0.5,), (1,), "final"),
@@ -117,7 +117,7 @@ def test_a_poison_cell_fails_alone_with_the_reason(
     assert "killed by SIGKILL" in (done[poisoned.keys].results[0].error or "")
     assert "this cell alone" in (done[poisoned.keys].results[0].error or "")
     assert done["harmless",].results[0].status == "done"
-    assert one_slot.restarts == tries + local.TRIES_ALONE  # no more restarts than deaths
+    assert one_slot.restarts == tries + attempts.TRIES_ALONE  # no more restarts than deaths
     TALLY["workers that a poison cell killed"] += one_slot.restarts
 
 

@@ -11,6 +11,7 @@ from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.records import RunInfo
 from rnnprop_cli.runs.bench import BenchOutcome, run_bench
 from rnnprop_cli.runs.observer import Event, Notice
+from rnnprop_cli.spec.engine import LocalEngine
 from rnnprop_cli.spec.load import resolve_bench
 from rnnprop_cli.store.reader import Reader
 
@@ -118,7 +119,7 @@ def test_workers_give_the_same_bits(folder: Path, tmp_path_factory: pytest.TempP
     run(folder)
     alone = losses(folder)
     (folder / "a.db").unlink()
-    run(folder, slots=2)
+    run(folder, by=LocalEngine(slots=2))
     assert losses(folder) == alone
 
 

@@ -29,7 +29,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 def test_migrating_twice_changes_nothing():
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        assert migrate(connection) == ["m001_initial", "m002_checkpoint_folders"]
+        assert migrate(connection) == ["m001_initial", "m002_checkpoint_folders", "m003_nodes"]
         first = schema(connection)
         assert migrate(connection) == []
         assert schema(connection) == first
@@ -74,6 +74,7 @@ def test_an_older_database_is_migrated_by_a_writer_and_refused_by_a_reader(tmp_p
     monkeypatch.setattr(migrations, "migrations", later)
     for module in ("reader", "writer"):
         monkeypatch.setattr(f"rnnprop_cli.store.{module}.NEWEST_VERSION", NEWEST_VERSION + 1)
+    monkeypatch.setattr("rnnprop_cli.store.reader.OLDEST_READ", NEWEST_VERSION + 1)
 
     @migrations._step(NEWEST_VERSION + 1, "colour")
     def _(db):
@@ -121,4 +122,5 @@ def test_many_first_starts_at_once_give_one_schema(tmp_path):
         assert connection.execute("SELECT name FROM _sqlite_migrations").fetchall() == [
             ("m001_initial",),
             ("m002_checkpoint_folders",),
+            ("m003_nodes",),
         ]

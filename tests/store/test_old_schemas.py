@@ -10,8 +10,9 @@ from store_samples import EXPERIMENT, key_of
 
 from rnnprop_cli.records import CellResult, CheckpointInfo
 from rnnprop_cli.store.maintenance import check_database, migrate_database
-from rnnprop_cli.store.migrations import NEWEST_VERSION
+from rnnprop_cli.store.migrations import NEWEST_VERSION, OLDEST_READ
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.store.several import open_readers
 from rnnprop_cli.store.writer import Writer
 
 HERE = Path(__file__).parent
@@ -66,3 +67,24 @@ def test_the_newest_database_is_sound_but_for_the_checkpoint_file_that_is_not_pa
         connection.execute("DELETE FROM checkpoint")
         connection.commit()
     assert check_database(path).runs == 3
+
+
+def test_a_database_of_the_schema_before_is_read_as_it_is_alone_and_beside_a_newer_one(
+    tmp_path: Path,
+) -> None:
+    paths = [tmp_path / "old.db", tmp_path / "new.db"]
+    for path, version in zip(paths, (OLDEST_READ, NEWEST_VERSION), strict=True):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript((HERE / f"schema_{version}.sql").read_text(encoding="utf-8"))
+            if version == NEWEST_VERSION:
+                connection.execute("UPDATE experiment SET name = 'other'")
+                connection.execute("UPDATE run SET node = 'n7'")
+                connection.commit()
+    before = paths[0].read_bytes()
+    with Reader.open(paths[0]) as reader:
+        assert [run.result.node for run in reader.runs(1)] == [None] * 3
+    for order in (paths, paths[::-1]):
+        with open_readers(order) as reader:
+            nodes = {e.facts.name: {r.result.node for r in reader.runs(e.id)} for e in reader.experiments()}
+        assert nodes == {EXPERIMENT.name: {None}, "other": {"n7"}}
+    assert paths[0].read_bytes() == before
