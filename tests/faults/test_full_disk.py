@@ -119,6 +119,6 @@ def test_a_read_only_folder_is_refused_before_anything_is_computed(
     place = prepare(tmp_path / "here")
     refused = nursery.run(place, "--db", str(read_only / "results" / "x.db"), *command)
     assert refused.code == 3, refused.said
-    assert refused.seconds < 1
+    assert refused.seconds < 10  # tenths of a second, but other work may be in the way
     assert "Read-only file system" in refused.said
     assert "--db" in refused.said
