@@ -4,7 +4,7 @@ AdamW under the horizon law that was fitted to it.
 The settings were fixed once, by `docs/calibrate.py` on the tasks of `bench_specs/calibrate.toml`, none of which is a
 task of the paper: those with the lowest mean over tasks and horizons of ln(final loss / lowest final loss of the rule),
 at most 1 each. That mean was 0.34 for AdamW and 0.26 for NadamW: one setting for all tasks costs that much.
-The law knows the horizon and the size of the tensors; `bench_specs/train_adamw_law.toml` made it, on none of them either.
+The law knows the horizon and the size of the tensors; `bench_specs/train_adamw_law.toml` made it, on none of them.
 An optimizer without tuning must beat these, not only library defaults (Kasimbeg et al. 2025).
 """
 
