@@ -6,6 +6,7 @@ Shape legend: C cells, P coordinates, K numbers of the law.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field
@@ -25,8 +26,18 @@ if TYPE_CHECKING:
 
 LAW: Final = "law"  # name of its numbers among the meta-params
 BASE: Final = "base."  # before the names of the direction's
-# logits and logarithms before any fit: warm-up 2 % and cooldown half of a run, steps by initial size, decay 1e-4
-BEGIN: Final = {"warmup": -3.0, "share": 1.0, "log_decay": -9.2}
+
+
+class BeginSpec(Spec):
+    """The numbers of a law before it is fitted; see `components.law`."""
+
+    log_rate: float | None = None  # None: the direction's own rate
+    log_rate_slope: float = 0.0
+    cooldown: float = 0.0
+    cooldown_slope: float = 0.0
+    warmup: float = -3.0
+    share: float = 1.0
+    log_decay: float = -9.2
 
 
 class AdamBaseSpec(Spec):
@@ -51,6 +62,7 @@ class LawSpec(ArchitectureSpec):
     base: Annotated[AdamBaseSpec | RNNpropSpec | DMSpec | MixtureSpec, Field(discriminator="kind")] = (
         AdamBaseSpec()
     )
+    begin: BeginSpec = BeginSpec()
 
     @property
     def name(self) -> str:
@@ -79,7 +91,10 @@ class LawRule(Architecture):
 
     def __init__(self, spec: LawSpec) -> None:
         self.base: Architecture = spec.base.build()
-        self._rate = spec.base.rate if isinstance(spec.base, AdamBaseSpec) else spec.base.alpha
+        rate = spec.base.rate if isinstance(spec.base, AdamBaseSpec) else spec.base.alpha
+        self._begin = {**spec.begin.model_dump(), "log_rate": log(rate)}
+        if spec.begin.log_rate is not None:
+            self._begin["log_rate"] = spec.begin.log_rate
 
     def named_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """See `Architecture`."""
@@ -87,9 +102,8 @@ class LawRule(Architecture):
         return [(LAW, (len(NUMBERS),)), *inner]
 
     def init_meta_params(self, seed: int) -> dict[str, Tensor]:
-        """See `Architecture`: a law near the direction's own rate."""
-        begin = {"log_rate": torch.tensor(self._rate).log().item(), **BEGIN}
-        law_K = torch.tensor([begin.get(name, 0.0) for name in NUMBERS])
+        """See `Architecture`."""
+        law_K = torch.tensor([self._begin[name] for name in NUMBERS])
         inner = self.base.init_meta_params(seed)
         return {LAW: law_K} | {f"{BASE}{name}": value for name, value in inner.items()}
 
