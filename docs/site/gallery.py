@@ -1,6 +1,7 @@
 """A page for every optimizer, made from the registry, the shipped weights and the tables of `docs/reproduction.md`."""
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator
 from math import isnan
@@ -12,7 +13,7 @@ from sources import comments, first_line, named_result, plain, settings, table, 
 from verdicts import columns_of, record
 
 from rnnprop_cli.components.learned import ARCHITECTURES
-from rnnprop_cli.components.learned.network import LearnedState
+from rnnprop_cli.components.learned.network import LearnedState, NetworkRule
 from rnnprop_cli.components.learned.outside import OutsideSpec
 from rnnprop_cli.components.optimizers import OPTIMIZERS
 from rnnprop_cli.components.optimizers.base import BaselineSpec
@@ -21,8 +22,11 @@ from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.runs.shipped_weights import shipped_names
 from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.calibrated import CALIBRATED
+from rnnprop_cli.spec.horizons import described
 from rnnprop_cli.spec.load import load_bench
 from rnnprop_cli.spec.shipped import shipped_specs
+from rnnprop_cli.spec.stored import upgraded_train
+from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.view.facts.weights_facts import WeightsFacts
 
 STEP: Final = (
@@ -89,7 +93,7 @@ class Gallery:
         search = f"The search for its rate starts around {2 ** (-spec.centre_k / 2):.3g}"
         if not isnan(spec.default_lr):
             search += f'; `lr = "default"` is {spec.default_lr:g}'
-        one = [each for each in CALIBRATED if each.kind == kind]
+        one = [each for each in CALIBRATED if each.kind == kind and isinstance(each, BaselineSpec)]
         calibrated = "".join(
             f'\n\nAt one setting for every task it runs beside every benchmark as "{each.name}": lr {each.lr:g}, '
             f"{each.schedule}, weight decay {each.weight_decay:g}."
@@ -107,8 +111,9 @@ class Gallery:
         """An architecture of ours, with its weights."""
         spec = ARCHITECTURES[kind]
         rule = named_result(spec, "build")
-        own = named_result(rule, "accumulators")
-        state = _fields(*([own] if hasattr(own, "_fields") else []), LearnedState)
+        network = issubclass(rule, NetworkRule)
+        own = named_result(rule, "accumulators" if network else "init")
+        state = _fields(*([own] if hasattr(own, "_fields") else []), *([LearnedState] if network else []))
         text = f"{told(spec, formulas=False)}\n\nIn a meta-training:\n\n{_toml('optimizer', kind)}\n\n{_USE}"
         return self._page(
             kind,
@@ -189,11 +194,9 @@ class Gallery:
 def _weights_row(name: str, weights: Weights) -> tuple[str, ...]:
     made = weights.made
     spec, facts = made["spec"], WeightsFacts.of(name, weights.tensors_sha256, made)
-    task = spec["optimizee"]
     return (
         f"`{name}`",
-        f"{task['dataset']} {task['kind']} {task['activation']}, depth {task['depth']}, "
-        f"{spec['truncation']['horizon']} steps, seed {spec['seed']}",
+        f"{_trained_on(spec)}, seed {spec['seed']}",
         f"{spec['meta_iterations']:,}",
         f"{made['meta_iteration']:,}",
         f"{made['validation_loss']:.3f}",
@@ -201,6 +204,17 @@ def _weights_row(name: str, weights: Weights) -> tuple[str, ...]:
         {"epochs": "by epochs", "replacement": "with replacement"}.get(facts.sampling or "", "not recorded"),
         f"`{made['commit'][:9]}`",
     )
+
+
+def _trained_on(spec: dict[str, Any]) -> str:
+    recipe = TrainSpec.model_validate_json(json.dumps(upgraded_train(spec)))
+    horizon = f"{described(recipe.truncation.horizon)} steps"
+    first, *others = recipe.tasks
+    if others:
+        return f"{len(recipe.tasks)} tasks, {horizon}"
+    optimizee = first.optimizee
+    parts = [optimizee.dataset_label, optimizee.network, f"depth {optimizee.n_layers}"]
+    return f"{' '.join(filter(None, parts[:2]))}, {parts[2]}, {horizon}"
 
 
 def _kinds_of_specs(weights: dict[str, Weights]) -> dict[str, set[str]]:

@@ -12,6 +12,7 @@ from rnnprop_cli.errors import RnnpropError
 from rnnprop_cli.records import TRAIN_LOSS, ExperimentInfo
 from rnnprop_cli.runs.resume import only_run, recorded_spec
 from rnnprop_cli.runs.shipped_weights import shipped_folder, shipped_names
+from rnnprop_cli.spec.horizons import described
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import SUFFIX, load_checkpoint
@@ -96,7 +97,14 @@ def _recipe(spec: Mapping[str, Any]) -> TrainSpec:
 
 
 def _task(spec: TrainSpec) -> str:
-    """As lanes are called in a benchmark, e.g. "mnist mlp sigmoid d1 x100"."""
-    depth = spec.optimizee.n_layers
-    parts = [spec.optimizee.dataset_label or "", spec.optimizee.network, "" if depth is None else f"d{depth}"]
-    return " ".join([*filter(None, parts), f"x{spec.truncation.horizon}"])
+    """As lanes are called in a benchmark, e.g. "mnist mlp sigmoid d1 x100"; of several, how many."""
+    first, *others = spec.tasks
+    if others:
+        return f"{len(spec.tasks)} tasks x{described(spec.truncation.horizon)}"
+    depth = first.optimizee.n_layers
+    parts = [
+        first.optimizee.dataset_label or "",
+        first.optimizee.network,
+        "" if depth is None else f"d{depth}",
+    ]
+    return " ".join([*filter(None, parts), f"x{described(first.horizon)}"])

@@ -62,7 +62,7 @@ def test_every_optimizer_has_a_page_with_every_setting_and_an_equation(pages: di
 
 
 def test_weights_stand_on_the_page_of_their_architecture(pages: dict[str, str]) -> None:
-    text = pages["gallery/rnnprop.md"] + pages["gallery/dm.md"]
+    text = "".join(pages[f"gallery/{kind}.md"] for kind in ("rnnprop", "dm", "law"))
     assert all(f"\n| `{name}` | " in text for name in shipped_names())
 
 
