@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ def undisturbed_table(undisturbed_long_table: Table) -> Table:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Variables that lead Ray to a folder of its own; whatever was started with it is ended."""
-    folder = Path(f"/tmp/ray-{os.getpid()}-{random.randrange(10**6)}")  # sockets need short names
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets need short names
     home = tmp_path / "home"
     home.mkdir()
     yield {
