@@ -66,6 +66,10 @@ class Cluster:
         Raises:
             UsageError: there is none at the address, or it cannot be joined.
         """
+        if address not in (None, "auto") and not _answers(_place(str(address).removeprefix(_CLIENT))):
+            raise UsageError(
+                f"cannot use the Ray cluster at {address}: nobody answers there."
+            )  # Ray would try for long
         for name, value in _OURS.items():
             if address is None or name != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER":
                 os.environ.setdefault(name, value)

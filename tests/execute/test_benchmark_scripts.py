@@ -82,3 +82,11 @@ def test_search_judges_its_choices_on_fresh_seeds() -> None:
     assert [one["search"] for one in found] == ["grid and confirmation", "grid alone"]
     assert found[0]["runs"] >= found[1]["runs"] + 30
     assert all(len(one["percent_over_neighbours"]) == 2 for one in found)
+
+
+@pytest.mark.slow
+def test_engines_tell_what_a_cell_costs_and_give_one_table() -> None:
+    found = json.loads(run("engines.py", "--engines", "local", "--cells", "200", "--json").splitlines()[-1])
+    assert found["local"]["cells"] == 200
+    assert 0 < found["local"]["driver_ms_per_cell"] < 5
+    assert found["local"]["same_table_as_local"]

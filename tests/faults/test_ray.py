@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ Table = dict[str, tuple[object, ...]]
 RAY = (*BENCH_COMMAND, "--engine", "ray", "--slots", "2")
 PATIENCE = 180.0  # a busy machine starts Ray slowly
 TOKEN = "a-token-that-must-stay-where-it-is-7f3a"
+WORKERS = ("ray::run", "ray::IDLE", "raylet/raylet", "gcs_server")
 SITE = str(Path(__file__).parent / "worker_site")
 
 
@@ -58,7 +60,7 @@ def undisturbed_table(undisturbed_long_table: Table) -> Table:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Variables that lead Ray to a folder of its own; whatever was started with it is ended."""
-    folder = Path(f"/tmp/ray-{os.getpid()}-{random.randrange(10**6)}")  # sockets need short names
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets need short names
     home = tmp_path / "home"
     home.mkdir()
     yield {
@@ -121,8 +123,10 @@ def assert_sound(folder: Path, before: dict[str, object], expected: Table) -> No
     assert table(folder) == expected
 
 
-def assert_gone(session: dict[str, str], seconds: float = 5.0) -> None:
-    wait_until(lambda: not processes(session["RAY_TMPDIR"]), seconds)
+def assert_gone(session: dict[str, str]) -> None:
+    """Workers within seconds; Ray's own helpers look only now and then whether they are still needed."""
+    wait_until(lambda: not any(processes(session["RAY_TMPDIR"], name) for name in WORKERS), seconds=20)
+    wait_until(lambda: not processes(session["RAY_TMPDIR"]), PATIENCE)
 
 
 def listening(pids: list[int]) -> set[str]:
@@ -208,7 +212,7 @@ def test_drivers_killed_at_seeded_moments_leave_no_process_and_lose_nothing(
         time.sleep(draw.uniform(0.0, 1.5))
         command.send(signal.SIGKILL)
         TALLY["kill -9 of a driver of Ray tasks"] += command.wait() == -signal.SIGKILL
-        assert_gone(session, seconds=15)
+        assert_gone(session)
         now = committed(folder)
         assert {key: now[key] for key in before} == before
         before = now
@@ -332,5 +336,5 @@ def test_an_address_without_a_cluster_is_exit_2(
 ) -> None:
     command = start(nursery, session, folder, "--address", f"127.0.0.1:{free_port()}")
     assert command.wait() == 2, command.said
-    assert "cannot use the Ray cluster at 127.0.0.1" in command.said
+    assert "nobody answers there" in command.said
     assert "Traceback" not in command.said
