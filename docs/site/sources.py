@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any, Final, Literal, get_args, get_origin
 
+from pydantic import BaseModel
+
 FIELD: Final = re.compile(r"^    (?P<name>[a-z]\w*): [^#]*(?:#\s*(?P<comment>.*))?$")
 SECTION: Final = re.compile(r"^(Args|Returns|Raises|Attributes):$", re.MULTILINE)
 SIGNS: Final = (("<-", "←"), ("theta", "θ"), ("beta1", "β1"), ("beta2", "β2"), ("alpha", "α"), ("sqrt", "√"))
@@ -107,6 +109,9 @@ def _toml(value: Any) -> str:
         return f'"{value}"'
     if value is None:
         return "none"
+    if isinstance(value, BaseModel):
+        inner = ((name, each) for name, each in value.model_dump().items() if each is not None)
+        return f"{{ {', '.join(f'{name} = {_toml(each)}' for name, each in inner)} }}"
     return "{}" if value in ((), {}) else f"{value:g}"
 
 

@@ -26,7 +26,7 @@ class LawfulOptimizer:
     """What `LawRule` defines, for use (no graph).
 
     Args:
-        base: the direction, at a rate of one.
+        base: the direction, at a rate of one; it does not read the params.
         law_CK: [C, K] the law of every cell, or [K] of all.
         given: factors of the law, horizon and shapes.
         factor: schedule of the factor, from the steps done; None: none.
@@ -58,7 +58,7 @@ class LawfulOptimizer:
         return updates_CP, state._replace(steps=state.steps + 1, base=base)
 
     def advance(self, grads_CP: Tensor, state: LawfulState, params_CP: Tensor) -> LawfulState:
-        """See `Optimizer`. Directions do not look at the params, so the base moves a zero instead of these."""
+        """See `Optimizer`. The direction does not read the params, so it moves a zero instead of these."""
         state.moved_CP.zero_()
         base = self.base.advance(grads_CP, state.base, state.moved_CP)
         rate_C1, kept_C1 = self._numbers(state.steps)

@@ -47,7 +47,7 @@ def build_learned(
     """
     if (mixed := _mixed(architecture, meta_params_Q[None], given, kernel, factor)) is not None:
         return mixed
-    if isinstance(architecture, LawRule):
+    if isinstance(architecture, LawRule) and not architecture.base.reads_params:
         return _build_lawful(architecture, meta_params_Q[None], given, kernel, factor)
     if not isinstance(architecture, NetworkRule):
         return SteppedOptimizer(architecture, meta_params_Q, given.lr_C, given.shapes, given.horizon, factor)
@@ -68,7 +68,7 @@ def build_population(
     """
     if (mixed := _mixed(architecture, meta_params_CQ, given, kernel, None)) is not None:
         return mixed
-    if isinstance(architecture, LawRule):
+    if isinstance(architecture, LawRule) and not architecture.base.reads_params:
         inner_CQ = meta_params_CQ[:, len(NUMBERS) :]
         if bool((inner_CQ == inner_CQ[:1]).all()):
             return _build_lawful(architecture, meta_params_CQ, given, kernel, None)

@@ -83,7 +83,8 @@ class PopulationOptimizer:
 
     def advance(self, grads_CP: Tensor, state: StepState, params_CP: Tensor) -> StepState:
         """See `Optimizer`."""
-        updates_CP, state = self.update(grads_CP, state, params_CP)
+        # the state may hold on to the params that it was shown
+        updates_CP, state = self.update(grads_CP, state, params_CP.clone())
         params_CP += updates_CP
         return state
 

@@ -34,6 +34,7 @@ NUMBERS: Final = (
 )
 USUAL_RMS: Final = 0.1  # of initial values: the paper's
 REFERENCE: Final = 1000  # steps
+TINY: Final = 1e-30
 SHORTEST: Final = 100  # steps that a run without a known end is taken to have at least
 
 
@@ -58,8 +59,8 @@ class Law(NamedTuple):
 
         Args:
             t: number of the step.
-            horizon: T, steps of the run; None where the end is not known: the rate is then what a run of twice the
-                steps so far would have in its middle, after a rise over the first few.
+            horizon: T, steps of the run; None where the end is not known: T is then twice the steps so far, at
+                least 100, the rise is that of 100 steps, and there is no fall.
         """
         steps = max(2 * t, SHORTEST) if horizon is None else horizon
         x = log(steps / REFERENCE)
@@ -68,7 +69,7 @@ class Law(NamedTuple):
         rate_C = rate_C * (t / (1 + rise_C)).clamp(max=1)
         if horizon is None:
             return rate_C
-        fall_C = (self.cooldown_C + self.cooldown_slope_C * x).sigmoid() * steps
+        fall_C = ((self.cooldown_C + self.cooldown_slope_C * x).sigmoid() * steps).clamp(min=TINY)
         return rate_C * (max(0, steps - t + 1) / fall_C).clamp(max=1)
 
     def decay(self) -> Tensor:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from rnnprop_cli.accelerate.optimizers import build_population
 from rnnprop_cli.accelerate.population import PopulationOptimizer
-from rnnprop_cli.components.learned.law import BASE
+from rnnprop_cli.components.learned.base import ArchitectureSpec
+from rnnprop_cli.components.learned.law import BASE, LawSpec
+from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
@@ -57,7 +59,9 @@ class EvolutionTraining(Training):
         named = self.rule.named(
             self.rule.start(derive_seed(spec.seed, "meta-params"), self.dtype, self.device)
         )
-        self.named = {name: value.clone() for name, value in named.items()} | _started(start, named)
+        self.named = {name: value.clone() for name, value in named.items()} | _started(
+            start, spec.optimizer, named
+        )
         self.searched = [name for name in self.named if name in self.evolution.train]
         fitness_GL = None
         if snapshot is not None:
@@ -67,6 +71,15 @@ class EvolutionTraining(Training):
         start_n = torch.cat([self.named[name].reshape(-1) for name in self.searched]).double().cpu().numpy()
         seed = derive_seed(spec.seed, "candidates")
         self.search = CMA(start_n, self.evolution.sigma, self.evolution.population, seed, fitness_GL)
+        if snapshot is not None:
+            found = self.rule.named(self._whole(self.search.mean))
+            if not all(
+                np.array_equal(snapshot.tensors[name], value.cpu().numpy()) for name, value in found.items()
+            ):
+                raise CheckpointError(
+                    "the search does not come to where the checkpoint was, from the same seed and fitnesses: another "
+                    "version of cma or numpy, or other weights to start from; --from-scratch begins it anew"
+                )
 
     def iterate(self) -> tuple[float, str | None]:
         """See `Training`. The train loss is the geometric mean of the median candidate's losses."""
@@ -76,8 +89,7 @@ class EvolutionTraining(Training):
         losses_DL = np.concatenate([self._losses(first + each, meta_params_LQ) for each in range(draws)])
         self.search.tell(relative_fitness(losses_DL, self.evolution.clip))
         self.meta_iteration += 1
-        middle_D = np.nanmedian(np.where(np.isfinite(losses_DL), losses_DL, np.inf), axis=1)
-        return _geometric_mean(middle_D.tolist()), None
+        return _typical_loss(losses_DL), None
 
     def validate(self) -> tuple[float, tuple[float, ...]]:
         """See `Training`; the geometric mean over short, middling and long trajectories."""
@@ -129,6 +141,14 @@ class EvolutionTraining(Training):
         return optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
 
 
+def _typical_loss(losses_DL: Array) -> float:
+    """Geometric mean over the draws of the median of what did not diverge; NaN where everything did."""
+    rows = [row_L[np.isfinite(row_L)] for row_L in losses_DL]
+    return (
+        _geometric_mean([float(np.median(row)) for row in rows if len(row)]) if any(map(len, rows)) else nan
+    )
+
+
 def _geometric_mean(losses: list[float]) -> float:
     """Of losses that may be solved; NaN where one diverged."""
     return geometric_mean([max(loss, SOLVED) if isfinite(loss) else nan for loss in losses])
@@ -142,6 +162,15 @@ def check_evolution(spec: TrainSpec) -> None:
             raise UsageError(
                 "start goes with [evolution]: a meta-training by meta-gradients begins from its seed"
             )
+    elif (
+        isinstance(spec.optimizer, LawSpec)
+        and isinstance(spec.optimizer.build().base, NetworkRule)
+        and not (spec.start or any(name.startswith(BASE) for name in spec.evolution.train))
+    ):
+        raise UsageError(
+            f"a law over an untrained network says nothing: name the weights of {spec.optimizer.base.kind} that it is "
+            f'to be fitted to, e.g. start = "{spec.optimizer.base.kind}"'
+        )
     elif missing := sorted(set(spec.evolution.train) - set(names)):
         raise UsageError(
             f"evolution.train: {spec.optimizer.name} has no meta-params {', '.join(missing)}; "
@@ -158,12 +187,27 @@ def typical(task: Task) -> list[int]:
     return [horizon] if isinstance(horizon, int) else sorted(set(horizon))
 
 
-def _started(start: Weights | None, named: dict[str, Tensor]) -> dict[str, Tensor]:
+def _direction_of(architecture: ArchitectureSpec) -> dict[str, object]:
+    """What the numbers of a direction mean: its settings, but for where a search or a rate begins."""
+    spec = architecture.base if isinstance(architecture, LawSpec) else architecture
+    return spec.model_dump(
+        exclude={"alpha", "rate", "hidden"} if spec.kind == "mixture" else {"alpha", "rate"}
+    )
+
+
+def _started(
+    start: Weights | None, architecture: ArchitectureSpec, named: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Meta-params of earlier weights by the names that they have here, where they may be those of the direction.
 
     Raises:
         CheckpointError: they do not fit.
     """
+    if start is not None and _direction_of(start.architecture) != _direction_of(architecture):
+        raise CheckpointError(
+            f"start: {start.source} holds weights of {start.architecture.name} with other settings than [optimizer] "
+            "has: the same numbers mean something else there"
+        )
     found: dict[str, Tensor] = {}
     for name, value in ({} if start is None else start.tensors).items():
         own = name if name in named else f"{BASE}{name}"

@@ -70,7 +70,7 @@ def lengthen(
         return
     check_learned(longer)
     here = experiment_facts(
-        "train", shorter.name, shorter, "", train_environment(shorter, engine, ranks=ranks)
+        "train", shorter.name, shorter, "", train_environment(shorter, engine, database, ranks=ranks)
     )
     with Writer.open(database) as writer, Reader.open(database) as reader:
         experiment = reader.experiment(experiment_id)

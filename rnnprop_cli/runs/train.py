@@ -134,9 +134,7 @@ def run_train(
     """
     check_learned(spec)
     start = find_weights(spec.start, database) if spec.start else None
-    environment = train_environment(spec, engine, ranks=leader is not None)
-    if start is not None:
-        environment["start_sha256"] = start.tensors_sha256
+    environment = train_environment(spec, engine, database, ranks=leader is not None)
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = run_facts(spec, engine, environment)
     with (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rnnprop_cli.components.datasets import load_dataset
@@ -16,29 +17,35 @@ from rnnprop_cli.execute.identity import identity_facts
 from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import RunFacts
+from rnnprop_cli.runs.weights import find_weights
 from rnnprop_cli.spec.train import TrainSpec
 
 Fact = TypeVar("Fact")
 
 
-def train_environment(spec: TrainSpec, engine: Engine, *, ranks: bool = False) -> dict[str, str | int]:
+def train_environment(
+    spec: TrainSpec, engine: Engine, database: Path | None = None, *, ranks: bool = False
+) -> dict[str, str | int]:
     """What the bits of a meta-training depend on besides its recipe.
 
     Args:
         spec: the recipe.
         engine: where it runs.
+        database: where weights are looked for that it starts from.
         ranks: whether ranks share its tasks; how many is all the same. With one task nothing is added up in another
             order then.
 
     Raises:
         DataError: the dataset is absent.
-        UsageError: it is smaller than a minibatch.
+        UsageError: it is smaller than a minibatch, or there are no weights to start from.
     """
     environment = identity_facts(engine, spec.dtype)
     if ranks and spec.meta_batch > 1:
         environment["ranks"] = "any (--ranks N)"
     if spec.evolution is not None:
-        environment["cma"] = version("cma")  # whose candidates these are
+        environment |= {name: version(name) for name in ("cma", "numpy")}  # whose candidates these are
+    if spec.start:
+        environment["start_sha256"] = find_weights(spec.start, database).tensors_sha256
     hashes: dict[str, str] = {}
     for task in spec.tasks:
         name = task.optimizee.dataset_name

@@ -28,8 +28,12 @@ def _laws_are_learned(rows: Any) -> Any:
 
 
 def _lawful(row: dict[str, Any]) -> dict[str, Any]:
-    if row.get("kind") != "adamw" or not row.keys() <= {"kind", "schedule", "lr", "label"}:
+    if row.get("kind") != "adamw":
         return row  # as it is, or refused where it is validated
+    if others := sorted(row.keys() - {"kind", "schedule", "lr", "label"}):
+        raise ValueError(
+            f'schedule = "law" is fitted to AdamW as it is: {", ".join(others)} cannot be set with it'
+        )
     name = f"{row['kind']}-{LAW}"
     return {"label": name, **row, "kind": "learned", "weights": name, "schedule": "constant"}
 

@@ -147,6 +147,14 @@ class TrainSpec(Spec):
         return joined if len(joined) <= MOST_CHARACTERS else f"{len(labels)} optimizees"
 
     @model_validator(mode="after")
+    def _evolution_has_no_gradients(self) -> Self:
+        without = {"random_scaling", "convex", "meta_loss", "meta_optimizer"}
+        given = sorted(name for name in without & self.model_fields_set if getattr(self, name) is not None)
+        if self.evolution is not None and given and self.model_dump(include=without) != _PLAIN:
+            raise MisplacedError(f"{given[0]} has no part in [evolution]: leave it out", given[0])
+        return self
+
+    @model_validator(mode="after")
     def _tasks_can_be_met(self) -> Self:
         if not self.optimizees:
             return self
@@ -174,3 +182,12 @@ class TrainSpec(Spec):
             if not plain.get(name):
                 plain.pop(name, None)
         return plain
+
+
+# What plays no part in evolution, as it is where nobody sets it: a stored recipe holds every default.
+_PLAIN: Final = {
+    "random_scaling": None,
+    "convex": None,
+    "meta_loss": "last",
+    "meta_optimizer": MetaOptimizerSpec().model_dump(),
+}

@@ -1,6 +1,6 @@
 """A horizon law in use: how long the steps of every parameter are (see `components.law`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import sqrt
 from typing import Any, Final, NamedTuple
 
@@ -11,12 +11,13 @@ from rnnprop_cli.components.law import USUAL_RMS, Law
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.torch_optim.advice import warn
 from rnnprop_cli.torch_optim.sharding import is_sharded
-from rnnprop_cli.torch_optim.state import STEP
 
 SIZE: Final = "initial_size"  # in the state of a parameter: how large it was against the usual, at most 1
-COOLING: Final = (
-    "cooling"  # in a param group: [steps done, steps to go] when `cool_down` was called; None: never
-)
+# In every param group:
+TAKEN: Final = "taken"  # steps of the run so far
+COOLING_FROM: Final = "cooling_from"  # steps done when `cool_down` was called
+COOLING_STEPS: Final = "cooling_steps"  # steps that were left then; 0: it was not called
+CLOCK: Final = (TAKEN, COOLING_FROM, COOLING_STEPS)
 
 
 class Lengths(NamedTuple):
@@ -38,17 +39,17 @@ class HorizonLaw:
         self.total_steps = total_steps
         self._law = Law.of(torch.from_numpy(weights.tensors["law"]).double())
         self._decay = float(self._law.decay())
-        self._rates: dict[tuple[int, Any], float] = {}  # of the steps asked for last
+        self._power = float(self._law.share_C.sigmoid())
+        self._rates: dict[tuple[int, int, int], float] = {}  # of the steps asked for last
         self._warned = False
 
-    def measure(self, params: Sequence[Tensor], state: dict[Tensor, Any]) -> None:
+    def measure(self, params: Iterable[Tensor], state: dict[Tensor, Any]) -> None:
         """Notes the initial size of parameters that take their first step; zeros have that of those before them."""
         before = 1.0
         for param in params:
             entries = state[param]
             if SIZE not in entries:
-                own = _size(param)
-                entries[SIZE] = own or before
+                entries[SIZE] = _size(param) or before
             before = entries[SIZE]
 
     def lengths(self, entries: dict[str, Any], group: dict[str, Any]) -> Lengths:
@@ -58,22 +59,21 @@ class HorizonLaw:
             entries: its state.
             group: its param group, whose `lr` is a factor of the law.
         """
-        rate = float(group["lr"]) * self._rate(round(float(entries[STEP])) + 1, group.get(COOLING))
-        share = float(self._law.shares(torch.tensor([entries[SIZE]], dtype=torch.float64)))
+        rate = float(group["lr"]) * self._rate(group[TAKEN] + 1, group[COOLING_FROM], group[COOLING_STEPS])
+        share = entries[SIZE] ** self._power
         return Lengths(rate * share, rate * (self._decay + float(group["weight_decay"])))
 
-    def _rate(self, t: int, cooling: Sequence[int] | None) -> float:
-        at = (t, None if cooling is None else tuple(cooling))
+    def _rate(self, t: int, cooling_from: int, cooling_steps: int) -> float:
+        at = (t, cooling_from, cooling_steps)
         if at not in self._rates:
             if len(self._rates) > 64:
                 self._rates.clear()
             rate = float(self._law.rate(t, self.total_steps))
-            if cooling is not None:
-                done, steps = cooling
-                rate *= min(1.0, max(0.0, (done + steps + 1 - t) / steps))
+            if cooling_steps:
+                rate *= min(1.0, max(0.0, (cooling_from + cooling_steps + 1 - t) / cooling_steps))
             if rate == 0 and not self._warned:
                 self._warned = True
-                end = self.total_steps if cooling is None else sum(cooling)
+                end = cooling_from + cooling_steps if cooling_steps else self.total_steps
                 warn(
                     f"step {t:,} is behind the last of {end:,}: its length is 0. Give the whole run's total_steps"
                 )
@@ -87,24 +87,32 @@ def check_total_steps(value: Any) -> None:
         raise ValueError(f"total_steps must be a whole number of at least 1, not {value!r}")
 
 
-def check_taken(total_steps: int | None, steps: Iterable[Any]) -> None:
-    """Raises ValueError where a saved state has taken more steps than there are to be."""
-    taken = max((round(float(step)) for step in steps), default=0)
-    if total_steps is not None and taken > total_steps:
-        raise ValueError(
-            f"the state was saved after {taken:,} steps, and total_steps is {total_steps:,}: give that of the whole run"
-        )
+def check_saved(
+    groups: Iterable[dict[str, Any]], entries: Iterable[dict[str, Any]], law: HorizonLaw | None
+) -> None:
+    """Raises ValueError for what no optimizer under this law, or under none, can have saved."""
+    for group in groups:
+        for name in CLOCK:
+            value = group.get(name, 0)
+            if type(value) is not int or value < 0:
+                raise ValueError(f"{name} of a param group is {value!r}, not a number of steps")
+        taken, total = group.get(TAKEN, 0), None if law is None else law.total_steps
+        if total is not None and taken > total:
+            raise ValueError(
+                f"the state was saved after {taken:,} steps, and total_steps is {total:,}: give that of the whole run"
+            )
+    for each in entries:
+        size = each.get(SIZE)
+        if law is not None and not (isinstance(size, float) and 0 < size <= 1):
+            raise ValueError(f"{SIZE} of a parameter is {size!r}, not a number above 0 and up to 1")
 
 
-def cool_down(groups: Iterable[dict[str, Any]], state: dict[Tensor, Any], steps: int) -> None:
+def cool_down(groups: Iterable[dict[str, Any]], steps: int) -> None:
     """From the next step on the rate falls linearly to 0 over `steps` steps; see `RNNprop.cool_down`."""
     if type(steps) is not int or steps < 1:
         raise ValueError(f"cool_down takes a whole number of steps, at least 1, not {steps!r}")
     for group in groups:
-        done = max(
-            (round(float(state[p][STEP])) for p in group["params"] if STEP in state.get(p, ())), default=0
-        )
-        group[COOLING] = [done, steps]
+        group[COOLING_FROM], group[COOLING_STEPS] = group[TAKEN], steps
 
 
 def _size(param: Tensor) -> float:

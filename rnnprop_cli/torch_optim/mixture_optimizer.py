@@ -17,6 +17,7 @@ from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.cpu_mixture import MixtureNumbers, MixtureTensors, step_tensors
 from rnnprop_cli.kernels.passes import MisfitError
 from rnnprop_cli.kernels.select import select_kernel
+from rnnprop_cli.torch_optim.advice import warn
 from rnnprop_cli.torch_optim.find import direction
 from rnnprop_cli.torch_optim.sharding import is_flat_shard, is_sharded, local, redistributed, summed
 from rnnprop_cli.torch_optim.state import Layout, compute_dtype
@@ -72,7 +73,7 @@ class Mixture(WeightsOptimizer):
         self._named = rule.named(weights.meta_params(torch.float64, torch.device("cpu")))
         self._numbers = MixtureNumbers.of([self._named])
         self._placed: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = {}
-        self._room = torch.empty(0)  # for the directions
+        self._room = _memory(0)  # for the directions
         self._body: Kernel | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -96,7 +97,11 @@ class Mixture(WeightsOptimizer):
             lengths, kept = lengths + own_lengths, kept + own_kept
             grads += [-grad for grad in each.grads] if each.group["maximize"] else each.grads
         t = [round(float(step)) + 1 for step in steps]
-        together = [j for j, param in enumerate(params) if self._library(param) is not None]
+        together = [
+            j
+            for j, (param, grad) in enumerate(zip(params, grads, strict=True))
+            if self._library(param) is not None and param.is_contiguous() and grad.is_contiguous()
+        ]
         if together and self._compiled(params, grads, averages, t, lengths, kept, together):
             rest = sorted({*range(len(params))} - {*together})
         else:
@@ -124,7 +129,7 @@ class Mixture(WeightsOptimizer):
         )
         sizes = [params[j].numel() for j in chosen]
         if len(self._room) != sum(sizes):
-            self._room = torch.empty(sum(sizes))
+            self._room = _memory(sum(sizes))
         tensors = MixtureTensors(
             [params[j].detach() for j in chosen],
             [grads[j] for j in chosen],
@@ -163,8 +168,14 @@ class Mixture(WeightsOptimizer):
         if not usual or self._kernel_name == "reference":
             return None
         if self._body is None:
-            self._body, _ = select_kernel(self._kernel_name, torch.device("cpu"), torch.float32)
+            self._body, notice = select_kernel(self._kernel_name, torch.device("cpu"), torch.float32)
+            if self._body.name == "reference" and self._kernel_name == "auto":
+                warn(f"Mixture: {notice}")
         return compiled_mixture(self._body, self._room)
+
+
+def _memory(n: int) -> Tensor:
+    return torch.empty(n, dtype=torch.float32, device="cpu")  # whatever the defaults are
 
 
 def _rms_of(param: Tensor) -> Callable[[Tensor], Tensor]:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.torch_optim.arguments import number
-from rnnprop_cli.torch_optim.lawful import COOLING, check_taken
+from rnnprop_cli.torch_optim.lawful import CLOCK, HorizonLaw, check_saved
 from rnnprop_cli.torch_optim.sharding import is_flat_shard, local
 from rnnprop_cli.torch_optim.state import STEP, Layout, compute_dtype, joined_rows, split_rows
 
@@ -26,7 +26,7 @@ DEFAULTS: Final = {
     "maximize": False,
     "skip_nonfinite": False,
     SKIPPED_KEY: 0,
-    COOLING: None,
+    **dict.fromkeys(CLOCK, 0),
 }
 
 
@@ -41,8 +41,9 @@ class SavedState(Optimizer):
     """An optimizer whose state can be saved and loaded as that of any other, exactly."""
 
     weights: Weights
-    total_steps: int | None
+    total_steps: int | None = None
     _state_dtype: torch.dtype | None = None
+    _law: HorizonLaw | None = None
 
     # What can be made anew from the weights and the settings.
     _layout: Layout
@@ -105,7 +106,9 @@ class SavedState(Optimizer):
                     ) from None
                 entries[name] = _Loaded(entries[name])
             state[key] = entries
-        check_taken(self.total_steps, (each[STEP] for each in loaded["state"].values() if STEP in each))
+        check_saved(
+            loaded["param_groups"], (each for each in loaded["state"].values() if STEP in each), self._law
+        )
         return {**loaded, "state": state}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from rnnprop_cli.components.law import Law
 from rnnprop_cli.components.learned.base import Context
+from rnnprop_cli.components.learned.law import LAW, LawRule
 from rnnprop_cli.components.plugins import code_allowed
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.numerics.trees import form, leaves, rebuilt, with_tensors
@@ -43,7 +45,8 @@ class LearnedOptimizer(Optimizer):
             meta-iterations), a `.safetensors` file, a name of shipped weights, or a `Weights`.
         lr: what the architecture calls its rate; None: alpha, with which it was trained. Schedulers may change it.
         total_steps: how many steps there will be (`context.horizon`), for architectures that ask; None: not known.
-        weight_decay: decoupled, as in AdamW: params are multiplied with 1 - lr * weight_decay before the step.
+        weight_decay: decoupled, as in AdamW: params are multiplied with 1 - lr * weight_decay before the step; under a
+            horizon law with 1 - lr * rate * weight_decay.
         maximize: go up instead of down.
         allow_code: import the code that the weights bring along, which runs with your rights; read it first.
         database: where to look for meta-trainings; None: `$RNNPROP_DB`, or results/rnnprop.db if that exists.
@@ -166,10 +169,13 @@ class LearnedOptimizer(Optimizer):
         updates_1P, after = self.architecture.step(meta_params, before, grads_1P, params_1P, context)
         kept[STEP], kept[LEAVES] = kept[STEP] + 1, leaves(after)
         self._templates[lead] = with_tensors(after, lambda tensor: None)
+        length = lr
+        if isinstance(self.architecture, LawRule):
+            length *= float(Law.of(meta_params[LAW]).rate(context.t, context.horizon))
         sizes = [param.numel() for param in params]
         for param, update in zip(params, torch.split(updates_1P[0], sizes), strict=True):
             if param.grad is not None:
-                param.mul_(1 - lr * float(group["weight_decay"]))
+                param.mul_(1 - length * float(group["weight_decay"]))
                 param.add_(update.view(param.shape).to(param.dtype))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

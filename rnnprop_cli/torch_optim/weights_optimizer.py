@@ -20,13 +20,14 @@ from rnnprop_cli.components.learned.law import LAW, LawSpec
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.kernels import KernelName
+from rnnprop_cli.runs.shipped_weights import shipped_names
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
 from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
 from rnnprop_cli.torch_optim.capture import outside_of_graphs, refuse_capture
 from rnnprop_cli.torch_optim.find import direction, weights_for
-from rnnprop_cli.torch_optim.lawful import COOLING, HorizonLaw, check_total_steps, cool_down
+from rnnprop_cli.torch_optim.lawful import CLOCK, TAKEN, HorizonLaw, check_total_steps, cool_down
 from rnnprop_cli.torch_optim.saved_state import SKIPPED_KEY, WEIGHTS_KEY, SavedState, check_group
-from rnnprop_cli.torch_optim.sharding import any_process
+from rnnprop_cli.torch_optim.sharding import any_process, is_flat_shard
 
 OWN_ARGUMENTS: Final = (
     "lr", "weights", "total_steps", "weight_decay", "maximize", "skip_nonfinite", "state_dtype", "kernel", "database"
@@ -48,15 +49,13 @@ class Moving(NamedTuple):
 class WeightsOptimizer(SavedState):
     """A learned optimizer with trained weights that steps every parameter by itself: what its kinds have in common.
 
-    See `CoordinatewiseOptimizer` for the arguments.
+    See `CoordinatewiseOptimizer` for the arguments. Under a horizon law `weight_decay` is multiplied with its rate too.
     """
 
     kind: ClassVar[str]  # of the architecture that the weights must have, and the name of the shipped ones
     advises: ClassVar[bool] = (
         True  # whether rates are in units of the params, so that one may be too large for them
     )
-
-    _law: HorizonLaw | None
 
     def __init__(
         self,
@@ -84,8 +83,9 @@ class WeightsOptimizer(SavedState):
         self._advised = False
         if total_steps is not None and not isinstance(self.weights.architecture, LawSpec):
             raise UsageError(
-                f"{self.weights.source}: these weights have no horizon law, which total_steps is for; take "
-                f"weights='{self.kind}-{LAW}', or fit one: bench_specs/train_{self.kind}_{LAW}.toml"
+                f"{self.weights.source}: these weights have no horizon law, which total_steps is for; "
+                f"{'or '.join(f'take {name!r}, ' for name in shipped_names() if name == f'{self.kind}-{LAW}')}"
+                "or fit one: docs/meta_training.md, Horizon laws"
             )
         self._prepare()
         defaults = {
@@ -94,7 +94,7 @@ class WeightsOptimizer(SavedState):
             "maximize": maximize,
             "skip_nonfinite": skip_nonfinite,
             SKIPPED_KEY: 0,
-            COOLING: None,
+            **dict.fromkeys(CLOCK, 0),
             WEIGHTS_KEY: self.weights.tensors_sha256,
         }
         super().__init__(params, defaults)
@@ -122,6 +122,12 @@ class WeightsOptimizer(SavedState):
                     remedy = "; split it by torch.view_as_real" if param.is_complex() else ""
                     raise TypeError(f"{name} steps real floating-point parameters, not {param.dtype}{remedy}")
             check_group(group)
+            if self._law is not None and any(map(is_flat_shard, group["params"])):
+                raise TypeError(
+                    "a horizon law needs to know tensors from one another, which FSDP1 melts: use fully_shard"
+                )
+            if len(self.param_groups) > 1:  # it comes amid the run
+                group.update({name: self.param_groups[0][name] for name in CLOCK})
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves nothing behind
             raise
@@ -136,11 +142,13 @@ class WeightsOptimizer(SavedState):
             raise ValueError(
                 "cool_down is for weights with a horizon law; a scheduler of PyTorch does it for lr"
             )
-        cool_down(self.param_groups, self.state, steps)
+        cool_down(self.param_groups, steps)
 
     def reset(self) -> None:
         """Forgets every trajectory: the next step is the first, as on a new optimizer."""
         self.state.clear()
+        for group in self.param_groups:
+            group.update(dict.fromkeys(CLOCK, 0))
 
     @property
     def skipped_steps(self) -> int:
@@ -178,18 +186,25 @@ class WeightsOptimizer(SavedState):
                 loss = closure()
         moving = [self._moving(group) for group in self.param_groups]
         if self._must_skip(moving):
+            self._tick()
             return loss
         params = [*chain.from_iterable(each.params for each in moving)]
         states: list[Any] = [*map(self.state.get, params)]
         if not all(states):  # some take their first step
             if self._law is not None:
-                for group in self.param_groups:
-                    self._law.measure([p for p in group["params"] if p.requires_grad], self.state)
+                everything = chain.from_iterable(group["params"] for group in self.param_groups)
+                self._law.measure((param for param in everything if param.requires_grad), self.state)
             elif self.advises and not self._advised:
                 self._advise(moving)
             states = [*map(self.state.__getitem__, params)]
         self._advance(moving, params, states)
+        self._tick()
         return loss
+
+    def _tick(self) -> None:
+        """Counts a step of the run, whoever took part in it."""
+        for group in self.param_groups:
+            group[TAKEN] += 1
 
     def _moving(self, group: dict[str, Any]) -> Moving:
         params: list[Tensor] = group["params"]

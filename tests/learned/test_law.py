@@ -54,6 +54,11 @@ def test_it_rises_falls_and_is_nothing_behind_the_end() -> None:
     assert found[100] == 0
 
 
+def test_a_fall_of_no_length_at_all_ends_in_nothing() -> None:
+    law_K = law(**FLAT | {"cooldown": -200.0}).float()
+    assert rates(law_K, 10, 11) == pytest.approx([0.1] * 10 + [0.0])
+
+
 def test_without_an_end_it_never_falls_to_nothing_and_goes_as_the_horizon_of_twice_the_steps() -> None:
     law_K = law(**FLAT | {"log_rate_slope": -0.5, "cooldown": 3.0})
     found = rates(law_K, None, 2000)

@@ -63,6 +63,31 @@ def test_it_begins_as_adam_with_steps_of_one_size_in_every_tensor() -> None:
                 torch.testing.assert_close(update_Cn, expected, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_the_compiled_kernel_it_is_the_same(dtype: torch.dtype) -> None:
+    rule = LawSpec(base=MixtureSpec(hidden=4)).build()
+    generator = torch.Generator().manual_seed(5)
+    meta_params_Q = rule.start(0, dtype, CPU)
+    meta_params_Q = meta_params_Q + 0.3 * torch.randn(len(meta_params_Q), generator=generator, dtype=dtype)
+    reference, _ = select_kernel("reference", CPU, dtype)
+    given = Given(torch.ones(3, dtype=dtype), STEPS, SHAPES)
+    plain = trajectory(SteppedOptimizer(rule, meta_params_Q, given.lr_C, SHAPES, STEPS), dtype=dtype)
+    assert torch.equal(trajectory(build_learned(rule, meta_params_Q, given, reference), dtype=dtype), plain)
+    each = build_population(rule, meta_params_Q.repeat(3, 1), given, reference)
+    torch.testing.assert_close(trajectory(each, dtype=dtype), plain, rtol=1e-3, atol=1e-5)
+
+
+def test_its_meta_gradient_is_finite_where_a_gradient_has_been_zero_from_the_start() -> None:
+    rule = MixtureSpec(hidden=3).build()
+    meta = rule.start(0, torch.float64, CPU).requires_grad_()
+    params_CP = torch.ones(1, 4, dtype=torch.float64)
+    grads_CP = torch.tensor([[0.0, 1.0, -1.0, 0.0]], dtype=torch.float64)
+    context = Context(1, None, ((4,),), torch.ones(1, dtype=torch.float64))
+    updates_CP, _ = rule.step(rule.named(meta), rule.init(params_CP, ((4,),)), grads_CP, params_CP, context)
+    (found,) = torch.autograd.grad(updates_CP.square().mul(torch.arange(4.0)).sum(), meta)
+    assert found.isfinite().all()
+
+
 @pytest.mark.parametrize("hidden", [0, 8])
 @pytest.mark.parametrize("under_a_law", [False, True])
 def test_compiled_and_plain_agree(hidden: int, under_a_law: bool) -> None:

@@ -148,6 +148,70 @@ def test_a_run_without_an_end_is_cooled_down(make: Callable[..., Any], own: Weig
 
 
 @each_of_ours
+def test_who_comes_late_is_where_all_others_are(make: Callable[..., Any], own: Weights) -> None:
+    params = [nn.Parameter(torch.full((4,), 0.3)) for _ in range(3)]
+    optimizer = make(params[:2], weights=own, total_steps=20)
+    moved = []
+    for step in range(20):
+        before = [param.detach().clone() for param in params]
+        for index, param in enumerate(params):
+            param.grad = torch.ones(4) if step >= (0, 10, 15)[index] else None
+        if step == 15:
+            optimizer.add_param_group({"params": [params[2]]})
+        optimizer.step()
+        moved.append([float((new - old).norm()) for new, old in zip(params, before, strict=True)])
+    assert moved[9][1] == 0
+    assert 0 < moved[19][1] < 0.3 * moved[10][1]
+    assert 0 < moved[19][2] < 0.5 * moved[15][2]
+    assert [group["taken"] for group in optimizer.param_groups] == [20, 20]
+
+
+@each_of_ours
+def test_reset_forgets_the_run(make: Callable[..., Any], own: Weights) -> None:
+    net = model()
+    optimizer = make(net.parameters(), weights=own)
+    walk(net, optimizer, 3)
+    optimizer.cool_down(4)
+    optimizer.reset()
+    twin = copy.deepcopy(net)
+    assert torch.equal(walk(net, optimizer, 9), walk(twin, make(twin.parameters(), weights=own), 9))
+
+
+@each_of_ours
+def test_zeros_have_the_size_of_the_tensor_before_them_in_another_group_too(
+    make: Callable[..., Any], own: Weights
+) -> None:
+    params = [nn.Parameter(torch.full((4,), 0.001)), nn.Parameter(torch.zeros(4))]
+    optimizer = make([{"params": [param]} for param in params], weights=own, total_steps=20)
+    for param in params:
+        param.grad = torch.ones(4)
+    optimizer.step()
+    assert [optimizer.state[param]["initial_size"] for param in params] == [pytest.approx(0.01)] * 2
+
+
+@each_of_ours
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("state", "initial_size", "large"),
+        ("state", "initial_size", 0.0),
+        ("param_groups", "cooling_from", "x"),
+        ("param_groups", "taken", -1),
+    ],
+)
+def test_a_saved_state_that_cannot_be_is_refused(
+    make: Callable[..., Any], own: Weights, where: str, name: str, value: Any
+) -> None:
+    net = model()
+    optimizer = make(net.parameters(), weights=own, total_steps=STEPS)
+    walk(net, optimizer, 1)
+    saved = optimizer.state_dict()
+    saved[where][0][name] = value
+    with pytest.raises(ValueError, match=name):
+        optimizer.load_state_dict(saved)
+
+
+@each_of_ours
 def test_steps_behind_the_last_have_no_length(make: Callable[..., Any], own: Weights) -> None:
     net = model()
     optimizer = make(net.parameters(), weights=own, total_steps=3)

@@ -54,7 +54,13 @@ class ArchitectureSpec(Spec, ABC):
 
 
 class Architecture(ABC):
-    """A learned optimizer without its meta-params."""
+    """A learned optimizer without its meta-params.
+
+    Attributes:
+        reads_params: whether its updates depend on the params, and not on gradients alone.
+    """
+
+    reads_params: bool = True
 
     @abstractmethod
     def named_shapes(self) -> list[tuple[str, tuple[int, ...]]]:

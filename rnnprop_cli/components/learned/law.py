@@ -133,6 +133,8 @@ class LawRule(Architecture):
 class AdamBase(Architecture):
     """Adam's direction as a learned optimizer that has nothing to learn."""
 
+    reads_params = False
+
     def __init__(self, spec: AdamBaseSpec) -> None:
         self.rule = Adam(spec.beta1, spec.beta2, spec.eps)
 

@@ -112,7 +112,8 @@ class MixtureRule(Architecture):
         own_K11, of_v = decays_K[:MOMENTS, None, None], decays_K[MOMENTS]
         m_KCP = own_K11 * state.m_KCP + (1 - own_K11) * grads_CP
         v_CP = of_v * state.v_CP + (1 - of_v) * grads_CP.square()
-        root_CP = (v_CP / (1 - of_v**t)).sqrt()
+        seen_CP = v_CP > 0  # elsewhere the root's slope is infinite, and its value 0
+        root_CP = torch.where(seen_CP, (torch.where(seen_CP, v_CP, 1.0) / (1 - of_v**t)).sqrt(), v_CP)
         usual_CP = rms(root_CP)
         root_CP = root_CP + (RELATIVE * usual_CP + TINY)
         unbiased_KCP = m_KCP / (1 - own_K11**t)

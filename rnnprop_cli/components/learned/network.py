@@ -37,6 +37,7 @@ class NetworkRule(Architecture):
 
     network: Network
     sign: float
+    reads_params = False
 
     def signed(self, alpha: Rate) -> Rate:
         """What the network's output is multiplied with."""

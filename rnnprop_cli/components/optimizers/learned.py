@@ -1,9 +1,9 @@
 """A learned optimizer as a row of a benchmark; what it is, its weights say (`components.learned`)."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rnnprop_cli.components.optimizers.base import OptimizerSpec
 from rnnprop_cli.components.optimizers.schedules import ScheduleName, build_schedule
@@ -37,6 +37,12 @@ class LearnedSpec(OptimizerSpec):
         parts += [] if self.schedule == "constant" else [self.schedule]
         return self.label or " ".join(parts)
 
+    @model_validator(mode="after")
+    def _one_law_is_enough(self) -> Self:
+        if self.schedule == LAW and self.weights.removesuffix(SUFFIX).endswith(f"-{LAW}"):
+            raise ValueError(f'weights "{self.weights}" have a law already: leave schedule = "law" out')
+        return self
+
     @property
     def start_k(self) -> int:
         """See `OptimizerSpec`: a law is its own centre."""
@@ -45,9 +51,10 @@ class LearnedSpec(OptimizerSpec):
     @property
     def weights_name(self) -> str:
         """What its weights are called, with the law if it has one."""
-        name = self.weights.removesuffix(SUFFIX)
-        ending = SUFFIX if name != self.weights else ""
-        return f"{name}-{LAW}{ending}" if self.schedule == LAW else self.weights
+        if self.schedule != LAW:
+            return self.weights
+        name, at, checkpoint = self.weights.removesuffix(SUFFIX).partition("@")
+        return f"{name}-{LAW}{at}{checkpoint}{SUFFIX if self.weights.endswith(SUFFIX) else ''}"
 
     def factor(self, horizon: int) -> Callable[[int], float] | None:
         """From the steps done to a factor of alpha; None: none."""
