@@ -1,7 +1,7 @@
 """A step of RNNprop through torch.optim's interface, against the fused step that it is made of.
 
 The model's tensors have gradients already; only `step()` is measured. The fused step moves one flat vector of as many
-coordinates. Beside them torch.optim.Adam, and the memory of the optimizers' states.
+coordinates. Beside them Mixture, torch.optim's Adam and AdamW, and the memory of the optimizers' states.
 
     python benchmarks/drop_in.py --rounds 300
     python benchmarks/drop_in.py --model wide --rounds 20
@@ -16,7 +16,7 @@ from measuring import Timings, add_isa, conditions, use_isa
 from torch import nn
 from torch.optim import Optimizer
 
-from rnnprop_cli import RNNprop
+from rnnprop_cli import Mixture, RNNprop
 from rnnprop_cli.accelerate.optimizers import build_learned
 from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.kernels.select import select_kernel
@@ -33,6 +33,7 @@ def model_of(name: str, device: torch.device) -> nn.Module:
         "wide": lambda: nn.Sequential(
             nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.Linear(512, 10)
         ),
+        "square": lambda: nn.Linear(1024, 1024),
     }
     model = layers[name]().to(device)
     for param in model.parameters():
@@ -58,12 +59,13 @@ def fused(optimizer: RNNprop, n: int, device: torch.device) -> Callable[[], obje
 
 def state_bytes(optimizer: Optimizer) -> int:
     """Bytes of all tensors of the state."""
-    return sum(value.nbytes for state in optimizer.state.values() for value in state.values())
+    kept = (value for state in optimizer.state.values() for value in state.values())
+    return sum(value.nbytes for value in kept if isinstance(value, torch.Tensor))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", choices=("mlp", "deep", "wide"), default="mlp")
+    parser.add_argument("--model", choices=("mlp", "deep", "wide", "square"), default="mlp")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -77,22 +79,33 @@ def main() -> None:
     ours = RNNprop(model_of(args.model, device).parameters(), weights="rnnprop")
     narrow = RNNprop(model_of(args.model, device).parameters(), weights="rnnprop", state_dtype=torch.bfloat16)
     adam = torch.optim.Adam(model_of(args.model, device).parameters())
+    adamw = torch.optim.AdamW(model_of(args.model, device).parameters())
+    mixture = Mixture(model_of(args.model, device).parameters(), total_steps=10**9)
     params = ours.param_groups[0]["params"]
     n = sum(param.numel() for param in params)
     timings = Timings(device)
     timings.add("fused step", fused(ours, n, device))
     timings.add("RNNprop", ours.step)
     timings.add("RNNprop, bfloat16 state", narrow.step)
+    timings.add("Mixture", mixture.step)
     timings.add("torch.optim.Adam", adam.step)
+    timings.add("torch.optim.AdamW", adamw.step)
     timings.measure(args.rounds)
 
-    optimizers = {"RNNprop": ours, "RNNprop, bfloat16 state": narrow, "torch.optim.Adam": adam}
+    optimizers = {
+        "RNNprop": ours,
+        "RNNprop, bfloat16 state": narrow,
+        "Mixture": mixture,
+        "torch.optim.Adam": adam,
+        "torch.optim.AdamW": adamw,
+    }
     result = {
         **conditions(device),
         "model": args.model,
         "tensors": len(params),
         "coordinates": n,
         "seconds": {name: timings.best(name) for name in timings.work},
+        "mixture_over_adamw": timings.best("Mixture") / timings.best("torch.optim.AdamW"),
         "over_fused": timings.best("RNNprop") / timings.best("fused step") - 1,
         "bytes_per_coordinate": {name: state_bytes(each) / n for name, each in optimizers.items()},
     }
@@ -105,6 +118,7 @@ def main() -> None:
         memory = "" if size is None else f"{size:8.1f} bytes of state a coordinate"
         print(f"{name:26}{1e3 * timings.best(name):9.3f} ms{memory}")
     print(f"through torch.optim: {100 * result['over_fused']:+.1f} % of the fused step")
+    print(f"Mixture takes {result['mixture_over_adamw']:.2f} times as long as AdamW")
 
 
 if __name__ == "__main__":

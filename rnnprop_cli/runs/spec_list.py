@@ -6,8 +6,10 @@ from typing import Final, Literal
 
 import numpy as np
 
+from rnnprop_cli.components.learned.law import LawSpec
+from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.plan.cells import CellBatch
-from rnnprop_cli.plan.cost import LEARNED_FLOPS, evaluations, gradient_flops, optimizer_flops
+from rnnprop_cli.plan.cost import CLASSICAL_FLOPS, LEARNED_FLOPS, evaluations, gradient_flops, optimizer_flops
 from rnnprop_cli.plan.count import count_cells
 from rnnprop_cli.plan.lanes import lanes
 from rnnprop_cli.spec.bench import BenchSpec
@@ -65,11 +67,16 @@ def _bench_flops(batch: CellBatch) -> float:
 
 
 def _meta_iteration_flops(spec: TrainSpec) -> float:
-    """Of the longest trajectory, averaged over the tasks."""
+    """Of the longest trajectory, averaged over the tasks; in an evolution of the candidates' on all draws."""
+    evolution = spec.evolution
+    cells = spec.meta_batch * (1 if evolution is None else evolution.draws * evolution.population)
     total = weight = 0.0
     for task in spec.tasks:
-        learned = BACKWARD * LEARNED_FLOPS * task.optimizee.n_coordinates
+        per_coordinate = LEARNED_FLOPS * (BACKWARD if evolution is None else 1)
+        if isinstance(spec.optimizer, LawSpec) and not isinstance(spec.optimizer.build().base, NetworkRule):
+            per_coordinate = CLASSICAL_FLOPS
+        learned = per_coordinate * task.optimizee.n_coordinates
         step = gradient_flops(task.optimizee, task.minibatch) + learned
         total += task.weight * longest(task.horizon, task.unroll) * step
         weight += task.weight
-    return spec.meta_batch * total / weight
+    return cells * total / weight

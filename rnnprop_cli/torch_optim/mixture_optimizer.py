@@ -36,7 +36,7 @@ class Mixture(WeightsOptimizer):
     Args:
         params: parameters, or dicts that define param groups with their own `lr`, `weight_decay` and `maximize`.
         lr: factor of the law; None: 1. Schedulers may change it, but the law has a schedule of its own.
-        weights: as of `RNNprop`; None: the shipped "mixture-law".
+        weights: as of `RNNprop`; None: the shipped "mixture".
         total_steps: T; None: not known, the rate then falls slowly by itself and `cool_down` ends the run.
         weight_decay: decoupled, besides the law's own.
         maximize: go up instead of down.
@@ -61,7 +61,7 @@ class Mixture(WeightsOptimizer):
     @classmethod
     def shipped(cls, total_steps: int | None) -> str:
         """See `WeightsOptimizer`."""
-        return "mixture-law"
+        return cls.kind
 
     def _prepare(self) -> None:
         super()._prepare()
