@@ -28,9 +28,10 @@ def _subset(root: Path, content: bytes = bytes(3073)) -> Path:
 
 def test_list_shows_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
     result = runner.invoke(app, ["data", "list", "--data-dir", str(_subset(tmp_path / "d"))])
-    digits, mnist, cifar, sentences = result.stdout.splitlines()
+    digits, mnist, cifar, half, sentences = result.stdout.splitlines()
     assert digits.split() == ["digits", "bundled", "scikit-learn"]
     assert mnist.endswith("rnnprop data fetch mnist")
+    assert half.split()[:2] == ["mnist14", "absent"]
     assert sentences.split() == ["sentences", "bundled", "made", "here"]
     assert cifar.split() == ["cifar10", "found", str(tmp_path / "d" / "cifar10")]
 
@@ -42,6 +43,7 @@ def test_list_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("digits", "bundled"),
         ("mnist", "absent"),
         ("cifar10", "found"),
+        ("mnist14", "absent"),
         ("sentences", "bundled"),
     ]
 

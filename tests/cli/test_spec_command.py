@@ -82,7 +82,7 @@ def test_list_shows_every_shipped_spec_with_its_size() -> None:
     lines = shown.stdout.splitlines()
     assert {line.split()[0] for line in lines} == set(shipped_specs())
     (line,) = [line for line in lines if line.startswith("base_mlp ")]
-    assert "642 cells" in line
+    assert "662 cells" in line
     assert "Table 2, first row" in line
     assert "--spec NAME" in shown.stderr
     rows = {
@@ -118,4 +118,4 @@ def test_bench_train_and_check_take_a_shipped_name(tmp_path: Path, monkeypatch: 
     planned = runner.invoke(app, ["train", "--spec", "train_dm", "--dry-run"])
     assert json.loads(planned.stdout)["name"] == "dm"
     refused = runner.invoke(app, ["bench", "--spec", "cnn", "--max-cells", "5"])
-    assert "cnn has 1,720 cells" in refused.stderr
+    assert "cnn has 1,760 cells" in refused.stderr
