@@ -47,7 +47,7 @@ from rnnprop_cli.components.optimizers.schedule_free import ScheduleFreeAdamWSpe
 from rnnprop_cli.execute.device import Engine  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
-from rnnprop_cli.fields import KernelName  # noqa: E402
+from rnnprop_cli.kernels import KernelName  # noqa: E402
 from rnnprop_cli.kernels.base import Kernel  # noqa: E402
 from rnnprop_cli.kernels.network import Hidden, Network  # noqa: E402
 from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
