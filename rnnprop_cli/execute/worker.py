@@ -27,11 +27,11 @@ Socket = Connection  # both ends send and receive
 _BOOT: Final = "from rnnprop_cli.execute.worker import work; work({descriptor})"
 
 
-def start(boot: str = _BOOT) -> tuple[subprocess.Popen[bytes], Socket]:
+def start(boot: str | None = None) -> tuple[subprocess.Popen[bytes], Socket]:
     """A fresh process, and our end of the socket to it. It says `READY` once it can work.
 
     Args:
-        boot: the code that it runs, with the number of its descriptor to fill in.
+        boot: the code that it runs, with the number of its descriptor to fill in; None: that of a worker.
     """
     ours, theirs = Pipe()
     try:
@@ -39,7 +39,7 @@ def start(boot: str = _BOOT) -> tuple[subprocess.Popen[bytes], Socket]:
         path = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
         with _interrupts_blocked():
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", boot.format(descriptor=theirs.fileno())],
+                [sys.executable, "-P", "-c", (boot or _BOOT).format(descriptor=theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
