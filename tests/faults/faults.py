@@ -93,7 +93,7 @@ def other_host() -> None:
 
 def data_exchanged_before_first_batch() -> None:
     """Whoever comes second to the data finds others: a worker that took over, or the training after its preparation."""
-    from rnnprop_cli.execute import bench, train
+    from rnnprop_cli.execute import bench, tasks
 
     place = Path("data/cifar10/data_batch_1.bin")
 
@@ -105,7 +105,7 @@ def data_exchanged_before_first_batch() -> None:
         return after_exchange
 
     bench.find_dataset = exchanged(bench.find_dataset)
-    train.load_dataset = exchanged(train.load_dataset)
+    tasks.load_dataset = exchanged(tasks.load_dataset)
 
 
 def turned_signal() -> None:
