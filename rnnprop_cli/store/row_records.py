@@ -51,7 +51,7 @@ def run_info(row: dict[str, Any]) -> RunInfo:
 
 def _without(optimizee: str, activation: str | None) -> str:
     """The label of an optimizee, which earlier versions let name the activation too."""
-    return " ".join(word for word in optimizee.split(" ") if word != activation) or optimizee
+    return " ".join(word for word in str(optimizee).split(" ") if word != activation) or str(optimizee)
 
 
 def cell_result(row: dict[str, Any]) -> CellResult:
