@@ -87,7 +87,9 @@ def facts_table(run: RunInfo, experiment: ExperimentInfo, checkpoints: Sequence[
         "held-out loss": None if r.heldout_loss is None else _loss(r.heldout_loss),
         "held-out accuracy": None if r.heldout_accuracy is None else f"{r.heldout_accuracy:.2%}",
         "optimizer": f.optimizer,
-        "learning rate": None if f.lr is None else f"{format_rate(f.lr)} ({_LR_SOURCES.get(f.lr_source, "?")})",
+        "learning rate": None
+        if f.lr is None
+        else f"{format_rate(f.lr)} ({_LR_SOURCES.get(f.lr_source, '?')})",
         "phase": f.phase,
         "optimizee": f.optimizee,
         "dataset": f.dataset,
