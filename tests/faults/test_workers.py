@@ -197,7 +197,7 @@ def test_workers_killed_at_seeded_moments_change_nothing(
     command = nursery.start(folder, *SLOTS, faults="slow patient")
     draw, killed = random.Random(4), 0
     while killed < 15 and is_alive(command.pid):  # twenty starts in a row that are killed would end it
-        time.sleep(draw.uniform(0.5, 5))
+        time.sleep(draw.uniform(0.3, 2.5))
         victims = children_of(command.pid)
         if victims:
             kill([draw.choice(victims)])
