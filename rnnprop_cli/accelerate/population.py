@@ -8,26 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnprop_cli.components.learned.base import Architecture, Context, StepState
+from rnnprop_cli.components.learned.base import Architecture, Context, SeesLoss, StepState
 from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.numerics.trees import leaves, rebuilt
 
 
-class PopulationOptimizer:
+class PopulationOptimizer(SeesLoss):
     """`SteppedOptimizer` for many meta-params at a time, by `torch.vmap` over the cells, or cell by cell.
 
     Args:
         architecture: whose step it takes.
         meta_params_CQ: [C, Q] those of each cell.
         given: rates, horizon and shapes.
-
-    Attributes:
-        loss_C: [C] at the params of the next step, for whoever knows it to say.
     """
 
     def __init__(self, architecture: Architecture, meta_params_CQ: Tensor, given: Given) -> None:
         self.architecture, self.meta_params_CQ, self.given = architecture, meta_params_CQ, given
-        self.loss_C: Tensor | None = None
         self._batched = True
 
     @torch.no_grad()

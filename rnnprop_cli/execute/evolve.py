@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.accelerate.optimizers import build_population
-from rnnprop_cli.accelerate.population import PopulationOptimizer
 from rnnprop_cli.components.learned.base import ArchitectureSpec
 from rnnprop_cli.components.learned.law import BASE, LawSpec
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.errors import CheckpointError, UsageError
 from rnnprop_cli.execute.device import Engine
-from rnnprop_cli.execute.tasks import geometric_mean
+from rnnprop_cli.execute.tasks import geometric_mean, trained
 from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.meta.draws import draw
@@ -132,12 +131,7 @@ class EvolutionTraining(Training):
         given = Given(alpha_C, steps, optimizee.shapes)
         optimizer = build_population(self.rule, meta_params_CQ, given, self.kernel)
         params_CP = optimizee.init_params().repeat_interleave(len(meta_params_LQ), dim=0)
-        state = optimizer.init(params_CP)
-        for step in range(steps):
-            loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
-            if isinstance(optimizer, PopulationOptimizer):
-                optimizer.loss_C = loss_C
-            state = optimizer.advance(grads_CP, state, params_CP)
+        trained(optimizee, optimizer, params_CP, steps)
         return optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
 
 

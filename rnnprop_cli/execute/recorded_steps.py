@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.accelerate.table import Table, Tabled
-from rnnprop_cli.components.learned.base import SteppedOptimizer
+from rnnprop_cli.components.learned.base import SeesLoss
 from rnnprop_cli.components.optimizees.base import Optimizee, Tensors
 from rnnprop_cli.components.optimizers.base import Optimizer
 from rnnprop_cli.meta.graphed import TOLERANCE, CudaGraphs, Record, cloned, tensors_of
@@ -64,7 +64,7 @@ class Steps:
                 yield losses_TC
         for step in range(done, horizon):
             loss_C, grads_CP = self.optimizee.loss_and_grad(self.params_CP, step)
-            if isinstance(self.optimizer, SteppedOptimizer):
+            if isinstance(self.optimizer, SeesLoss):
                 self.optimizer.loss_C = loss_C
             self.state = self.optimizer.advance(grads_CP, self.state, self.params_CP)
             yield loss_C[None]

@@ -5,6 +5,7 @@ Shape legend: C cells, P coordinates, Q meta-params.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.accelerate.optimizers import build_learned
 from rnnprop_cli.components.datasets import load_dataset
 from rnnprop_cli.components.datasets.base import check_unchanged
-from rnnprop_cli.components.learned.base import Architecture, SteppedOptimizer
+from rnnprop_cli.components.learned.base import Architecture
 from rnnprop_cli.components.optimizees.base import Optimizee
-from rnnprop_cli.components.optimizers.base import Given
+from rnnprop_cli.components.optimizers.base import Given, Optimizer
 from rnnprop_cli.execute.device import DTYPES, Engine
+from rnnprop_cli.execute.recorded_steps import Steps
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.seeds import FIRST_VALIDATION_SEED
 from rnnprop_cli.spec.tasks import Task
@@ -73,14 +75,15 @@ class TaskSet:
         alpha_C = torch.full((len(seeds),), spec.optimizer.alpha, dtype=self.dtype, device=self.device)
         given = Given(alpha_C, task.longest, optimizee.shapes)
         optimizer = build_learned(rule, meta_params_Q, given, self.kernel)
-        params_CP = optimizee.init_params()
-        state = optimizer.init(params_CP)
-        for step in range(task.longest):
-            loss_C, grads_CP = optimizee.loss_and_grad(params_CP, step)
-            if isinstance(optimizer, SteppedOptimizer):
-                optimizer.loss_C = loss_C
-            state = optimizer.advance(grads_CP, state, params_CP)
+        params_CP = trained(optimizee, optimizer, optimizee.init_params(), task.longest)
         return float(optimizee.mean_loss(params_CP, task.longest).mean())
+
+
+def trained(optimizee: Optimizee, optimizer: Optimizer[Any], params_CP: Tensor, steps: int) -> Tensor:
+    """[C, P] the params after so many steps; those that are given are overwritten."""
+    for _ in Steps(optimizee, optimizer, params_CP).take(steps):
+        pass
+    return params_CP
 
 
 def geometric_mean(losses: Sequence[float]) -> float:

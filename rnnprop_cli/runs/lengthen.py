@@ -27,7 +27,7 @@ from rnnprop_cli.runs.environment import experiment_facts
 from rnnprop_cli.runs.resume import INEXACT, LENGTHENED, environment_changes, only_run, recorded_spec
 from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder, is_kept, load_snapshot, save_snapshot
 from rnnprop_cli.runs.train import recipe_of
-from rnnprop_cli.runs.train_identity import check_learned, run_config, train_environment
+from rnnprop_cli.runs.train_identity import check_learned, run_config, start_of, train_environment
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside
 from rnnprop_cli.store.reader import Reader
@@ -70,7 +70,11 @@ def lengthen(
         return
     check_learned(longer)
     here = experiment_facts(
-        "train", shorter.name, shorter, "", train_environment(shorter, engine, database, ranks=ranks)
+        "train",
+        shorter.name,
+        shorter,
+        "",
+        train_environment(shorter, engine, start_of(shorter, database), ranks=ranks),
     )
     with Writer.open(database) as writer, Reader.open(database) as reader:
         experiment = reader.experiment(experiment_id)

@@ -24,8 +24,8 @@ from rnnprop_cli.runs.ranks import Leader
 from rnnprop_cli.runs.recording import Recorder
 from rnnprop_cli.runs.resume import Found, only_run
 from rnnprop_cli.runs.snapshots import checkpoint_folder, held_folder
-from rnnprop_cli.runs.train_identity import check_learned, run_facts, train_environment
-from rnnprop_cli.runs.weights import choose_checkpoint, find_weights
+from rnnprop_cli.runs.train_identity import check_learned, run_facts, start_of, train_environment
+from rnnprop_cli.runs.weights import choose_checkpoint
 from rnnprop_cli.spec.stored import upgraded_train
 from rnnprop_cli.spec.train import TrainSpec
 from rnnprop_cli.store.checkpoints import inside, load_checkpoint
@@ -133,8 +133,8 @@ def run_train(
         StoreError: the database cannot be used, or another process writes to it.
     """
     check_learned(spec)
-    start = find_weights(spec.start, database) if spec.start else None
-    environment = train_environment(spec, engine, database, ranks=leader is not None)
+    start = start_of(spec, database)
+    environment = train_environment(spec, engine, start, ranks=leader is not None)
     facts = experiment_facts("train", spec.name, spec, spec_toml, environment)
     run = run_facts(spec, engine, environment)
     with (

@@ -14,6 +14,7 @@ from rnnprop_cli.components.plugins import IDENTITY
 from rnnprop_cli.execute.device import DTYPES, Engine
 from rnnprop_cli.execute.evolve import check_evolution
 from rnnprop_cli.execute.identity import identity_facts
+from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.meta.soundness import check_architecture
 from rnnprop_cli.plan.identity import canonical_json, content_hash
 from rnnprop_cli.records import RunFacts
@@ -24,28 +25,28 @@ Fact = TypeVar("Fact")
 
 
 def train_environment(
-    spec: TrainSpec, engine: Engine, database: Path | None = None, *, ranks: bool = False
+    spec: TrainSpec, engine: Engine, start: Weights | None = None, *, ranks: bool = False
 ) -> dict[str, str | int]:
     """What the bits of a meta-training depend on besides its recipe.
 
     Args:
         spec: the recipe.
         engine: where it runs.
-        database: where weights are looked for that it starts from.
+        start: the weights that it starts from, see `start_of`.
         ranks: whether ranks share its tasks; how many is all the same. With one task nothing is added up in another
             order then.
 
     Raises:
         DataError: the dataset is absent.
-        UsageError: it is smaller than a minibatch, or there are no weights to start from.
+        UsageError: it is smaller than a minibatch.
     """
     environment = identity_facts(engine, spec.dtype)
     if ranks and spec.meta_batch > 1:
         environment["ranks"] = "any (--ranks N)"
     if spec.evolution is not None:
         environment |= {name: version(name) for name in ("cma", "numpy")}  # whose candidates these are
-    if spec.start:
-        environment["start_sha256"] = find_weights(spec.start, database).tensors_sha256
+    if start is not None:
+        environment["start_sha256"] = start.tensors_sha256
     hashes: dict[str, str] = {}
     for task in spec.tasks:
         name = task.optimizee.dataset_name
@@ -59,6 +60,16 @@ def train_environment(
     if (sha256 := recorded_sha256(hashes)) is not None:
         environment["dataset_sha256"] = sha256
     return environment
+
+
+def start_of(spec: TrainSpec, database: Path) -> Weights | None:
+    """The weights that a recipe starts from; None where it starts by itself.
+
+    Raises:
+        UsageError: nothing is called so.
+        CheckpointError: they are damaged.
+    """
+    return find_weights(spec.start, database) if spec.start else None
 
 
 def check_learned(spec: TrainSpec) -> None:

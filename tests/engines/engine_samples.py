@@ -182,3 +182,21 @@ class FakeCluster:
 
     def leave(self) -> None:
         self.left = True
+
+
+def jobs() -> list[Any]:
+    return [job(0), job(2), job(0, learned=True)]
+
+
+def outcomes(*stories: Story) -> dict[str, tuple[str, float | None]]:
+    return {
+        result.key: (result.status, result.final_loss)
+        for story in stories
+        for done in story.done.values()
+        for result in done.results
+    }
+
+
+def poll_on(dispatcher: Dispatcher) -> None:
+    for _ in range(50):
+        dispatcher.poll()

@@ -132,7 +132,17 @@ class StepState(NamedTuple):
     own: Any  # the architecture's
 
 
-class SteppedOptimizer:
+class SeesLoss:
+    """An optimizer that may look at the loss.
+
+    Attributes:
+        loss_C: [C] at the params of the next step, for whoever knows it to say.
+    """
+
+    loss_C: Tensor | None = None
+
+
+class SteppedOptimizer(SeesLoss):
     """A learned optimizer with given meta-params, for use (no graph).
 
     Args:
@@ -142,9 +152,6 @@ class SteppedOptimizer:
         shapes: of the tensors of a cell.
         horizon: steps of the trajectory, where that is known.
         factor: schedule, from the steps done to a factor of the rate; None: none.
-
-    Attributes:
-        loss_C: [C] at the params of the next step, for whoever knows it to say.
     """
 
     def __init__(
@@ -160,7 +167,6 @@ class SteppedOptimizer:
         self.meta_params = architecture.named(meta_params_Q)
         self.rate_C, self.shapes, self.horizon = rate_C, shapes, horizon
         self.factor = factor
-        self.loss_C: Tensor | None = None
 
     def init(self, params_CP: Tensor) -> StepState:
         """See `Optimizer`."""
