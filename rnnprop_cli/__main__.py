@@ -9,6 +9,7 @@ from rnnprop_cli.runs.interrupt import (
     EXIT_INTERRUPTED,
     end_at_once_from_here_on,
     exit_code_of_signal,
+    forget_dead_streams,
     unwind_on_signals,
 )
 
@@ -38,6 +39,7 @@ def main() -> None:
             raise
         sys.exit(code)
     finally:
+        forget_dead_streams()
         end_at_once_from_here_on()
 
 

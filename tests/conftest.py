@@ -14,7 +14,16 @@ if "RNNPROP_DATA_DIR" in os.environ:  # for tests that are about the real datase
 # Here and not in a fixture: modules that are collected, fixtures of a session and children of both see it too.
 for _name in [name for name in os.environ if name.startswith("RNNPROP_")]:
     del os.environ[_name]
-for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "MPLBACKEND", "MATPLOTLIBRC"):
+# PYTHONUNBUFFERED hides what becomes of a buffer that nobody takes.
+for _name in (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "MPLBACKEND",
+    "MATPLOTLIBRC",
+    "PYTHONUNBUFFERED",
+):
     os.environ.pop(_name, None)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -24,7 +24,7 @@ from rnnprop_cli import DEFAULT_DB
 from rnnprop_cli.errors import IntegrityError, RnnpropError, SpecError, StoreError, UsageError
 from rnnprop_cli.files.limits import TOO_MANY_OPEN, more_descriptors
 from rnnprop_cli.naming import bytes_written_out, shell_line, shell_word
-from rnnprop_cli.runs.interrupt import exit_code_of_signal
+from rnnprop_cli.runs.interrupt import exit_code_of_signal, forget_dead_streams
 from rnnprop_cli.view.safe_text import safe_text
 
 EXIT_FAILED: Final = 1  # some cells failed, or a bug
@@ -226,7 +226,7 @@ class ReportingGroup(TyperGroup):
                 sys.stdout.flush()  # here, where a failure can still be reported
             return result
         except BrokenPipeError:
-            _forget_pipes()
+            forget_dead_streams()
             raise typer.Exit(EXIT_CLOSED_PIPE) from None
         except KeyboardInterrupt:
             show_error("interrupted")
@@ -278,21 +278,3 @@ def _is_typers(error: Exception) -> bool:
 def _show_traceback(error: BaseException) -> None:
     text = "".join(traceback.format_exception(error)).rstrip()
     stderr().print(safe_text(text, keep_newlines=True), soft_wrap=True, style="dim")
-
-
-def _forget_pipes() -> None:
-    """Point closed standard streams at the null device, so that Python's flush at exit stays silent."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            _point_at_null(stream)
-
-
-def _point_at_null(stream: IO[str]) -> None:
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # a stream without a file descriptor has nothing to silence
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)

@@ -71,6 +71,21 @@ def forget_lost_terminal() -> None:
                     os.close(null)
 
 
+def forget_dead_streams() -> None:
+    """Points standard streams at the null device that take nothing: a closed pipe, a full disk.
+
+    Python's own flush at the end would otherwise fail once more, and change the exit code to 120.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where the shell has closed it
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):  # a stream without a file descriptor has nothing to silence
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
+
+
 class StopRequest:
     """Whether somebody asked the program to stop, and by which signal."""
 

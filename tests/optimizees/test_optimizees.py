@@ -65,7 +65,8 @@ def test_coordinates_are_as_many_as_planned(name: str) -> None:
 
 @pytest.mark.parametrize("kind", CASES)
 def test_labels_tell_the_examples_of_a_kind_apart(kind: str) -> None:
-    shown = [(spec.label, spec.dataset_label, spec.n_layers) for spec, _ in CASES[kind].values()]
+    # each a column of the tables
+    shown = [(s.label, s.dataset_label, s.n_layers, s.nonlinearity) for s, _ in CASES[kind].values()]
     assert len(set(shown)) == len(shown)
 
 
