@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes
+from rnnprop_cli.accelerate.laws import LawfulNumbers
+from rnnprop_cli.components.averaging import average_in_place
 from rnnprop_cli.components.learned.law import LawRule
 from rnnprop_cli.components.learned.mixture import Averages, MixtureRule
 from rnnprop_cli.components.optimizers.base import Given
@@ -30,6 +31,7 @@ class MixedState(NamedTuple):
     averages: Averages
     shares: NDArray[np.float32]  # [C, G] of the rate
     direction_CP: Tensor  # memory to work in
+    z_CP: Tensor | None  # the iterates, where they are averaged
 
 
 def compiled_mixture(kernel: Kernel, like: Tensor) -> CDLL | None:
@@ -59,12 +61,11 @@ class MixedOptimizer:
     ) -> None:
         meta_params_CQ = meta_params_CQ.expand(len(given.lr_C), -1)
         base = rule
-        self.law: Law | None = None
+        self.lawful: LawfulNumbers | None = None
         if isinstance(rule, LawRule):
             assert isinstance(rule.base, MixtureRule), "other directions have no such step"
-            base = rule.base
-            self.law = Law.of(meta_params_CQ[:, : len(NUMBERS)])
-            meta_params_CQ = meta_params_CQ[:, len(NUMBERS) :]
+            base, parts = rule.base, rule.parts(meta_params_CQ)
+            self.lawful, meta_params_CQ = LawfulNumbers(parts, given, factor), parts.inner_CQ
         assert isinstance(base, MixtureRule), "a law is over one direction"
         self.base, self.given, self.library, self.factor = base, given, library, factor
         self.numbers = MixtureNumbers.of([base.named(each_Q) for each_Q in meta_params_CQ])
@@ -72,10 +73,12 @@ class MixedOptimizer:
 
     def init(self, params_CP: Tensor) -> MixedState:
         """See `Optimizer`."""
-        shapes, shares = self.given.shapes, np.ones((len(params_CP), len(self.sizes)), dtype=np.float32)
-        if self.law is not None:
-            shares = self.law.shares(initial_sizes(params_CP, shapes)).numpy().astype(np.float32)
-        return MixedState(0, self.base.init(params_CP, shapes), shares, torch.empty_like(params_CP))
+        shares, z_CP = np.ones((len(params_CP), len(self.sizes)), dtype=np.float32), None
+        if self.lawful is not None:
+            shares = self.lawful.lengths(params_CP).numpy().astype(np.float32)
+            z_CP = None if self.lawful.averaging is None else params_CP.clone()
+        averages = self.base.init(params_CP, self.given.shapes)
+        return MixedState(0, averages, shares, torch.empty_like(params_CP), z_CP)
 
     def update(
         self, grads_CP: Tensor, state: MixedState, params_CP: Tensor, *, donate: bool = False
@@ -84,7 +87,9 @@ class MixedOptimizer:
         if not donate:
             m_KCP, v_CP = state.averages
             state = state._replace(
-                averages=Averages(m_KCP.clone(), v_CP.clone()), direction_CP=torch.empty_like(params_CP)
+                averages=Averages(m_KCP.clone(), v_CP.clone()),
+                direction_CP=torch.empty_like(params_CP),
+                z_CP=None if state.z_CP is None else state.z_CP.clone(),
             )
         moved_CP = params_CP.clone()
         state = self.advance(grads_CP, state, moved_CP)
@@ -92,18 +97,20 @@ class MixedOptimizer:
 
     def advance(self, grads_CP: Tensor, state: MixedState, params_CP: Tensor) -> MixedState:
         """See `Optimizer`."""
-        t = state.steps + 1
-        rate_C, kept_C = self.given.lr_C.double(), np.ones(len(params_CP))
-        if self.law is not None:
-            rate_C = rate_C * self.law.rate(t, self.given.horizon)
-        if self.factor is not None:
-            rate_C = rate_C * self.factor(state.steps)
-        if self.law is not None:
-            kept_C = (1 - rate_C * self.law.decay()).numpy()
-        numbers = self.numbers.packed(np.full(len(params_CP), t), rate_C.numpy(), kept_C)
+        t, cells, shares = state.steps + 1, len(params_CP), None
+        if self.lawful is None:
+            rate_C = self.given.lr_C.double() * (1.0 if self.factor is None else self.factor(state.steps))
+            kept_C = torch.ones_like(rate_C)
+        else:
+            rate_C1, decay_C1, shares = self.lawful.at(state.steps)
+            rate_C, kept_C = rate_C1[:, 0], 1 - decay_C1[:, 0].double()
+        numbers = self.numbers.packed(np.full(cells, t), rate_C.numpy(), kept_C.numpy())
+        moved_CP = params_CP if state.z_CP is None else params_CP.clone()
         m_KCP, v_CP = state.averages
-        tensors = (params_CP, grads_CP.contiguous(), m_KCP, v_CP, state.direction_CP)
+        tensors = (moved_CP, grads_CP.contiguous(), m_KCP, v_CP, state.direction_CP)
         step_side_by_side(self.library, numbers, self.base.hidden, self.sizes, state.shares, tensors)
+        if state.z_CP is not None and shares is not None:
+            average_in_place(params_CP, state.z_CP, moved_CP.sub_(params_CP), shares)
         return state._replace(steps=t)
 
     def evaluated(self, params_CP: Tensor, state: MixedState) -> Tensor:

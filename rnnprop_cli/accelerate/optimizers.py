@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.accelerate.baselines import FusedBaseline
-from rnnprop_cli.accelerate.laws import LawfulOptimizer
+from rnnprop_cli.accelerate.laws import LawfulNumbers, LawfulOptimizer
 from rnnprop_cli.accelerate.learned import NetworkOptimizer
 from rnnprop_cli.accelerate.mixtures import MixedOptimizer, compiled_mixture
 from rnnprop_cli.accelerate.population import PopulationOptimizer
 from rnnprop_cli.accelerate.tabled import with_table
-from rnnprop_cli.components.law import NUMBERS
 from rnnprop_cli.components.learned.base import Architecture, SteppedOptimizer
 from rnnprop_cli.components.learned.law import AdamBase, LawRule
 from rnnprop_cli.components.learned.mixture import MixtureRule
@@ -50,7 +49,10 @@ def build_learned(
     if isinstance(architecture, LawRule) and not architecture.base.reads_params:
         return _build_lawful(architecture, meta_params_Q[None], given, kernel, factor)
     if not isinstance(architecture, NetworkRule):
-        return SteppedOptimizer(architecture, meta_params_Q, given.lr_C, given.shapes, given.horizon, factor)
+        shapes, horizon = given.shapes, given.horizon
+        return SteppedOptimizer(
+            architecture, meta_params_Q, given.lr_C, shapes, horizon, factor, given.fan_ins
+        )
     network = NetworkOptimizer(architecture, meta_params_Q, given.lr_C, kernel, factor)
     return _on_device(network, kernel, given.lr_C.device)
 
@@ -69,7 +71,7 @@ def build_population(
     if (mixed := _mixed(architecture, meta_params_CQ, given, kernel, None)) is not None:
         return mixed
     if isinstance(architecture, LawRule) and not architecture.base.reads_params:
-        inner_CQ = meta_params_CQ[:, len(NUMBERS) :]
+        inner_CQ = architecture.parts(meta_params_CQ).inner_CQ
         if bool((inner_CQ == inner_CQ[:1]).all()):
             return _build_lawful(architecture, meta_params_CQ, given, kernel, None)
     return PopulationOptimizer(architecture, meta_params_CQ, given)
@@ -98,15 +100,15 @@ def _build_lawful(
     factor: Callable[[int], float] | None,
 ) -> Optimizer[Any]:
     """Laws, one or one for each cell, over one direction."""
-    law_CK, inner_CQ = meta_params_CQ[:, : len(NUMBERS)], meta_params_CQ[:, len(NUMBERS) :]
+    parts = rule.parts(meta_params_CQ)
     unit = given._replace(lr_C=torch.ones_like(given.lr_C))
     base: Optimizer[Any]
     if isinstance(rule.base, AdamBase):
         base = Baseline(rule.base.rule, unit.lr_C)
         base = base if kernel.passes is None else FusedBaseline(base, kernel.passes)
     else:
-        base = build_learned(rule.base, inner_CQ[0], unit, kernel)
-    return LawfulOptimizer(base, law_CK, given, factor)
+        base = build_learned(rule.base, parts.inner_CQ[0], unit, kernel)
+    return LawfulOptimizer(base, LawfulNumbers(parts, given, factor))
 
 
 def _on_device(optimizer: Optimizer[Any], kernel: Kernel, device: torch.device) -> Optimizer[Any]:

@@ -54,7 +54,7 @@ class PopulationOptimizer(SeesLoss):
             for index, tensor in zip(at, own, strict=True):
                 filled[index] = tensor
             known = None if self.loss_C is None else loss[None]
-            context = Context(state.steps + 1, given.horizon, given.shapes, rate[None], known)
+            context = Context(state.steps + 1, given.horizon, given.shapes, rate[None], known, given.fan_ins)
             updates_1P, following = self.architecture.step(
                 self.architecture.named(meta_Q),
                 rebuilt(state.own, iter(filled)),

@@ -7,7 +7,9 @@ A handful of numbers says it for every task:
 `rise` goes linearly to 1 over the first share of the run, `fall` linearly to 0 over the last share,
 sigmoid(cooldown + cooldown_slope ln(T / 1000)) of it. A tensor whose initial values are smaller than those that the
 direction was made for, RMS(theta_0) < 0.1, takes steps smaller by (RMS / 0.1)^share; a tensor of zeros, as biases are,
-does as the one before it. Decoupled weight decay follows the rate.
+does as the one before it. Where the law has a number for it, the weights of units of n inputs take steps smaller by
+(n / 100)^inputs, since a unit moves by as much as it has inputs; a tensor that has no inputs of its own, as gains have
+not, does as the one before it. Decoupled weight decay follows the rate.
 
 Shape legend: C cells, G tensors, K numbers of the law.
 """
@@ -19,6 +21,7 @@ from math import log, prod
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rnnprop_cli.lazy import torch
+from rnnprop_cli.numerics.layout import usual_fan_ins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +36,7 @@ NUMBERS: Final = (
     "log_decay",  # logarithm of weight decay
 )
 USUAL_RMS: Final = 0.1  # of initial values: the paper's
+USUAL_INPUTS: Final = 100  # of a unit
 REFERENCE: Final = 1000  # steps
 TINY: Final = 1e-30
 SHORTEST: Final = 100  # steps that a run without a known end is taken to have at least
@@ -48,11 +52,16 @@ class Law(NamedTuple):
     warmup_C: Tensor
     share_C: Tensor
     log_decay_C: Tensor
+    inputs_C: Tensor | None = None  # power of the number of inputs of a unit; None: it has no part in the law
 
     @classmethod
     def of(cls, numbers_CK: Tensor) -> Law:
-        """From [C, K], or [K] for all cells alike."""
+        """From [C, K], or [K] for all cells alike: `NUMBERS`, and last the power of the inputs where there is one."""
         return cls(*numbers_CK.unbind(-1))
+
+    def expanded(self, cells: int) -> Law:
+        """One for each of so many cells."""
+        return Law.of(torch.stack([each.expand(cells) for each in self if each is not None], -1))
 
     def rate(self, t: int, horizon: int | None) -> Tensor:
         """[C] what step t = 1, 2, … is multiplied with.
@@ -76,9 +85,12 @@ class Law(NamedTuple):
         """[C] weight decay, to be multiplied with the rate."""
         return self.log_decay_C.exp()
 
-    def shares(self, sizes_CG: Tensor) -> Tensor:
-        """[C, G] what the steps of each tensor are multiplied with, from `initial_sizes`."""
-        return (self.share_C.sigmoid()[..., None] * sizes_CG.log()).exp()
+    def shares(self, sizes_CG: Tensor, inputs_G: Sequence[float]) -> Tensor:
+        """[C, G] what the steps of each tensor are multiplied with, from `initial_sizes` and `relative_inputs`."""
+        logs_CG = self.share_C.sigmoid()[..., None] * sizes_CG.log()
+        if self.inputs_C is not None:
+            logs_CG = logs_CG - self.inputs_C[..., None] * sizes_CG.new_tensor(inputs_G).log()
+        return logs_CG.exp()
 
 
 def initial_sizes(params_CP: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
@@ -92,6 +104,20 @@ def initial_sizes(params_CP: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tenso
             before_C = torch.where(rms_C > 0, rms_C, before_C)
         found.append(before_C)
     return torch.stack(found, 1) if found else params_CP.new_ones(len(params_CP), 0)
+
+
+def relative_inputs(shapes: Sequence[tuple[int, ...]], fan_ins: Sequence[int] = ()) -> list[float]:
+    """[G] how many inputs the units of every tensor have against the usual.
+
+    Args:
+        shapes: of the tensors.
+        fan_ins: inputs of a unit of each, 0: none of its own; empty: a matrix is [outputs, inputs], as in torch.nn.
+    """
+    before, found = 1.0, []
+    for fan_in in fan_ins or usual_fan_ins(shapes):
+        before = fan_in / USUAL_INPUTS if fan_in else before
+        found.append(before)
+    return found
 
 
 def spread(per_tensor_CG: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:

@@ -136,7 +136,7 @@ def _build_optimizer(
     own = nan if weights is None else weights.architecture.alpha  # nan: an optimizer that has no rate
     rates = [own if rate is None else rate for rate in batch.learning_rates] * len(batch.seeds)
     rate_C = torch.tensor(rates, dtype=dtype, device=device)
-    given = Given(rate_C, batch.problem.horizon, optimizee.shapes, optimizee.matrices)
+    given = Given(rate_C, batch.problem.horizon, optimizee.shapes, optimizee.matrices, optimizee.fan_ins)
     if weights is not None:
         assert isinstance(batch.optimizer, LearnedSpec), "only a learned optimizer comes with weights"
         factor = batch.optimizer.factor(batch.problem.horizon)

@@ -128,7 +128,7 @@ class EvolutionTraining(Training):
         optimizee = self.task_set.build(task, seeds)
         meta_params_CQ = meta_params_LQ.repeat(len(seeds), 1)
         alpha_C = meta_params_CQ.new_full((len(meta_params_CQ),), self.spec.optimizer.alpha)
-        given = Given(alpha_C, steps, optimizee.shapes)
+        given = Given(alpha_C, steps, optimizee.shapes, fan_ins=optimizee.fan_ins)
         optimizer = build_population(self.rule, meta_params_CQ, given, self.kernel)
         params_CP = optimizee.init_params().repeat_interleave(len(meta_params_LQ), dim=0)
         trained(optimizee, optimizer, params_CP, steps)

@@ -73,7 +73,7 @@ class TaskSet:
         seeds = [FIRST_VALIDATION_SEED + index for index in range(spec.validation.seeds)]
         optimizee = self.build(task, seeds)
         alpha_C = torch.full((len(seeds),), spec.optimizer.alpha, dtype=self.dtype, device=self.device)
-        given = Given(alpha_C, task.longest, optimizee.shapes)
+        given = Given(alpha_C, task.longest, optimizee.shapes, fan_ins=optimizee.fan_ins)
         optimizer = build_learned(rule, meta_params_Q, given, self.kernel)
         params_CP = trained(optimizee, optimizer, optimizee.init_params(), task.longest)
         return float(optimizee.mean_loss(params_CP, task.longest).mean())

@@ -103,7 +103,7 @@ def through_steps(
             if kind == "mean" or t == span.length - 1:
                 weight = 1 / n_cells if kind == "last" else 1 / (n_cells * span.length)
                 total = total + weight * (grads_CP * params_CP).sum()
-            context = Context(step + 1, horizon, optimizee.shapes, rate_C, loss_C)
+            context = Context(step + 1, horizon, optimizee.shapes, rate_C, loss_C, optimizee.fan_ins)
             updates_CP, state = architecture.step(meta_params, state, grads_CP, params_CP, context)
             params_CP = params_CP + updates_CP
         meta_grad_Q = torch.zeros_like(leaf)

@@ -24,6 +24,11 @@ class MatrixBlock(NamedTuple):
     columns: int
 
 
+def usual_fan_ins(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """Inputs of a unit of tensors that are laid out as in torch.nn, [outputs, inputs, …]; 0: none of its own."""
+    return [prod(shape[1:]) if len(shape) > 1 else 0 for shape in shapes]
+
+
 class Layout:
     """Where each tensor of a network lies in the flat vector of its coordinates."""
 

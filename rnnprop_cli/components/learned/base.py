@@ -30,6 +30,7 @@ class Context(NamedTuple):
     shapes: Shapes  # of the tensors that the coordinates of a cell are made of
     rate_C: Tensor  # [C] the learning rate: alpha, times its schedule
     loss_C: Tensor | None = None  # [C] at the params, where it is known
+    fan_ins: Sequence[int] = ()  # inputs of a unit of each tensor, 0: none of its own; empty: not known
 
 
 class ArchitectureSpec(Spec, ABC):
@@ -152,6 +153,7 @@ class SteppedOptimizer(SeesLoss):
         shapes: of the tensors of a cell.
         horizon: steps of the trajectory, where that is known.
         factor: schedule, from the steps done to a factor of the rate; None: none.
+        fan_ins: see `Context`.
     """
 
     def __init__(
@@ -162,11 +164,12 @@ class SteppedOptimizer(SeesLoss):
         shapes: Shapes,
         horizon: int | None = None,
         factor: Callable[[int], float] | None = None,
+        fan_ins: Sequence[int] = (),
     ) -> None:
         self.architecture = architecture
         self.meta_params = architecture.named(meta_params_Q)
         self.rate_C, self.shapes, self.horizon = rate_C, shapes, horizon
-        self.factor = factor
+        self.factor, self.fan_ins = factor, fan_ins
 
     def init(self, params_CP: Tensor) -> StepState:
         """See `Optimizer`."""
@@ -178,7 +181,7 @@ class SteppedOptimizer(SeesLoss):
     ) -> tuple[Tensor, StepState]:
         """See `Optimizer`."""
         rate_C = self.rate_C if self.factor is None else self.rate_C * self.factor(state.steps)
-        context = Context(state.steps + 1, self.horizon, self.shapes, rate_C, self.loss_C)
+        context = Context(state.steps + 1, self.horizon, self.shapes, rate_C, self.loss_C, self.fan_ins)
         updates_CP, own = self.architecture.step(self.meta_params, state.own, grads_CP, params_CP, context)
         return updates_CP, StepState(state.steps + 1, own)
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes, spread
+from rnnprop_cli.components.averaging import NUMBERS as AVERAGING_NUMBERS
+from rnnprop_cli.components.averaging import Averaging, Shares, averaged
+from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes, relative_inputs, spread
 from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec, Context, Shapes
 from rnnprop_cli.components.learned.dm import DMSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
@@ -24,7 +26,9 @@ from rnnprop_cli.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-LAW: Final = "law"  # name of its numbers among the meta-params
+LAW: Final = "law"  # names of its numbers among the meta-params
+INPUTS: Final = "law.inputs"
+AVERAGING: Final = "averaging"
 BASE: Final = "base."  # before the names of the direction's
 
 
@@ -38,6 +42,15 @@ class BeginSpec(Spec):
     warmup: float = -3.0
     share: float = 1.0
     log_decay: float = -9.2
+    inputs: float | None = None  # None: the number of inputs of a unit has no part in it
+
+
+class AveragingSpec(Spec):
+    """The numbers of averages of iterates before they are fitted; see `components.averaging`."""
+
+    place: float = 2.2
+    recency: float = 0.0
+    landing: float = -2.2
 
 
 class AdamBaseSpec(Spec):
@@ -63,11 +76,12 @@ class LawSpec(ArchitectureSpec):
         AdamBaseSpec()
     )
     begin: BeginSpec = BeginSpec()
+    averaging: AveragingSpec | None = None  # None: none
 
     @property
     def name(self) -> str:
         """See `ArchitectureSpec`."""
-        return f"{self.base.kind}-law"
+        return f"{self.base.kind}-law" if self.averaging is None else f"{self.base.kind}-averaged-law"
 
     @property
     def classical(self) -> bool:
@@ -84,32 +98,59 @@ class LawState(NamedTuple):
 
     base: Any  # the direction's
     sizes_CG: Tensor  # of the initial values, see `initial_sizes`
+    iterates: tuple[Tensor, ...]  # z [C, P] of the averages, where there are any
+
+
+class Parts(NamedTuple):
+    """What the meta-params of cells are made of."""
+
+    law: Law
+    averaging: Averaging | None
+    inner_CQ: Tensor  # the direction's
 
 
 class LawRule(Architecture):
-    """theta <- (1 - rate decay) theta + rate share u, where u is the direction at a rate of one."""
+    """theta <- (1 - rate decay) theta + rate share u, where u is the direction at a rate of one.
+
+    With averages that is the step of z.
+    """
 
     def __init__(self, spec: LawSpec) -> None:
         self.base: Architecture = spec.base.build()
         rate = spec.base.rate if isinstance(spec.base, AdamBaseSpec) else spec.base.alpha
-        self._begin = {**spec.begin.model_dump(), "log_rate": log(rate)}
-        if spec.begin.log_rate is not None:
-            self._begin["log_rate"] = spec.begin.log_rate
+        begin = spec.begin.model_dump()
+        if begin["log_rate"] is None:
+            begin["log_rate"] = log(rate)
+        self._own = {LAW: [begin[name] for name in NUMBERS]}  # numbers of its own before they are fitted
+        if spec.begin.inputs is not None:
+            self._own[INPUTS] = [spec.begin.inputs]
+        if spec.averaging is not None:
+            self._own[AVERAGING] = [getattr(spec.averaging, name) for name in AVERAGING_NUMBERS]
 
     def named_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """See `Architecture`."""
         inner = [(f"{BASE}{name}", shape) for name, shape in self.base.named_shapes()]
-        return [(LAW, (len(NUMBERS),)), *inner]
+        return [(name, (len(numbers),)) for name, numbers in self._own.items()] + inner
 
     def init_meta_params(self, seed: int) -> dict[str, Tensor]:
         """See `Architecture`."""
-        law_K = torch.tensor([self._begin[name] for name in NUMBERS])
+        own = {name: torch.tensor(numbers) for name, numbers in self._own.items()}
         inner = self.base.init_meta_params(seed)
-        return {LAW: law_K} | {f"{BASE}{name}": value for name, value in inner.items()}
+        return own | {f"{BASE}{name}": value for name, value in inner.items()}
+
+    def parts(self, meta_params_CQ: Tensor) -> Parts:
+        """Of flat meta-params of cells, or [Q] of all."""
+        n_law = len(NUMBERS) + (INPUTS in self._own)
+        law, rest_CQ = Law.of(meta_params_CQ[..., :n_law]), meta_params_CQ[..., n_law:]
+        if AVERAGING not in self._own:
+            return Parts(law, None, rest_CQ)
+        n = len(AVERAGING_NUMBERS)
+        return Parts(law, Averaging.of(rest_CQ[..., :n]), rest_CQ[..., n:])
 
     def init(self, params_CP: Tensor, shapes: Shapes) -> LawState:
         """See `Architecture`."""
-        return LawState(self.base.init(params_CP, shapes), initial_sizes(params_CP, shapes))
+        iterates = (params_CP.clone(),) if AVERAGING in self._own else ()
+        return LawState(self.base.init(params_CP, shapes), initial_sizes(params_CP, shapes), iterates)
 
     def step(
         self,
@@ -120,14 +161,22 @@ class LawRule(Architecture):
         context: Context,
     ) -> tuple[Tensor, LawState]:
         """See `Architecture`."""
-        law = Law.of(meta_params[LAW])
-        inner = {name[len(BASE) :]: value for name, value in meta_params.items() if name != LAW}
+        law, averaging, _ = self.parts(torch.cat([meta_params[name] for name in self._own]))
+        inner = {
+            name.removeprefix(BASE): value for name, value in meta_params.items() if name.startswith(BASE)
+        }
         unit = context._replace(rate_C=torch.ones_like(context.rate_C))
         updates_CP, base = self.base.step(inner, state.base, grads_CP, params_CP, unit)
         rate_C1 = (context.rate_C * law.rate(context.t, context.horizon))[:, None]
-        shares_CP = spread(law.shares(state.sizes_CG), context.shapes)
+        shares_CG = law.shares(state.sizes_CG, relative_inputs(context.shapes, context.fan_ins))
+        shares_CP = spread(shares_CG, context.shapes)
         updates_CP = rate_C1 * (shares_CP * updates_CP - law.decay()[..., None] * params_CP)
-        return updates_CP, LawState(base, state.sizes_CG)
+        iterates = state.iterates
+        if averaging is not None:
+            shares = Shares(*(share[..., None] for share in averaging.shares(context.t, context.horizon)))
+            after_CP, z_CP = averaged(params_CP, iterates[0], updates_CP, shares)
+            updates_CP, iterates = after_CP - params_CP, (z_CP,)
+        return updates_CP, LawState(base, state.sizes_CG, iterates)
 
 
 class AdamBase(Architecture):

@@ -175,6 +175,11 @@ class Optimizee(Protocol):
         ...
 
     @property
+    def fan_ins(self) -> tuple[int, ...]:
+        """Inputs of a unit of each tensor, 0: none of its own."""
+        ...
+
+    @property
     def matrices(self) -> tuple[MatrixBlock, ...]:
         """Weight matrices but for the output layer's, for the rules that treat matrices as such."""
         ...
@@ -231,6 +236,11 @@ class Base(ABC):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """See `Optimizee`: one vector unless a subclass knows."""
         return ((self.n_coordinates,),)
+
+    @property
+    def fan_ins(self) -> tuple[int, ...]:
+        """See `Optimizee`."""
+        return (0,) * len(self.shapes)
 
     @property
     def matrices(self) -> tuple[MatrixBlock, ...]:
@@ -292,6 +302,11 @@ class Layered(Base):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """See `Optimizee`."""
         return tuple(self.layout.shapes)
+
+    @property
+    def fan_ins(self) -> tuple[int, ...]:
+        """See `Optimizee`."""
+        return tuple(self.layout.fan_ins)
 
     @property
     def matrices(self) -> tuple[MatrixBlock, ...]:

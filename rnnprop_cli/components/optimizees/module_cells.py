@@ -14,7 +14,7 @@ from rnnprop_cli.components.optimizees.module_loss import loss_of, made, seeded
 from rnnprop_cli.components.plugins import told
 from rnnprop_cli.errors import CodeError
 from rnnprop_cli.lazy import no_grad, torch
-from rnnprop_cli.numerics.layout import Layout, MatrixBlock
+from rnnprop_cli.numerics.layout import Layout, MatrixBlock, usual_fan_ins
 from rnnprop_cli.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class ModuleOptimizee(Base):
         self.module = modules[0]
         named = dict(self.module.named_parameters())
         self._names = list(named)
-        self.layout = Layout([tuple(each.shape) for each in named.values()], [1] * len(named))
+        shapes = [tuple(each.shape) for each in named.values()]
+        self.layout = Layout(shapes, usual_fan_ins(shapes))
         rows = [torch.cat([each.detach().reshape(-1) for each in module.parameters()]) for module in modules]
         if len({len(row) for row in rows}) > 1:
             raise CodeError(f"{self.code.source}: has other parameters for other seeds")
@@ -76,6 +77,11 @@ class ModuleOptimizee(Base):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """See `Optimizee`."""
         return tuple(self.layout.shapes)
+
+    @property
+    def fan_ins(self) -> tuple[int, ...]:
+        """See `Optimizee`."""
+        return tuple(self.layout.fan_ins)
 
     @property
     def matrices(self) -> tuple[MatrixBlock, ...]:

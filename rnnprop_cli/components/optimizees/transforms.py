@@ -48,6 +48,11 @@ class RandomScaling:
         return self.inner.shapes
 
     @property
+    def fan_ins(self) -> tuple[int, ...]:
+        """Those of the inner optimizee."""
+        return self.inner.fan_ins
+
+    @property
     def matrices(self) -> tuple[MatrixBlock, ...]:
         """See `Optimizee`."""
         return self.inner.matrices
@@ -104,6 +109,11 @@ class Combined:
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Those of f, then those of g."""
         return self.f.shapes + self.g.shapes
+
+    @property
+    def fan_ins(self) -> tuple[int, ...]:
+        """Those of f, then those of g."""
+        return self.f.fan_ins + self.g.fan_ins
 
     @property
     def matrices(self) -> tuple[MatrixBlock, ...]:

@@ -69,6 +69,7 @@ class Given(NamedTuple):
     horizon: int  # T, steps of the trajectory
     shapes: Sequence[tuple[int, ...]] = ()  # of the tensors that the params of a cell are made of
     matrices: Sequence[MatrixBlock] = ()  # where weight matrices lie in them
+    fan_ins: Sequence[int] = ()  # inputs of a unit of each tensor, 0: none of its own; empty: not known
 
 
 class OptimizerSpec(Spec, ABC):
