@@ -49,9 +49,13 @@ class Averaging(NamedTuple):
         return Averaging(*(each.expand(cells) for each in self))
 
     def shares(self, t: int, horizon: int | None) -> Shares:
-        """[C] each, of step t = 1, 2, … of `horizon` steps; None: the end is not known, and nothing lands."""
+        """[C] each, of step t = 1, 2, … of `horizon` steps, behind which nothing moves.
+
+        None: the end is not known, and nothing lands.
+        """
         p_C = self.recency_C.exp()
-        return Shares(self._place(t - 1, horizon), (1 + p_C) / (t + p_C), self._place(t, horizon))
+        newest_C = (1 + p_C) / (t + p_C) if horizon is None or t <= horizon else p_C * 0
+        return Shares(self._place(t - 1, horizon), newest_C, self._place(t, horizon))
 
     def _place(self, steps: int, horizon: int | None) -> Tensor:
         """[C] share of the average in the params after so many steps."""

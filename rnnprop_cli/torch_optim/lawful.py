@@ -1,18 +1,21 @@
 """A horizon law in use: how long the steps of every parameter are (see `components.law`)."""
 
 from collections.abc import Iterable
-from math import sqrt
+from math import inf, sqrt
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.components.law import USUAL_RMS, Law
+from rnnprop_cli.components.law import USUAL_INPUTS, USUAL_RMS
+from rnnprop_cli.components.learned.law import LawRule
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.torch_optim.advice import warn
 from rnnprop_cli.torch_optim.sharding import is_sharded
 
 SIZE: Final = "initial_size"  # in the state of a parameter: how large it was against the usual, at most 1
+INPUTS: Final = "inputs"  # likewise: inputs of a unit of it, where the law goes by these
+PLACE: Final = "place"  # likewise: share of the average in it, where iterates are averaged
 # In every param group:
 TAKEN: Final = "taken"  # steps of the run so far
 COOLING_FROM: Final = "cooling_from"  # steps done when `cool_down` was called
@@ -37,20 +40,39 @@ class HorizonLaw:
 
     def __init__(self, weights: Weights, total_steps: int | None) -> None:
         self.total_steps = total_steps
-        self._law = Law.of(torch.from_numpy(weights.tensors["law"]).double())
+        rule = weights.rule()
+        assert isinstance(rule, LawRule), "other weights have none"
+        self._law, self._averaging, _ = rule.parts(weights.meta_params(torch.float64, torch.device("cpu")))
         self._decay = float(self._law.decay())
+        self._inputs_power = None if self._law.inputs_C is None else float(self._law.inputs_C)
         self._power = float(self._law.share_C.sigmoid())
         self._rates: dict[tuple[int, int, int], float] = {}  # of the steps asked for last
         self._warned = False
 
+    @property
+    def averages(self) -> bool:
+        """Whether iterates are averaged."""
+        return self._averaging is not None
+
+    @property
+    def looks_at_inputs(self) -> bool:
+        """Whether it goes by the number of inputs of a unit."""
+        return self._inputs_power is not None
+
     def measure(self, params: Iterable[Tensor], state: dict[Tensor, Any]) -> None:
-        """Notes the initial size of parameters that take their first step; zeros have that of those before them."""
-        before = 1.0
+        """Notes initial size and inputs of parameters that take their first step; zeros are as large as those before
+        them, and what has no inputs of its own has theirs."""
+        before, inputs_before = 1.0, float(USUAL_INPUTS)
         for param in params:
             entries = state[param]
             if SIZE not in entries:
                 entries[SIZE] = _size(param) or before
             before = entries[SIZE]
+            if self.looks_at_inputs:
+                if INPUTS not in entries:
+                    own = float(param.shape[1:].numel()) if param.dim() > 1 else 0.0
+                    entries[INPUTS] = own or inputs_before
+                inputs_before = entries[INPUTS]
 
     def lengths(self, entries: dict[str, Any], group: dict[str, Any]) -> Lengths:
         """Of the next step of a parameter.
@@ -61,7 +83,21 @@ class HorizonLaw:
         """
         rate = float(group["lr"]) * self._rate(group[TAKEN] + 1, group[COOLING_FROM], group[COOLING_STEPS])
         share = entries[SIZE] ** self._power
+        if self._inputs_power is not None:
+            share *= (entries[INPUTS] / USUAL_INPUTS) ** -self._inputs_power
         return Lengths(rate * share, rate * (self._decay + float(group["weight_decay"])))
+
+    def averaged(self, group: dict[str, Any]) -> tuple[float, float]:
+        """Of the next step: share of the newest iterate in the average, and of the average in the parameters after it.
+
+        Args:
+            group: the param group.
+        """
+        assert self._averaging is not None, "asked only where iterates are averaged"
+        t, cooling = group[TAKEN] + 1, (group[COOLING_FROM], group[COOLING_STEPS])
+        _, newest, after = self._averaging.shares(t, self.total_steps)
+        ended = _left(t - 1, *cooling) == 0
+        return 0.0 if ended else float(newest), 1 - (1 - float(after)) * _left(t, *cooling)
 
     def _rate(self, t: int, cooling_from: int, cooling_steps: int) -> float:
         at = (t, cooling_from, cooling_steps)
@@ -69,8 +105,7 @@ class HorizonLaw:
             if len(self._rates) > 64:
                 self._rates.clear()
             rate = float(self._law.rate(t, self.total_steps))
-            if cooling_steps:
-                rate *= min(1.0, max(0.0, (cooling_from + cooling_steps + 1 - t) / cooling_steps))
+            rate *= _left(t - 1, cooling_from, cooling_steps)
             if rate == 0 and not self._warned:
                 self._warned = True
                 end = cooling_from + cooling_steps if cooling_steps else self.total_steps
@@ -105,6 +140,12 @@ def check_saved(
         size = each.get(SIZE)
         if law is not None and not (isinstance(size, float) and 0 < size <= 1):
             raise ValueError(f"{SIZE} of a parameter is {size!r}, not a number above 0 and up to 1")
+        inputs = each.get(INPUTS)
+        if law is not None and law.looks_at_inputs and not (isinstance(inputs, float) and 1 <= inputs < inf):
+            raise ValueError(f"{INPUTS} of a parameter is {inputs!r}, not a number of at least 1")
+        place = each.get(PLACE)
+        if law is not None and law.averages and not (isinstance(place, float) and 0 < place <= 1):
+            raise ValueError(f"{PLACE} of a parameter is {place!r}, not a number above 0 and up to 1")
 
 
 def cool_down(groups: Iterable[dict[str, Any]], steps: int) -> None:
@@ -113,6 +154,13 @@ def cool_down(groups: Iterable[dict[str, Any]], steps: int) -> None:
         raise ValueError(f"cool_down takes a whole number of steps, at least 1, not {steps!r}")
     for group in groups:
         group[COOLING_FROM], group[COOLING_STEPS] = group[TAKEN], steps
+
+
+def _left(steps: int, cooling_from: int, cooling_steps: int) -> float:
+    """Share of `cool_down` that is to come after so many steps."""
+    if not cooling_steps:
+        return 1.0
+    return min(1.0, max(0.0, (cooling_from + cooling_steps - steps) / cooling_steps))
 
 
 def _size(param: Tensor) -> float:

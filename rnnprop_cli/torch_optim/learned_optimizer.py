@@ -119,9 +119,8 @@ class CoordinatewiseOptimizer(WeightsOptimizer):
         columns = self._layout.columns(params, states)  # which makes what is missing
         rates, decays, signs = array("d"), array("d"), array("d")
         for each in moving:
-            lengths, kept = self._lengths(each)
-            rates += array("d", [self._stepper.rule.signed(length) for length in lengths])
-            decays += array("d", kept)
+            rates += array("d", [self._stepper.rule.signed(length) for length in each.lengths])
+            decays += array("d", each.kept)
             signs += array("d", [-1.0 if each.group["maximize"] else 1.0]) * len(each.params)
         steps, *accumulators, h, c = columns
         if not {*map(type, params)} <= PLAIN and any(map(is_sharded, params)):
@@ -133,4 +132,6 @@ class CoordinatewiseOptimizer(WeightsOptimizer):
     def _prepare(self) -> None:
         super()._prepare()
         self._stepper = Stepper(direction(self.weights), self._kernel_name, self._features)
-        self._layout = Layout(self._stepper.rule.network, self.accumulators, self._state_dtype)
+        self._layout = Layout(
+            self._stepper.rule.network, self.accumulators, self._state_dtype, self._averaged
+        )

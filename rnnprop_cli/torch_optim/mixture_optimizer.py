@@ -69,7 +69,7 @@ class Mixture(WeightsOptimizer):
         rule = weights.rule()
         assert isinstance(rule, MixtureRule), "weights of another kind are refused"
         self._rule = rule
-        self._layout = Layout(None, (*MOMENTS, "exp_avg_sq"), None)
+        self._layout = Layout(None, (*MOMENTS, "exp_avg_sq"), None, self._averaged)
         self._named = rule.named(weights.meta_params(torch.float64, torch.device("cpu")))
         self._numbers = MixtureNumbers.of([self._named])
         self._placed: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = {}
@@ -93,8 +93,7 @@ class Mixture(WeightsOptimizer):
         kept: list[float] = []
         grads: list[Tensor] = []
         for each in moving:
-            own_lengths, own_kept = self._lengths(each)
-            lengths, kept = lengths + own_lengths, kept + own_kept
+            lengths, kept = [*lengths, *each.lengths], [*kept, *each.kept]
             grads += [-grad for grad in each.grads] if each.group["maximize"] else each.grads
         t = [round(float(step)) + 1 for step in steps]
         together = [

@@ -96,7 +96,7 @@ class SavedState(Optimizer):
             if key not in state:
                 continue
             entries = joined_rows(state[key], self._layout.rows)
-            for name in entries.keys() & {*self._layout.names}:
+            for name in entries.keys() & {*self._layout.every}:
                 try:
                     self._layout.check(param, name, entries[name])
                 except ValueError as error:
@@ -125,7 +125,7 @@ class SavedState(Optimizer):
         for param, entries in state["state"].items():
             if not isinstance(param, Tensor):
                 continue
-            for name in entries.keys() & {*self._layout.names}:
+            for name in entries.keys() & {*self._layout.every}:
                 entry = entries[name]
                 if isinstance(entry, _Loaded):
                     entries[name] = self._layout.taken_over(param, name, entry.entry)

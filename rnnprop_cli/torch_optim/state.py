@@ -21,6 +21,9 @@ from rnnprop_cli.torch_optim.sharding import is_sharded, laid_out_as, local, red
 STEP: Final = "step"  # [] float32 on the CPU
 HIDDEN: Final = "hidden"  # [L H, *shape] outputs of the LSTM layers
 CELL: Final = "cell"  # [L H, *shape] their cell states
+# Beside what a direction keeps, where a law averages iterates:
+ITERATE: Final = "iterate"  # [*shape] z, which starts where the parameter does
+DIGITS: Final = "digits"  # [*shape] of a parameter of half precision: what it would be in float32
 
 
 STATE_DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
@@ -38,13 +41,19 @@ class Layout:
         network: of the learned optimizer; None where it keeps no state besides what it accumulates.
         accumulators: names of what the rule accumulates per coordinate, e.g. "exp_avg".
         state_dtype: of `hidden` and `cell`; None: the compute dtype.
+        averaged: whether a law averages the iterates.
     """
 
     def __init__(
-        self, network: Network | None, accumulators: Sequence[str], state_dtype: torch.dtype | None
+        self,
+        network: Network | None,
+        accumulators: Sequence[str],
+        state_dtype: torch.dtype | None,
+        averaged: bool = False,
     ) -> None:
         self.accumulators = tuple(accumulators)
-        self.names = (STEP, *accumulators, *((HIDDEN, CELL) if network else ()))
+        self.names = (STEP, *accumulators, *((HIDDEN, CELL) if network else ()))  # of the direction
+        self.every = (*self.names, *((ITERATE, DIGITS) if averaged else ()))
         self._values = itemgetter(*self.names)
         self._layers, self._hidden = (network.layers, network.hidden) if network else (0, 0)
         self._state_dtype = state_dtype
@@ -77,6 +86,24 @@ class Layout:
             elif not isinstance(value, Tensor) or not self._fits(param, name, value):
                 self.check(param, name, value)
                 state[name] = self.taken_over(param, name, value)
+
+    def beside(self, param: Tensor, state: dict[str, Any], name: str) -> Tensor | None:
+        """`ITERATE` or `DIGITS` of a parameter, which start as the parameter is; None: it has no such entry.
+
+        Raises:
+            ValueError: an entry cannot be the state of this parameter.
+        """
+        dtype = compute_dtype(param)
+        if name == DIGITS and param.dtype == dtype:
+            return None
+        value = state.get(name)
+        if value is None:
+            held = local(param.detach()).to(dtype, copy=True, memory_format=torch.contiguous_format)
+            value = state[name] = laid_out_as(param, held)
+        elif not isinstance(value, Tensor) or not self._fits(param, name, value):
+            self.check(param, name, value)
+            value = state[name] = self.taken_over(param, name, value)
+        return value
 
     def check(self, param: Tensor, name: str, value: Any) -> None:
         """Whether a value can be the entry `name` of the parameter's state.

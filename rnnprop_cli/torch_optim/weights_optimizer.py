@@ -23,6 +23,7 @@ from rnnprop_cli.kernels import KernelName
 from rnnprop_cli.runs.shipped_weights import shipped_names
 from rnnprop_cli.torch_optim.advice import any_nonfinite, first_step_warning, warn
 from rnnprop_cli.torch_optim.arguments import check_elsewhere, meant_elsewhere
+from rnnprop_cli.torch_optim.averages import Averages
 from rnnprop_cli.torch_optim.capture import outside_of_graphs, refuse_capture
 from rnnprop_cli.torch_optim.find import direction, weights_for
 from rnnprop_cli.torch_optim.lawful import CLOCK, TAKEN, HorizonLaw, check_total_steps, cool_down
@@ -44,6 +45,8 @@ class Moving(NamedTuple):
     group: dict[str, Any]
     params: list[Tensor]
     grads: list[Tensor]
+    lengths: Sequence[float] = ()  # how far each parameter goes at a direction of one
+    kept: Sequence[float] = ()  # what is left of it by weight decay
 
 
 class WeightsOptimizer(SavedState):
@@ -197,7 +200,15 @@ class WeightsOptimizer(SavedState):
             elif self.advises and not self._advised:
                 self._advise(moving)
             states = [*map(self.state.__getitem__, params)]
-        self._advance(moving, params, states)
+        moving = [self._measured(each) for each in moving]
+        if self._law is None or not self._averaged:
+            self._advance(moving, params, states)
+        else:
+            averages = Averages.of(self._layout, params, states)
+            copies = iter(averages.moved)
+            apart = [each._replace(params=[next(copies) for _ in each.params]) for each in moving]
+            self._advance(apart, averages.moved, states)
+            averages.step(self._law, [each.group for each in moving for _ in each.params])
         self._tick()
         return loss
 
@@ -238,7 +249,7 @@ class WeightsOptimizer(SavedState):
 
     def _advise(self, moving: Sequence[Moving]) -> None:
         """Warns, once, where the rate dwarfs the initial values of a parameter."""
-        for group, params, _ in moving:
+        for group, params in (each[:2] for each in moving):
             fresh = [param for param in params if not self.state.get(param)]
             text = first_step_warning(float(group["lr"]), fresh)
             if text is not None and not self._advised:
@@ -248,12 +259,16 @@ class WeightsOptimizer(SavedState):
     def _prepare(self) -> None:
         under_law = isinstance(self.weights.architecture, LawSpec)
         self._law = HorizonLaw(self.weights, self.total_steps) if under_law else None
+        self._averaged = self._law is not None and self._law.averages
 
-    def _lengths(self, moving: Moving) -> tuple[list[float], list[float]]:
-        """How far each parameter goes at a direction of one, and what is left of it by weight decay."""
-        group, params, _ = moving
+    def _measured(self, moving: Moving) -> Moving:
+        """With how far each parameter goes."""
+        group, params = moving.group, moving.params
         if self._law is None:
             lr = float(group["lr"])
-            return [lr] * len(params), [1 - lr * float(group["weight_decay"])] * len(params)
+            kept = 1 - lr * float(group["weight_decay"])
+            return moving._replace(lengths=[lr] * len(params), kept=[kept] * len(params))
         lengths = [self._law.lengths(self.state[param], group) for param in params]
-        return [each.rate for each in lengths], [1 - each.decay for each in lengths]
+        return moving._replace(
+            lengths=[each.rate for each in lengths], kept=[1 - each.decay for each in lengths]
+        )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rnnprop_cli import Mixture, RNNprop
 from rnnprop_cli.components.law import NUMBERS
 from rnnprop_cli.components.learned.base import ArchitectureSpec, SteppedOptimizer
-from rnnprop_cli.components.learned.law import LawSpec
+from rnnprop_cli.components.learned.law import AveragingSpec, BeginSpec, LawSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.errors import UsageError
@@ -25,22 +25,32 @@ SHAPES = ((4, 3), (4,), (2, 4), (2,))
 STEPS = 12
 
 
-def weights(base: ArchitectureSpec, seed: int = 0) -> Weights:
-    rule = LawSpec(base=base).build()
+def weights(base: ArchitectureSpec, seed: int = 0, averaged: bool = False) -> Weights:
+    spec = LawSpec(base=base)
+    if averaged:
+        averaging = AveragingSpec(place=1.0, recency=0.5, landing=-0.5)
+        spec = LawSpec(base=base, begin=BeginSpec(inputs=0.3), averaging=averaging)
+    rule = spec.build()
     generator = torch.Generator().manual_seed(seed)
     flat_Q = rule.start(seed, torch.float32, torch.device("cpu"))
     flat_Q = flat_Q + 0.2 * torch.randn(len(flat_Q), generator=generator)
     named = {name: value.numpy() for name, value in rule.named(flat_Q).items()}
     named["law"] = np.array([LAW.get(name, 0.0) for name in NUMBERS], dtype=np.float32)
-    return Weights(LawSpec(base=base), named, f"sha-{seed}", "here")
+    return Weights(spec, named, f"sha-{seed}", "here")
 
 
 OURS = [
     (RNNprop, weights(RNNpropSpec(embedding=3, hidden=4))),
     (Mixture, weights(MixtureSpec(hidden=3))),
     (Mixture, weights(MixtureSpec(hidden=0))),
+    (RNNprop, weights(RNNpropSpec(embedding=3, hidden=4), averaged=True)),
+    (Mixture, weights(MixtureSpec(hidden=3), averaged=True)),
 ]
-each_of_ours = pytest.mark.parametrize(("make", "own"), OURS, ids=["rnnprop", "mixture", "without a network"])
+each_of_ours = pytest.mark.parametrize(
+    ("make", "own"),
+    OURS,
+    ids=["rnnprop", "mixture", "without a network", "rnnprop averaged", "mixture averaged"],
+)
 
 
 def model(dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -70,7 +80,8 @@ def test_it_goes_as_in_a_benchmark(make: Callable[..., Any], own: Weights, kerne
     start_1P = torch.cat([param.detach().reshape(-1) for param in net.parameters()])[None].clone()
     found = walk(net, make(net.parameters(), weights=own, total_steps=STEPS, kernel=kernel), STEPS)
     flat_Q = own.meta_params(torch.float32, torch.device("cpu"))
-    plain = SteppedOptimizer(own.rule(), flat_Q, torch.ones(1), SHAPES, STEPS)
+    fan_ins = (3, 3, 4, 4)
+    plain = SteppedOptimizer(own.rule(), flat_Q, torch.ones(1), SHAPES, STEPS, fan_ins=fan_ins)
     state = plain.init(start_1P)
     for step in range(STEPS):
         generator = torch.Generator().manual_seed(step)
@@ -116,13 +127,42 @@ def test_half_precision_parameters_keep_their_state_in_float32(
     assert all(torch.equal(loaded[k], e) for k, e in entries.items() if isinstance(e, Tensor))
 
 
-def test_mixtures_state_is_16_bytes_a_coordinate() -> None:
-    param = nn.Parameter(torch.randn(50, 20))
-    optimizer = Mixture([param], weights=OURS[1][1], total_steps=STEPS)
+@pytest.mark.parametrize(
+    ("own", "dtype", "size"),
+    [
+        (OURS[1][1], torch.float32, 16),
+        (OURS[4][1], torch.float32, 20),
+        (OURS[4][1], torch.bfloat16, 24),
+    ],
+)
+def test_bytes_of_a_mixtures_state_for_a_coordinate(own: Weights, dtype: torch.dtype, size: int) -> None:
+    param = nn.Parameter(torch.randn(50, 20, dtype=dtype))
+    optimizer = Mixture([param], weights=own, total_steps=STEPS)
     param.grad = torch.ones_like(param)
     optimizer.step()
     kept = [entry for entry in optimizer.state[param].values() if isinstance(entry, Tensor) and entry.dim()]
-    assert sum(entry.nbytes for entry in kept) == 16 * param.numel()
+    assert sum(entry.nbytes for entry in kept) == size * param.numel()
+
+
+def test_averages_of_half_precision_lose_no_digits_and_see_what_others_change() -> None:
+    wide, narrow = model(), model(torch.bfloat16)
+    for param, other in zip(wide.parameters(), narrow.parameters(), strict=True):
+        param.detach().copy_(other.detach())
+    own = OURS[4][1]
+    optimizers = [Mixture(net.parameters(), weights=own, total_steps=300) for net in (wide, narrow)]
+    for step in range(290):
+        generator = torch.Generator().manual_seed(step)
+        for param, other in zip(wide.parameters(), narrow.parameters(), strict=True):
+            param.grad = torch.randn(param.shape, generator=generator).bfloat16().float()
+            other.grad = param.grad.bfloat16()
+        for optimizer in optimizers:
+            optimizer.step()
+    for param, other in zip(wide.parameters(), narrow.parameters(), strict=True):
+        torch.testing.assert_close(other.float(), param.detach(), rtol=0.02, atol=2e-3)
+    last = next(narrow.parameters())
+    last.detach().fill_(3.0)
+    optimizers[1].step()
+    assert (last.detach() - 3).abs().max() < 0.5
 
 
 @each_of_ours
@@ -161,8 +201,9 @@ def test_who_comes_late_is_where_all_others_are(make: Callable[..., Any], own: W
         optimizer.step()
         moved.append([float((new - old).norm()) for new, old in zip(params, before, strict=True)])
     assert moved[9][1] == 0
-    assert 0 < moved[19][1] < 0.3 * moved[10][1]
-    assert 0 < moved[19][2] < 0.5 * moved[15][2]
+    averaged = "averaging" in own.tensors  # these go on towards the average
+    assert 0 < moved[19][1] < (0.8 if averaged else 0.3) * moved[10][1]
+    assert 0 < moved[19][2] < (0.8 if averaged else 0.5) * moved[15][2]
     assert [group["taken"] for group in optimizer.param_groups] == [20, 20]
 
 
@@ -195,6 +236,7 @@ def test_zeros_have_the_size_of_the_tensor_before_them_in_another_group_too(
     [
         ("state", "initial_size", "large"),
         ("state", "initial_size", 0.0),
+        ("state", "step", -1.0),
         ("param_groups", "cooling_from", "x"),
         ("param_groups", "taken", -1),
     ],
@@ -281,3 +323,16 @@ def test_groups_have_their_own_factor_of_the_law_and_maximize(make: Callable[...
     assert not torch.equal(params[0], torch.full((4,), 0.3))
     assert torch.equal(params[1], torch.full((4,), 0.3))
     assert torch.equal(params[2], params[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("inputs", 0.5), ("inputs", None), ("place", 1.5), ("iterate", None)]
+)
+def test_a_saved_state_that_averages_cannot_have_is_refused(name: str, value: Any) -> None:
+    net, own = model(), OURS[4][1]
+    optimizer = Mixture(net.parameters(), weights=own, total_steps=STEPS)
+    walk(net, optimizer, 1)
+    saved = optimizer.state_dict()
+    saved["state"][0][name] = value
+    with pytest.raises(ValueError, match=name):
+        optimizer.load_state_dict(saved)
