@@ -184,9 +184,8 @@ def typical(task: Task) -> list[int]:
 def _direction_of(architecture: ArchitectureSpec) -> dict[str, object]:
     """What the numbers of a direction mean: its settings, but for where a search or a rate begins."""
     spec = architecture.base if isinstance(architecture, LawSpec) else architecture
-    return spec.model_dump(
-        exclude={"alpha", "rate", "hidden"} if spec.kind == "mixture" else {"alpha", "rate"}
-    )
+    of_a_start = {"hidden", "decays"} if spec.kind == "mixture" else set()
+    return spec.model_dump(exclude={"alpha", "rate"} | of_a_start)
 
 
 def _started(

@@ -17,13 +17,14 @@ from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec, 
 from rnnprop_cli.fields import PositiveFloat
 from rnnprop_cli.lazy import torch
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 MOMENTS: Final = 3  # first moments, by how long they remember
 DIRECTIONS: Final = MOMENTS + 2
 INPUTS: Final = MOMENTS + 4
-DECAYS: Final = (0.9, 0.99, 0.999, 0.999)  # at the start: of the first moments and of the second
 TINY: Final = 1e-30  # what is divided by is never less
 RELATIVE: Final = 1e-8  # of a tensor's root mean square, added to what its coordinates are divided by
 
@@ -34,6 +35,8 @@ class MixtureSpec(ArchitectureSpec):
     kind: Literal["mixture"] = "mixture"
     alpha: PositiveFloat = 0.01  # root mean square of a tensor's step
     hidden: Annotated[int, Field(ge=0, le=64)] = 8  # units of the network; 0: the mixture alone
+    # where training begins: of the first moments and of the second
+    decays: Annotated[tuple[Share, Share, Share, Share], Field(strict=False)] = (0.9, 0.99, 0.999, 0.999)
 
     def build(self) -> MixtureRule:
         """See `ArchitectureSpec`."""
@@ -59,7 +62,7 @@ class MixtureRule(Architecture):
     """
 
     def __init__(self, spec: MixtureSpec) -> None:
-        self.hidden = spec.hidden
+        self.hidden, self.decays = spec.hidden, spec.decays
 
     def named_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """See `Architecture`."""
@@ -78,7 +81,7 @@ class MixtureRule(Architecture):
             "network.bias": torch.zeros(self.hidden),
             "network.out": torch.zeros(self.hidden),
         }
-        mixture = {"mixture": mixture_B, "decays": torch.tensor(DECAYS).logit()}
+        mixture = {"mixture": mixture_B, "decays": torch.tensor(self.decays).logit()}
         return mixture | network if self.hidden else mixture
 
     def init(self, params_CP: Tensor, shapes: Shapes) -> Averages:
