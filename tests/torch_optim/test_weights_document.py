@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from rnnprop_cli import DMOptimizer, Mixture, RNNprop
 from rnnprop_cli.cli.app import app
 from rnnprop_cli.components.learned.dm import DMSpec
-from rnnprop_cli.components.learned.law import LawSpec
+from rnnprop_cli.components.learned.law import AveragingSpec, BeginSpec, LawSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
@@ -126,9 +126,13 @@ def test_the_numpy_program_takes_the_steps_of_the_package(
             np.testing.assert_allclose(theirs_LHn.reshape(ours.shape), ours.numpy(), **close)
 
 
-def mixture_law(hidden: int) -> Weights:
+def mixture_law(hidden: int, averaged: bool) -> Weights:
     """Far from where training begins."""
     spec = LawSpec(base=MixtureSpec(hidden=hidden))
+    if averaged:
+        spec = LawSpec(
+            base=MixtureSpec(hidden=hidden), begin=BeginSpec(inputs=0.4), averaging=AveragingSpec()
+        )
     flat_Q = spec.build().start(3, torch.float32, torch.device("cpu"))
     flat_Q = flat_Q + 0.3 * torch.randn(len(flat_Q), generator=torch.Generator().manual_seed(1))
     named = spec.build().named(flat_Q)
@@ -136,17 +140,17 @@ def mixture_law(hidden: int) -> Weights:
 
 
 @pytest.mark.parametrize("total_steps", [40, None])
-@pytest.mark.parametrize("hidden", [0, 8])
+@pytest.mark.parametrize(("hidden", "averaged"), [(0, False), (8, False), (0, True), (8, True)])
 def test_the_program_of_the_mixture_takes_the_steps_of_the_package(
-    tmp_path: Path, hidden: int, total_steps: int | None
+    tmp_path: Path, hidden: int, averaged: bool, total_steps: int | None
 ) -> None:
-    weights = mixture_law(hidden)
+    weights = mixture_law(hidden, averaged)
     np.savez(tmp_path / "weights.npz", **weights.tensors)
     params = [nn.Parameter(0.1 * gradient(1000, j, shape)) for j, shape in enumerate([(3, 4), (5,), ()])]
     params[1].data.zero_()
     theirs = [param.detach().numpy().copy() for param in params]
     optimizer = Mixture(params, weights=weights, total_steps=total_steps)
-    made = program("MixtureLaw", "Law")(tmp_path / "weights.npz", theirs, total_steps)
+    made = program("MixtureLaw", "Law", "Average")(tmp_path / "weights.npz", theirs, total_steps)
     for step in range(30):
         grads = [gradient(step, j, tuple(param.shape)) for j, param in enumerate(params)]
         for param, grad in zip(params, grads, strict=True):
