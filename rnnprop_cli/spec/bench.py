@@ -1,6 +1,6 @@
 """A benchmark: a product of optimizees, horizons and optimizers, each measured over seeds."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -18,24 +18,26 @@ from rnnprop_cli.fields import Name, Off, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.engine import AnyEngine, LocalEngine
 
 DType = Literal["float32", "float64"]
+# weights that are a classical rule under a horizon law
+LAWS: Final = {"adamw": "adamw-law", "schedule-free-adamw": "schedule-free-law"}
 
 
 def _laws_are_learned(rows: Any) -> Any:
-    """`kind = "adamw"` with `schedule = "law"` is AdamW under the law that comes with the package."""
+    """`schedule = "law"` of AdamW, Schedule-Free or not, means the weights that come with the package."""
     if not isinstance(rows, list | tuple):
         return rows
     return [_lawful(row) if isinstance(row, dict) and row.get("schedule") == LAW else row for row in rows]
 
 
 def _lawful(row: dict[str, Any]) -> dict[str, Any]:
-    if row.get("kind") != "adamw":
+    weights = LAWS.get(str(row.get("kind")))
+    if weights is None:
         return row  # as it is, or refused where it is validated
     if others := sorted(row.keys() - {"kind", "schedule", "lr", "label"}):
         raise ValueError(
-            f'schedule = "law" is fitted to AdamW as it is: {", ".join(others)} cannot be set with it'
+            f'schedule = "law" is fitted to {row["kind"]} as it is: {", ".join(others)} cannot be set with it'
         )
-    name = f"{row['kind']}-{LAW}"
-    return {"label": name, **row, "kind": "learned", "weights": name, "schedule": "constant"}
+    return {**row, "kind": "learned", "weights": weights, "schedule": "constant"}
 
 
 def _one_is_a_list(value: Any) -> Any:
