@@ -3,6 +3,9 @@
 from typing import Final
 
 from rnnprop_cli.components.datasets import facts_of
+from rnnprop_cli.components.learned.base import ArchitectureSpec
+from rnnprop_cli.components.learned.law import AdamBase, LawRule
+from rnnprop_cli.components.learned.mixture import MixtureRule
 from rnnprop_cli.components.optimizees.base import OptimizeeSpec
 from rnnprop_cli.plan.cells import CellBatch
 
@@ -19,9 +22,22 @@ def gradient_flops(spec: OptimizeeSpec, minibatch: int) -> float:
     return 2.0 * GRADIENT_PRODUCTS * minibatch * spec.multiplications
 
 
-def optimizer_flops(batch: CellBatch) -> float:
-    """Operations' worth of time of all updates of a batch."""
+def architecture_flops(spec: ArchitectureSpec) -> int:
+    """Operations' worth of time of a learned optimizer per coordinate and step: a law or a mixture waits for memory."""
+    rule = spec.build()
+    direction = rule.base if isinstance(rule, LawRule) else rule
+    return CLASSICAL_FLOPS if isinstance(direction, AdamBase | MixtureRule) else LEARNED_FLOPS
+
+
+def optimizer_flops(batch: CellBatch, architecture: ArchitectureSpec | None = None) -> float:
+    """Operations' worth of time of all updates of a batch.
+
+    Args:
+        batch: the cells.
+        architecture: of its weights, where they are learned and known.
+    """
     rule = LEARNED_FLOPS if batch.optimizer.learned else CLASSICAL_FLOPS
+    rule = rule if architecture is None else architecture_flops(architecture)
     return float(len(batch) * batch.problem.horizon * rule * batch.problem.optimizee.n_coordinates)
 
 

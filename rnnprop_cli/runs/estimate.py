@@ -12,6 +12,7 @@ from rnnprop_cli.plan.cells import CellBatch, Problem, split
 from rnnprop_cli.plan.cost import evaluations, gradient_flops, optimizer_flops
 from rnnprop_cli.plan.lanes import lanes
 from rnnprop_cli.plan.size import bytes_per_cell
+from rnnprop_cli.runs.shipped_weights import shipped_architecture
 from rnnprop_cli.spec.bench import BenchSpec
 
 MEASURING_S: Final = 3.0  # no more optimizees are timed after so long, but for one of each kind
@@ -43,13 +44,16 @@ def estimate_bench(spec: BenchSpec, engine: Engine, only: str | None = None) -> 
     rows = []
     for lane, batches in planned:
         problem = lane.problem
+        architecture = shipped_architecture(lane.optimizer)
         per_cell = bytes_per_cell(problem.optimizee, lane.optimizer, problem.minibatch, problem.dtype)
         rows.append(
             LaneEstimate(
                 lane.label,
                 cells=sum(map(len, batches)),
                 batches=len(batches),
-                seconds=sum(clock.seconds(batch) + optimizer_flops(batch) / rate for batch in batches),
+                seconds=sum(
+                    clock.seconds(batch) + optimizer_flops(batch, architecture) / rate for batch in batches
+                ),
                 peak_mb=max(map(len, batches)) * per_cell / 2**20,
             )
         )

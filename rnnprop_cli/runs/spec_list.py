@@ -6,12 +6,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from rnnprop_cli.components.learned.law import LawSpec
-from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.plan.cells import CellBatch
-from rnnprop_cli.plan.cost import CLASSICAL_FLOPS, LEARNED_FLOPS, evaluations, gradient_flops, optimizer_flops
+from rnnprop_cli.plan.cost import architecture_flops, evaluations, gradient_flops, optimizer_flops
 from rnnprop_cli.plan.count import count_cells
 from rnnprop_cli.plan.lanes import lanes
+from rnnprop_cli.runs.shipped_weights import shipped_architecture
 from rnnprop_cli.spec.bench import BenchSpec
 from rnnprop_cli.spec.horizons import longest
 from rnnprop_cli.spec.load import resolve
@@ -63,7 +62,7 @@ def _bench_flops(batch: CellBatch) -> float:
     problem = batch.problem
     gradient = gradient_flops(problem.optimizee, problem.minibatch)
     per_cell = gradient * (problem.horizon + evaluations(batch) / BACKWARD)
-    return len(batch) * per_cell + optimizer_flops(batch)
+    return len(batch) * per_cell + optimizer_flops(batch, shipped_architecture(batch.optimizer))
 
 
 def _meta_iteration_flops(spec: TrainSpec) -> float:
@@ -72,9 +71,7 @@ def _meta_iteration_flops(spec: TrainSpec) -> float:
     cells = spec.meta_batch * (1 if evolution is None else evolution.draws * evolution.population)
     total = weight = 0.0
     for task in spec.tasks:
-        per_coordinate = LEARNED_FLOPS * (BACKWARD if evolution is None else 1)
-        if isinstance(spec.optimizer, LawSpec) and not isinstance(spec.optimizer.build().base, NetworkRule):
-            per_coordinate = CLASSICAL_FLOPS
+        per_coordinate = architecture_flops(spec.optimizer) * (BACKWARD if evolution is None else 1)
         learned = per_coordinate * task.optimizee.n_coordinates
         step = gradient_flops(task.optimizee, task.minibatch) + learned
         total += task.weight * longest(task.horizon, task.unroll) * step
