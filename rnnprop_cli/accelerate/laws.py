@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.components.averaging import Shares, average_in_place
-from rnnprop_cli.components.law import initial_sizes, relative_inputs, spread
+from rnnprop_cli.components.law import NetworkShape, initial_sizes, spread
 from rnnprop_cli.components.learned.law import Parts
 from rnnprop_cli.components.optimizers.base import Given, Optimizer
 
@@ -51,7 +51,7 @@ class LawfulNumbers:
     def lengths(self, params_CP: Tensor) -> Tensor:
         """[C, G] what the steps of every tensor are multiplied with."""
         shapes = self.given.shapes
-        return self.law.shares(initial_sizes(params_CP, shapes), relative_inputs(shapes, self.given.fan_ins))
+        return self.law.shares(initial_sizes(params_CP, shapes), NetworkShape.of(shapes, self.given.fan_ins))
 
     def at(self, steps: int) -> Numbers:
         """Of the step after so many."""

@@ -7,9 +7,12 @@ A handful of numbers says it for every task:
 `rise` goes linearly to 1 over the first share of the run, `fall` linearly to 0 over the last share,
 sigmoid(cooldown + cooldown_slope ln(T / 1000)) of it. A tensor whose initial values are smaller than those that the
 direction was made for, RMS(theta_0) < 0.1, takes steps smaller by (RMS / 0.1)^share; a tensor of zeros, as biases are,
-does as the one before it. Where the law has a number for it, the weights of units of n inputs take steps smaller by
+does as the one before it. Decoupled weight decay follows the rate.
+
+Where the law has numbers for the shape of the network, the weights of units of n inputs take steps smaller by
 (n / 100)^inputs, since a unit moves by as much as it has inputs; a tensor that has no inputs of its own, as gains have
-not, does as the one before it. Decoupled weight decay follows the rate.
+not, does as the one before it. And of k weight matrices all take steps smaller by (k / 2)^matrices, since a network
+moves by as much as it has parts that do.
 
 Shape legend: C cells, G tensors, K numbers of the law.
 """
@@ -36,7 +39,12 @@ NUMBERS: Final = (
     "log_decay",  # logarithm of weight decay
 )
 USUAL_RMS: Final = 0.1  # of initial values: the paper's
+SHAPE_NUMBERS: Final = (
+    "inputs",  # power of the number of inputs of a unit
+    "matrices",  # power of the number of weight matrices
+)
 USUAL_INPUTS: Final = 100  # of a unit
+USUAL_MATRICES: Final = 2  # of a network
 REFERENCE: Final = 1000  # steps
 TINY: Final = 1e-30
 SHORTEST: Final = 100  # steps that a run without a known end is taken to have at least
@@ -52,11 +60,13 @@ class Law(NamedTuple):
     warmup_C: Tensor
     share_C: Tensor
     log_decay_C: Tensor
-    inputs_C: Tensor | None = None  # power of the number of inputs of a unit; None: it has no part in the law
+    # None: the shape of the network has no part in the law
+    inputs_C: Tensor | None = None
+    matrices_C: Tensor | None = None
 
     @classmethod
     def of(cls, numbers_CK: Tensor) -> Law:
-        """From [C, K], or [K] for all cells alike: `NUMBERS`, and last the power of the inputs where there is one."""
+        """From [C, K], or [K] for all cells alike: `NUMBERS`, and behind them `SHAPE_NUMBERS` where there are any."""
         return cls(*numbers_CK.unbind(-1))
 
     def expanded(self, cells: int) -> Law:
@@ -85,11 +95,12 @@ class Law(NamedTuple):
         """[C] weight decay, to be multiplied with the rate."""
         return self.log_decay_C.exp()
 
-    def shares(self, sizes_CG: Tensor, inputs_G: Sequence[float]) -> Tensor:
-        """[C, G] what the steps of each tensor are multiplied with, from `initial_sizes` and `relative_inputs`."""
+    def shares(self, sizes_CG: Tensor, network: NetworkShape) -> Tensor:
+        """[C, G] what the steps of each tensor are multiplied with, from its `initial_sizes`."""
         logs_CG = self.share_C.sigmoid()[..., None] * sizes_CG.log()
-        if self.inputs_C is not None:
-            logs_CG = logs_CG - self.inputs_C[..., None] * sizes_CG.new_tensor(inputs_G).log()
+        if self.inputs_C is not None and self.matrices_C is not None:
+            logs_CG = logs_CG - self.inputs_C[..., None] * sizes_CG.new_tensor(network.inputs_G).log()
+            logs_CG = logs_CG - self.matrices_C[..., None] * log(network.matrices)
         return logs_CG.exp()
 
 
@@ -106,18 +117,25 @@ def initial_sizes(params_CP: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tenso
     return torch.stack(found, 1) if found else params_CP.new_ones(len(params_CP), 0)
 
 
-def relative_inputs(shapes: Sequence[tuple[int, ...]], fan_ins: Sequence[int] = ()) -> list[float]:
-    """[G] how many inputs the units of every tensor have against the usual.
+class NetworkShape(NamedTuple):
+    """What a law knows of a network."""
 
-    Args:
-        shapes: of the tensors.
-        fan_ins: inputs of a unit of each, 0: none of its own; empty: a matrix is [outputs, inputs], as in torch.nn.
-    """
-    before, found = 1.0, []
-    for fan_in in fan_ins or usual_fan_ins(shapes):
-        before = fan_in / USUAL_INPUTS if fan_in else before
-        found.append(before)
-    return found
+    inputs_G: tuple[float, ...]  # of a unit of each tensor, against the usual
+    matrices: float  # against the usual, at least half of it
+
+    @classmethod
+    def of(cls, shapes: Sequence[tuple[int, ...]], fan_ins: Sequence[int] = ()) -> NetworkShape:
+        """Of tensors.
+
+        Args:
+            shapes: theirs.
+            fan_ins: inputs of a unit of each, 0: none of its own; empty: a matrix is [outputs, inputs], as in torch.nn.
+        """
+        before, inputs = 1.0, []
+        for fan_in in fan_ins or usual_fan_ins(shapes):
+            before = fan_in / USUAL_INPUTS if fan_in else before
+            inputs.append(before)
+        return cls(tuple(inputs), max(1, sum(len(shape) > 1 for shape in shapes)) / USUAL_MATRICES)
 
 
 def spread(per_tensor_CG: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:

@@ -124,7 +124,7 @@ class EvolutionTraining(Training):
         return losses_C.double().cpu().numpy().reshape(len(seeds), -1)
 
     def _final(self, task: Task, seeds: list[int], steps: int, meta_params_LQ: Tensor) -> Tensor:
-        """[C] training loss after `steps` steps, on the minibatches met first."""
+        """[C] loss after `steps` steps, see `EvolutionSpec.measure`; that of training on the minibatches met first."""
         optimizee = self.task_set.build(task, seeds)
         meta_params_CQ = meta_params_LQ.repeat(len(seeds), 1)
         alpha_C = meta_params_CQ.new_full((len(meta_params_CQ),), self.spec.optimizer.alpha)
@@ -132,7 +132,9 @@ class EvolutionTraining(Training):
         optimizer = build_population(self.rule, meta_params_CQ, given, self.kernel)
         params_CP = optimizee.init_params().repeat_interleave(len(meta_params_LQ), dim=0)
         trained(optimizee, optimizer, params_CP, steps)
-        return optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
+        loss_C = optimizee.mean_loss(params_CP, min(steps, self.evolution.evaluation))
+        heldout = optimizee.heldout(params_CP) if self.evolution.measure == "both" else None
+        return loss_C if heldout is None else (loss_C * heldout.loss_C).sqrt()
 
 
 def _typical_loss(losses_DL: Array) -> float:

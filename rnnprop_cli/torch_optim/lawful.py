@@ -1,20 +1,23 @@
 """A horizon law in use: how long the steps of every parameter are (see `components.law`)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, sqrt
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from rnnprop_cli.components.law import USUAL_INPUTS, USUAL_RMS
+from rnnprop_cli.components.law import USUAL_INPUTS, USUAL_MATRICES, USUAL_RMS
 from rnnprop_cli.components.learned.law import LawRule
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.torch_optim.advice import warn
 from rnnprop_cli.torch_optim.sharding import is_sharded
 
 SIZE: Final = "initial_size"  # in the state of a parameter: how large it was against the usual, at most 1
-INPUTS: Final = "inputs"  # likewise: inputs of a unit of it, where the law goes by these
+INPUTS: Final = "inputs"  # likewise, where the law goes by it: inputs of a unit of it
+MATRICES: Final = (
+    "matrices"  # likewise: how many parameters are matrices, or of more axes, when it took its first step
+)
 PLACE: Final = "place"  # likewise: share of the average in it, where iterates are averaged
 # In every param group:
 TAKEN: Final = "taken"  # steps of the run so far
@@ -44,7 +47,9 @@ class HorizonLaw:
         assert isinstance(rule, LawRule), "other weights have none"
         self._law, self._averaging, _ = rule.parts(weights.meta_params(torch.float64, torch.device("cpu")))
         self._decay = float(self._law.decay())
-        self._inputs_power = None if self._law.inputs_C is None else float(self._law.inputs_C)
+        self._powers: tuple[float, float] | None = None  # of inputs and of matrices
+        if self._law.inputs_C is not None and self._law.matrices_C is not None:
+            self._powers = float(self._law.inputs_C), float(self._law.matrices_C)
         self._power = float(self._law.share_C.sigmoid())
         self._rates: dict[tuple[int, int, int], float] = {}  # of the steps asked for last
         self._warned = False
@@ -55,24 +60,27 @@ class HorizonLaw:
         return self._averaging is not None
 
     @property
-    def looks_at_inputs(self) -> bool:
-        """Whether it goes by the number of inputs of a unit."""
-        return self._inputs_power is not None
+    def looks_at_shapes(self) -> bool:
+        """Whether it goes by the shape of the network."""
+        return self._powers is not None
 
-    def measure(self, params: Iterable[Tensor], state: dict[Tensor, Any]) -> None:
-        """Notes initial size and inputs of parameters that take their first step; zeros are as large as those before
-        them, and what has no inputs of its own has theirs."""
-        before, inputs_before = 1.0, float(USUAL_INPUTS)
+    def measure(self, params: Sequence[Tensor], state: dict[Tensor, Any]) -> None:
+        """Notes what the law goes by of parameters that take their first step.
+
+        Zeros are as large as those before them, and what has no inputs of its own has theirs.
+        """
+        size, inputs = 1.0, float(USUAL_INPUTS)
+        matrices = max(1.0, float(sum(param.dim() > 1 for param in params)))
         for param in params:
             entries = state[param]
             if SIZE not in entries:
-                entries[SIZE] = _size(param) or before
-            before = entries[SIZE]
-            if self.looks_at_inputs:
+                entries[SIZE] = _size(param) or size
+            size = entries[SIZE]
+            if self.looks_at_shapes:
                 if INPUTS not in entries:
                     own = float(param.shape[1:].numel()) if param.dim() > 1 else 0.0
-                    entries[INPUTS] = own or inputs_before
-                inputs_before = entries[INPUTS]
+                    entries[INPUTS], entries[MATRICES] = own or inputs, matrices
+                inputs = entries[INPUTS]
 
     def lengths(self, entries: dict[str, Any], group: dict[str, Any]) -> Lengths:
         """Of the next step of a parameter.
@@ -83,8 +91,10 @@ class HorizonLaw:
         """
         rate = float(group["lr"]) * self._rate(group[TAKEN] + 1, group[COOLING_FROM], group[COOLING_STEPS])
         share = entries[SIZE] ** self._power
-        if self._inputs_power is not None:
-            share *= (entries[INPUTS] / USUAL_INPUTS) ** -self._inputs_power
+        if self._powers is not None:
+            of_inputs, of_matrices = self._powers
+            share *= (entries[INPUTS] / USUAL_INPUTS) ** -of_inputs
+            share *= (entries[MATRICES] / USUAL_MATRICES) ** -of_matrices
         return Lengths(rate * share, rate * (self._decay + float(group["weight_decay"])))
 
     def averaged(self, group: dict[str, Any]) -> tuple[float, float]:
@@ -140,9 +150,14 @@ def check_saved(
         size = each.get(SIZE)
         if law is not None and not (isinstance(size, float) and 0 < size <= 1):
             raise ValueError(f"{SIZE} of a parameter is {size!r}, not a number above 0 and up to 1")
-        inputs = each.get(INPUTS)
-        if law is not None and law.looks_at_inputs and not (isinstance(inputs, float) and 1 <= inputs < inf):
-            raise ValueError(f"{INPUTS} of a parameter is {inputs!r}, not a number of at least 1")
+        for name in (INPUTS, MATRICES):
+            count = each.get(name)
+            if (
+                law is not None
+                and law.looks_at_shapes
+                and not (isinstance(count, float) and 1 <= count < inf)
+            ):
+                raise ValueError(f"{name} of a parameter is {count!r}, not a number of at least 1")
         place = each.get(PLACE)
         if law is not None and law.averages and not (isinstance(place, float) and 0 < place <= 1):
             raise ValueError(f"{PLACE} of a parameter is {place!r}, not a number above 0 and up to 1")

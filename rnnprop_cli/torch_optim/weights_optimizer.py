@@ -196,7 +196,7 @@ class WeightsOptimizer(SavedState):
         if not all(states):  # some take their first step
             if self._law is not None:
                 everything = chain.from_iterable(group["params"] for group in self.param_groups)
-                self._law.measure((param for param in everything if param.requires_grad), self.state)
+                self._law.measure([param for param in everything if param.requires_grad], self.state)
             elif self.advises and not self._advised:
                 self._advise(moving)
             states = [*map(self.state.__getitem__, params)]

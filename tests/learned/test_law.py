@@ -10,9 +10,9 @@ from torch import Tensor
 from rnnprop_cli.accelerate.laws import LawfulOptimizer
 from rnnprop_cli.accelerate.optimizers import build_learned, build_population
 from rnnprop_cli.accelerate.population import PopulationOptimizer
-from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes
+from rnnprop_cli.components.law import NUMBERS, Law, NetworkShape, initial_sizes
 from rnnprop_cli.components.learned.base import SteppedOptimizer
-from rnnprop_cli.components.learned.law import AdamBaseSpec, AveragingSpec, BeginSpec, LawSpec
+from rnnprop_cli.components.learned.law import AdamBaseSpec, AveragingSpec, LawSpec, ShapeSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.components.optimizers.adam import AdamWSpec
 from rnnprop_cli.components.optimizers.base import Given
@@ -71,7 +71,7 @@ def test_tensors_of_small_values_step_less_and_zeros_do_as_those_before_them() -
     params_CP = torch.cat([torch.full((1, 12), 0.01), torch.zeros(1, 4), torch.full((1, 1), 5.0)], 1)
     sizes_CG = initial_sizes(params_CP.double(), SHAPES)
     assert sizes_CG.tolist()[0] == pytest.approx([0.1, 0.1, 1.0])
-    half = Law.of(law(share=0.0)[None]).shares(sizes_CG, [1.0] * 3)  # the power 1/2
+    half = Law.of(law(share=0.0)[None]).shares(sizes_CG, NetworkShape((1.0,) * 3, 1.0))  # the power 1/2
     assert half.tolist()[0] == pytest.approx([10**-0.5, 10**-0.5, 1.0])
     assert initial_sizes(torch.zeros(2, 17), SHAPES).tolist() == [[1.0] * 3] * 2
     assert initial_sizes(torch.zeros(2, 0), ((0,),)).tolist() == [[1.0]] * 2
@@ -110,8 +110,8 @@ def test_adamw_under_a_flat_law_is_adamw() -> None:
 def test_fast_and_plain_agree_for_one_law_and_for_one_each(
     base: AdamBaseSpec | RNNpropSpec, averaging: AveragingSpec | None, kernel: KernelName
 ) -> None:
-    begin = BeginSpec(inputs=None if averaging is None else 0.4)
-    rule = LawSpec(base=base, begin=begin, averaging=averaging).build()
+    shape = None if averaging is None else ShapeSpec(inputs=0.4, matrices=0.2)
+    rule = LawSpec(base=base, shape=shape, averaging=averaging).build()
     body, _ = select_kernel(kernel, CPU, torch.float32)
     meta_params_Q = rule.start(1, torch.float32, CPU)
     here = given(dtype=torch.float32)

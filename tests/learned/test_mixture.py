@@ -8,7 +8,7 @@ from rnnprop_cli.accelerate.mixtures import MixedOptimizer
 from rnnprop_cli.accelerate.optimizers import build_learned, build_population
 from rnnprop_cli.accelerate.population import PopulationOptimizer
 from rnnprop_cli.components.learned.base import Architecture, Context, SteppedOptimizer
-from rnnprop_cli.components.learned.law import AveragingSpec, BeginSpec, LawSpec
+from rnnprop_cli.components.learned.law import AveragingSpec, LawSpec, ShapeSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.optimizers.adam import Adam
 from rnnprop_cli.components.optimizers.base import Given, RuleState
@@ -92,7 +92,7 @@ def test_its_meta_gradient_is_finite_where_a_gradient_has_been_zero_from_the_sta
 @pytest.mark.parametrize("under", ["nothing", "law", "averaged law"])
 def test_compiled_and_plain_agree(hidden: int, under: str) -> None:
     spec = MixtureSpec(hidden=hidden)
-    averaged = LawSpec(base=spec, begin=BeginSpec(inputs=0.5), averaging=AveragingSpec())
+    averaged = LawSpec(base=spec, shape=ShapeSpec(inputs=0.5, matrices=0.2), averaging=AveragingSpec())
     specs = {"nothing": spec, "law": LawSpec(base=spec), "averaged law": averaged}
     rule: Architecture = specs[under].build()
     generator = torch.Generator().manual_seed(5)

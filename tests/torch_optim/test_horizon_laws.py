@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rnnprop_cli import Mixture, RNNprop
 from rnnprop_cli.components.law import NUMBERS
 from rnnprop_cli.components.learned.base import ArchitectureSpec, SteppedOptimizer
-from rnnprop_cli.components.learned.law import AveragingSpec, BeginSpec, LawSpec
+from rnnprop_cli.components.learned.law import AveragingSpec, LawSpec, ShapeSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.errors import UsageError
@@ -29,7 +29,7 @@ def weights(base: ArchitectureSpec, seed: int = 0, averaged: bool = False) -> We
     spec = LawSpec(base=base)
     if averaged:
         averaging = AveragingSpec(place=1.0, recency=0.5, landing=-0.5)
-        spec = LawSpec(base=base, begin=BeginSpec(inputs=0.3), averaging=averaging)
+        spec = LawSpec(base=base, shape=ShapeSpec(inputs=0.3, matrices=0.2), averaging=averaging)
     rule = spec.build()
     generator = torch.Generator().manual_seed(seed)
     flat_Q = rule.start(seed, torch.float32, torch.device("cpu"))
@@ -326,7 +326,7 @@ def test_groups_have_their_own_factor_of_the_law_and_maximize(make: Callable[...
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("inputs", 0.5), ("inputs", None), ("place", 1.5), ("iterate", None)]
+    ("name", "value"), [("inputs", 0.5), ("matrices", None), ("place", 1.5), ("iterate", None)]
 )
 def test_a_saved_state_that_averages_cannot_have_is_refused(name: str, value: Any) -> None:
     net, own = model(), OURS[4][1]

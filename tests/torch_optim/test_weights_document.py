@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from rnnprop_cli import DMOptimizer, Mixture, RNNprop
 from rnnprop_cli.cli.app import app
 from rnnprop_cli.components.learned.dm import DMSpec
-from rnnprop_cli.components.learned.law import AveragingSpec, BeginSpec, LawSpec
+from rnnprop_cli.components.learned.law import AveragingSpec, LawSpec, ShapeSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
@@ -131,7 +131,9 @@ def mixture_law(hidden: int, averaged: bool) -> Weights:
     spec = LawSpec(base=MixtureSpec(hidden=hidden))
     if averaged:
         spec = LawSpec(
-            base=MixtureSpec(hidden=hidden), begin=BeginSpec(inputs=0.4), averaging=AveragingSpec()
+            base=MixtureSpec(hidden=hidden),
+            shape=ShapeSpec(inputs=0.4, matrices=0.2),
+            averaging=AveragingSpec(),
         )
     flat_Q = spec.build().start(3, torch.float32, torch.device("cpu"))
     flat_Q = flat_Q + 0.3 * torch.randn(len(flat_Q), generator=torch.Generator().manual_seed(1))

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rnnprop_cli.components.averaging import NUMBERS as AVERAGING_NUMBERS
 from rnnprop_cli.components.averaging import Averaging, Shares, averaged
-from rnnprop_cli.components.law import NUMBERS, Law, initial_sizes, relative_inputs, spread
+from rnnprop_cli.components.law import NUMBERS, SHAPE_NUMBERS, Law, NetworkShape, initial_sizes, spread
 from rnnprop_cli.components.learned.base import Architecture, ArchitectureSpec, Context, Shapes
 from rnnprop_cli.components.learned.dm import DMSpec
 from rnnprop_cli.components.learned.mixture import MixtureSpec
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LAW: Final = "law"  # names of its numbers among the meta-params
-INPUTS: Final = "law.inputs"
+SHAPE: Final = "law.shape"
 AVERAGING: Final = "averaging"
 BASE: Final = "base."  # before the names of the direction's
 
@@ -42,7 +42,13 @@ class BeginSpec(Spec):
     warmup: float = -3.0
     share: float = 1.0
     log_decay: float = -9.2
-    inputs: float | None = None  # None: the number of inputs of a unit has no part in it
+
+
+class ShapeSpec(Spec):
+    """The numbers of a law for the shape of the network before they are fitted."""
+
+    inputs: float = 0.2
+    matrices: float = 0.3
 
 
 class AveragingSpec(Spec):
@@ -76,6 +82,7 @@ class LawSpec(ArchitectureSpec):
         AdamBaseSpec()
     )
     begin: BeginSpec = BeginSpec()
+    shape: ShapeSpec | None = None  # None: the shape of the network has no part in it
     averaging: AveragingSpec | None = None  # None: none
 
     @property
@@ -122,8 +129,8 @@ class LawRule(Architecture):
         if begin["log_rate"] is None:
             begin["log_rate"] = log(rate)
         self._own = {LAW: [begin[name] for name in NUMBERS]}  # numbers of its own before they are fitted
-        if spec.begin.inputs is not None:
-            self._own[INPUTS] = [spec.begin.inputs]
+        if spec.shape is not None:
+            self._own[SHAPE] = [getattr(spec.shape, name) for name in SHAPE_NUMBERS]
         if spec.averaging is not None:
             self._own[AVERAGING] = [getattr(spec.averaging, name) for name in AVERAGING_NUMBERS]
 
@@ -140,7 +147,7 @@ class LawRule(Architecture):
 
     def parts(self, meta_params_CQ: Tensor) -> Parts:
         """Of flat meta-params of cells, or [Q] of all."""
-        n_law = len(NUMBERS) + (INPUTS in self._own)
+        n_law = len(NUMBERS) + len(self._own.get(SHAPE, ()))
         law, rest_CQ = Law.of(meta_params_CQ[..., :n_law]), meta_params_CQ[..., n_law:]
         if AVERAGING not in self._own:
             return Parts(law, None, rest_CQ)
@@ -168,7 +175,7 @@ class LawRule(Architecture):
         unit = context._replace(rate_C=torch.ones_like(context.rate_C))
         updates_CP, base = self.base.step(inner, state.base, grads_CP, params_CP, unit)
         rate_C1 = (context.rate_C * law.rate(context.t, context.horizon))[:, None]
-        shares_CG = law.shares(state.sizes_CG, relative_inputs(context.shapes, context.fan_ins))
+        shares_CG = law.shares(state.sizes_CG, NetworkShape.of(context.shapes, context.fan_ins))
         shares_CP = spread(shares_CG, context.shapes)
         updates_CP = rate_C1 * (shares_CP * updates_CP - law.decay()[..., None] * params_CP)
         iterates = state.iterates
