@@ -1,27 +1,31 @@
 """A step of RNNprop through torch.optim's interface, against the fused step that it is made of.
 
 The model's tensors have gradients already; only `step()` is measured. The fused step moves one flat vector of as many
-coordinates. Beside them Mixture, torch.optim's Adam and AdamW, and the memory of the optimizers' states.
+coordinates. Beside them Mixture, torch.optim's Adam and AdamW, and the memory of the optimizers' states. The floor is
+the network's arithmetic at the rate of a large matrix product.
 
-    python benchmarks/drop_in.py --rounds 300
-    python benchmarks/drop_in.py --model wide --rounds 20
+    python benchmarks/drop_in.py --rounds 60
+    python benchmarks/drop_in.py --model wide --rounds 5
 """
 
 import argparse
 import json
 from collections.abc import Callable
+from typing import cast
 
 import torch
-from measuring import Timings, add_isa, conditions, use_isa
+from measuring import Timings, add_isa, conditions, floor_flops, use_isa
 from torch import nn
 from torch.optim import Optimizer
 
 from rnnprop_cli import Mixture, RNNprop
 from rnnprop_cli.accelerate.optimizers import build_learned
+from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizers.base import Given
 from rnnprop_cli.kernels.select import select_kernel
 
 F32 = torch.float32
+ON_END = 5  # steps of a turn, whose mean counts
 
 
 def model_of(name: str, device: torch.device) -> nn.Module:
@@ -66,7 +70,7 @@ def state_bytes(optimizer: Optimizer) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", choices=("mlp", "deep", "wide", "square"), default="mlp")
-    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true")
@@ -84,12 +88,13 @@ def main() -> None:
     params = ours.param_groups[0]["params"]
     n = sum(param.numel() for param in params)
     timings = Timings(device)
-    timings.add("fused step", fused(ours, n, device))
-    timings.add("RNNprop", ours.step)
-    timings.add("RNNprop, bfloat16 state", narrow.step)
-    timings.add("Mixture", mixture.step)
-    timings.add("torch.optim.Adam", adam.step)
-    timings.add("torch.optim.AdamW", adamw.step)
+    timings.add("fused step", fused(ours, n, device), ON_END)
+    timings.add("RNNprop", ours.step, ON_END)
+    timings.add("RNNprop, bfloat16 state", narrow.step, ON_END)
+    timings.add("Mixture", mixture.step, ON_END)
+    timings.add_matrix_product()
+    timings.add("torch.optim.Adam", adam.step, ON_END)
+    timings.add("torch.optim.AdamW", adamw.step, ON_END)
     timings.measure(args.rounds)
 
     optimizers = {
@@ -99,8 +104,12 @@ def main() -> None:
         "torch.optim.Adam": adam,
         "torch.optim.AdamW": adamw,
     }
+    network = cast(NetworkRule, ours.weights.rule()).network
+    floor_s = floor_flops(network, n, 1) / 3 / timings.flops  # forward only
     result = {
         **conditions(device),
+        "floor_s": floor_s,
+        "ratio_to_floor": timings.best("RNNprop") / floor_s,
         "model": args.model,
         "tensors": len(params),
         "coordinates": n,
@@ -113,10 +122,11 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"{args.model}: {n:,} coordinates in {len(params)} tensors, {args.threads} threads")
-    for name in timings.work:
+    for name in (name for name in timings.work if name != "matrix product"):
         size = result["bytes_per_coordinate"].get(name)
         memory = "" if size is None else f"{size:8.1f} bytes of state a coordinate"
         print(f"{name:26}{1e3 * timings.best(name):9.3f} ms{memory}")
+    print(f"floor {1e3 * floor_s:.2f} ms: RNNprop takes {result['ratio_to_floor']:.2f} of it")
     print(f"through torch.optim: {100 * result['over_fused']:+.1f} % of the fused step")
     print(f"Mixture takes {result['mixture_over_adamw']:.2f} times as long as AdamW")
 

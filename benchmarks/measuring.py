@@ -65,11 +65,18 @@ class Timings:
     def __init__(self, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         self.work: dict[str, Callable[[], object]] = {}
+        self.times: dict[str, int] = {}
         self.seconds: dict[str, list[float]] = {}
 
-    def add(self, name: str, work: Callable[[], object]) -> None:
-        """Registers a piece of work and runs it once, so that what is done only once is not measured."""
-        self.work[name] = work
+    def add(self, name: str, work: Callable[[], object], times: int = 1) -> None:
+        """Registers a piece of work and runs it once, so that what is done only once is not measured.
+
+        Args:
+            name: what it is called.
+            work: the piece of work.
+            times: how often it is done on end in a turn; what counts is the mean.
+        """
+        self.work[name], self.times[name] = work, times
         self.seconds[name] = []
         work()
 
@@ -84,21 +91,23 @@ class Timings:
         for _ in range(rounds):
             for name, work in self.work.items():
                 for _ in range(5 if name == "matrix product" else 1):
-                    self.seconds[name].append(self._time(work))
+                    self.seconds[name].append(self._time(work, self.times[name]))
 
-    def _time(self, work: Callable[[], object]) -> float:
-        """Seconds, by CUDA events where there is CUDA."""
+    def _time(self, work: Callable[[], object], times: int) -> float:
+        """Seconds of one of so many on end, by CUDA events where there is CUDA."""
         if self.device.type != "cuda":
             start = time.perf_counter()
-            work()
-            return time.perf_counter() - start
+            for _ in range(times):
+                work()
+            return (time.perf_counter() - start) / times
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(self.device)
         before.record()
-        work()
+        for _ in range(times):
+            work()
         after.record()
         after.synchronize()
-        return before.elapsed_time(after) / 1e3
+        return before.elapsed_time(after) / 1e3 / times
 
     def best(self, name: str) -> float:
         """The shortest time, in seconds."""

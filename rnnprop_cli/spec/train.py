@@ -62,7 +62,7 @@ class EvolutionSpec(Spec):
     draws: PositiveInt = 8  # of optimizee, horizon and data for a generation, `meta_batch` seeds each
     clip: PositiveFloat = 1.0
     evaluation: PositiveInt = 200  # minibatches that a final loss is the mean of, at most
-    # what fitness and validation go by; both: the geometric mean of training and held-out loss, where there are such data
+    # what fitness and validation go by; both: geometric mean of training and held-out loss, where there are such data
     measure: Literal["train", "both"] = "train"
 
 
