@@ -12,7 +12,10 @@ import torch.multiprocessing as mp
 from drop_in_samples import RNN
 from torch import Tensor, nn
 
-from rnnprop_cli import RNNprop
+from rnnprop_cli import Mixture, RNNprop
+from rnnprop_cli.components.learned.law import AveragingSpec, LawSpec, ShapeSpec
+from rnnprop_cli.components.learned.mixture import MixtureSpec
+from rnnprop_cli.execute.weights import Weights
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="PyTorch without torch.distributed")
 STEPS = 3
@@ -27,7 +30,7 @@ def optimizer_of(module: nn.Module) -> RNNprop:
     return RNNprop(module.parameters(), weights=RNN, kernel="auto")
 
 
-def train(module: nn.Module, optimizer: RNNprop, steps: range) -> None:
+def train(module: nn.Module, optimizer: RNNprop | Mixture, steps: range) -> None:
     for step in steps:
         torch.manual_seed(
             100 + step
@@ -192,7 +195,36 @@ def test_a_gradient_that_is_not_finite_in_one_process_skips_the_step_in_all(tmp_
     in_processes(2, skip_everywhere, tmp_path)
 
 
+def averaged() -> Weights:
+    spec = LawSpec(base=MixtureSpec(hidden=2), shape=ShapeSpec(), averaging=AveragingSpec(landing=-0.5))
+    rule = spec.build()
+    named = rule.named(rule.start(0, torch.float32, torch.device("cpu")))
+    return Weights(spec, {name: value.numpy() for name, value in named.items()}, "0" * 64, "a test")
+
+
+def average_fsdp2(folder: Path) -> None:
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    whole, module = model(), fully_sharded()
+    optimizers = [Mixture(each.parameters(), weights=averaged(), total_steps=8) for each in (whole, module)]
+    for each, optimizer in zip((whole, module), optimizers, strict=True):
+        train(each, optimizer, range(5))
+    assert_same(module.state_dict(), whole.state_dict())
+    again = Mixture(module.parameters(), weights=averaged(), total_steps=8)
+    saved = get_optimizer_state_dict(module, optimizers[1])
+    set_optimizer_state_dict(module, again, saved)
+    for each, optimizer in ((whole, optimizers[0]), (module, again)):
+        train(each, optimizer, range(5, 8))
+    assert_same(module.state_dict(), whole.state_dict())
+
+
+@pytest.mark.slow
+def test_averages_of_iterates_are_those_of_one_process(tmp_path: Path) -> None:
+    in_processes(2, average_fsdp2, tmp_path)
+
+
 def all_at_once(folder: Path) -> None:
+    average_fsdp2(folder)
     save_fsdp2(folder)
     load_fsdp2(folder)
     go_on_with_fsdp1(folder, True)
