@@ -46,7 +46,7 @@ class LearnedSpec(OptimizerSpec):
     @property
     def start_k(self) -> int:
         """See `OptimizerSpec`: a law is its own centre."""
-        return 0 if self.schedule == LAW else self.centre_k
+        return 0 if self.weights_name.removesuffix(SUFFIX).endswith(f"-{LAW}") else self.centre_k
 
     @property
     def weights_name(self) -> str:
