@@ -5,7 +5,8 @@ A table stands between two comments, the first of which says what is in it:
     <!-- table BENCH: OPTIMIZER, OPTIMIZER, ... -->
     <!-- end -->
 
-or, for a part of its problems, `table BENCH / GLOB: ...` with a glob such as `mnist mlp * d1 x100`.
+or, for a part of its problems, `table BENCH / GLOB: ...` with a glob such as `mnist mlp * d1 x100`. `held-out` in the
+place of `table` gives the loss on data that training never sees, without a verdict.
 
     python docs/tables.py results/rnnprop.db docs/reproduction.md README.md
 """
@@ -17,17 +18,20 @@ from pathlib import Path
 
 from rnnprop_cli.runs.report import read_report
 from rnnprop_cli.store.reader import Reader
+from rnnprop_cli.view.numbers import format_mean
 from rnnprop_cli.view.table.rows import Problem, SummaryRow
 from rnnprop_cli.view.table.seed_groups import Summary
 from rnnprop_cli.view.table.verdicts import leads
 
-MARK = re.compile(r"(<!-- table ([\w.-]+)(?: / ([^:\n]+))?: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARK = re.compile(
+    r"(<!-- (table|held-out) ([\w.-]+)(?: / ([^:\n]+))?: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 BEST = "best tuned"  # a column of its own: the best of all tuned baselines, with its name
 
 
-def table(summary: Summary, columns: list[str], problems: str) -> str:
+def table(summary: Summary, columns: list[str], problems: str, heldout: bool) -> str:
     """A row for each problem, a column for each optimizer. Bold is what wins over the best tuned baseline, or that
-    baseline where all others of the line lose to it."""
+    baseline where all others of the line lose to it; of held-out losses, nothing."""
     lines = [f"| | {' | '.join(columns)} |", f"| :--- | {' | '.join('---:' for _ in columns)} |"]
     for problem, rows in summary.problems:
         if not fnmatchcase(problem.short_title, problems):
@@ -36,9 +40,18 @@ def table(summary: Summary, columns: list[str], problems: str) -> str:
         if not any(found):
             continue
         shown = [row for row in found if row is not None]
-        texts = [_text(row, column, shown) for row, column in zip(found, columns, strict=True)]
+        if heldout:
+            texts = ["" if row is None else _heldout(row) for row in found]
+            if not any(texts):
+                continue
+        else:
+            texts = [_text(row, column, shown) for row, column in zip(found, columns, strict=True)]
         lines.append(f"| {_title(problem, found)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
+
+
+def _heldout(row: SummaryRow) -> str:
+    return "" if row.heldout.loss.centre is None else format_mean(row.heldout.loss)
 
 
 def _find(rows: tuple[SummaryRow, ...], column: str) -> SummaryRow | None:
@@ -92,12 +105,13 @@ def main() -> None:
     with Reader.open(args.database) as reader:
 
         def fill(match: re.Match[str]) -> str:
-            if not reader.experiments("bench", match[2]):
+            whole, what, bench, problems, names, end = match.groups()
+            if not reader.experiments("bench", bench):
                 return match[0]  # it lies in another database
-            found = read_report(reader, match[2])
-            columns = [name.strip() for name in match[4].split(",")]
-            notes = "".join(f"\n{note}.\n" for note in found.summary.notes)
-            return match[1] + table(found.summary, columns, match[3] or "*") + notes + match[5]
+            found, heldout = read_report(reader, bench), what == "held-out"
+            columns = [name.strip() for name in names.split(",")]
+            notes = "" if heldout else "".join(f"\n{note}.\n" for note in found.summary.notes)
+            return whole + table(found.summary, columns, problems or "*", heldout) + notes + end
 
         for path in args.documents:
             path.write_text(MARK.sub(fill, path.read_text(encoding="utf-8")), encoding="utf-8")
