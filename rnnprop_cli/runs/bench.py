@@ -111,7 +111,8 @@ def run_bench(
             if found.tensors_sha256 not in known:
                 facts_of = WeightsFacts.of(name, found.tensors_sha256, found.made)
                 writer.log_event(experiment_id, WEIGHTS_EVENT, facts_of.as_json())
-        ledger = _Ledger(writer, reader, experiment_id, retry_failed)
+        sources = [] if fresh else writer.sources_of(experiment_id)
+        ledger = _Ledger(writer, reader, experiment_id, retry_failed, tuple(sources))
         ledger_id = f"{database.expanduser().resolve()}:{experiment_id}:{facts.spec_sha256}"
         dispatcher = open_dispatcher(by, engine, spec.dtype, cell_facts.datasets, database, ledger_id)
         driver = _Driver(ledger, cell_facts, dispatcher, spec.curve_points, observe, stop)
@@ -140,6 +141,7 @@ class _Ledger:
     reader: Reader
     experiment_id: int
     retry_failed: bool
+    sources: tuple[int, ...]  # benchmarks of the same name, whose results are taken over
 
     def settled(self, keys: list[str]) -> dict[str, CellResult]:
         """Those of these cells that need not be run."""
@@ -232,14 +234,16 @@ class _Driver:
             return False  # two labels of one optimizer: its cells are run once
         self._ready.popleft()
         known = self.ledger.settled(list(keys))
+        if len(known) < len(keys):
+            runs = [self.facts.run_facts(*row) for row in zip(cells, keys, configs, strict=True)]
+            if self.ledger.writer.add_runs(self.ledger.experiment_id, runs, self.ledger.sources):
+                known = self.ledger.settled(list(keys))
         self.seen += len(keys)
         self.observe(BatchStarted(batch, skipped=len(known) == len(keys)))
         entry = _InFlight(task, keys, known)
         if not entry.missing:
             self._finish(entry, tuple(known[key] for key in keys))
             return True
-        runs = [self.facts.run_facts(*row) for row in zip(cells, keys, configs, strict=True)]
-        self.ledger.writer.add_runs(self.ledger.experiment_id, runs)
         weights = self.facts.weights_of(batch.optimizer)
         self._in_flight[keys] = entry
         job = BatchJob(

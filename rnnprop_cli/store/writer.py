@@ -24,6 +24,7 @@ from rnnprop_cli.records import (
     Status,
 )
 from rnnprop_cli.store import curve_rows
+from rnnprop_cli.store.adopt import adopt, sources_of
 from rnnprop_cli.store.database import creating, open_writer
 from rnnprop_cli.store.folders import adopt_folders, new_folder
 from rnnprop_cli.store.lock import writer_lock
@@ -128,10 +129,24 @@ class Writer:
             self._transactions.begun = int(table.last_pk), facts.spec_sha256
             return int(table.last_pk)
 
-    def add_runs(self, experiment_id: int, runs: Sequence[RunFacts]) -> None:
-        """Queue runs. Those whose key the experiment has already stay as they are."""
+    def add_runs(self, experiment_id: int, runs: Sequence[RunFacts], adopt_from: Sequence[int] = ()) -> int:
+        """Queue runs. Those whose key the experiment has already stay as they are.
+
+        Args:
+            experiment_id: theirs.
+            runs: what they are.
+            adopt_from: experiments whose results they take over where they have none, see `sources_of`.
+
+        Returns:
+            How many took one over.
+        """
         with self._transaction() as connection:
             self._queue(connection, experiment_id, runs)
+            return adopt(connection, experiment_id, [run.key for run in runs], adopt_from)
+
+    def sources_of(self, experiment_id: int) -> list[int]:
+        """Other benchmarks of the same name, whose results may be taken over."""
+        return sources_of(self._connection, experiment_id)
 
     def _queue(self, connection: sqlite3.Connection, experiment_id: int, runs: Sequence[RunFacts]) -> None:
         columns = ("experiment_id", "status", *_RUN_COLUMNS)
