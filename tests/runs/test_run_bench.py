@@ -104,6 +104,27 @@ def test_the_same_command_again_runs_nothing(tmp_path: Path) -> None:
     assert final_losses(tmp_path / "a.db") == before
 
 
+def curves(path: Path) -> dict[str, list[float]]:
+    with Reader.open(path) as reader:
+        return {info.facts.key: reader.curve(info.id, LOSS)[1].tolist() for info in stored(path)}
+
+
+def test_an_edited_spec_computes_only_what_it_has_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    first = run(path)
+    before, known = final_losses(path), curves(path)
+    edited = SPEC.model_copy(update={"optimizers": (*SPEC.optimizers, SGDSpec(lr=0.25, label="slow"))})
+    outcome = run(path, edited)
+    assert (outcome.cells - first.cells, outcome.ran) == (3, 3)
+    assert before.items() < final_losses(path).items()
+    assert known.items() < curves(path).items()
+    assert run(path, edited).ran == 0
+    assert run(path, edited, fresh=True).ran == outcome.cells
+    # another benchmark's results are its own, and so are curves of other points
+    assert run(path, edited.model_copy(update={"name": "other"})).ran == outcome.cells
+    assert run(path, edited.model_copy(update={"curve_points": 5})).ran == outcome.cells
+
+
 class Stopped(BaseException):
     """Stands for a kill -9 between two statements."""
 
