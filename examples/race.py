@@ -50,6 +50,9 @@ def racers(steps: int) -> dict[str, MakeOptimizer]:
     """What is not tuned, for a run of so many steps."""
     return {
         "Mixture": lambda params: Mixture(params, total_steps=steps),
+        "Schedule-Free AdamW, law": lambda params: LearnedOptimizer(
+            params, "schedule-free-law", total_steps=steps
+        ),
         "RNNprop, law": lambda params: RNNprop(params, total_steps=steps),
         "AdamW, law": lambda params: LearnedOptimizer(params, "adamw-law", total_steps=steps),
         "RNNprop, alpha 0.1": RNNprop,
