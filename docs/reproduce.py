@@ -17,6 +17,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = ("docs/reproduction.md", "README.md")
 # what the paper calls it → spec, and a glob over "PROBLEM/OPTIMIZER" as `rnnprop bench --dry-run` lists them
+TRAININGS: Final = [ROOT / "results/meta_trainings" / name for name in ("w.db", "variants.db")]
 PARTS: Final = {
     "table2": ("paper", "mnist mlp * d1 x100/*"),  # and Figure 4
     "table3": ("paper", "lstm *"),  # and Figure 8
@@ -50,6 +51,9 @@ def main() -> None:
     args = parser.parse_args()
     parts = args.only or [*PARTS]
     program, options = [sys.executable, "-m", "rnnprop_cli"], ["--db", str(args.db)]
+    if any(PARTS[part][0] == "ablation" for part in parts) and not args.dry_run:  # it names their checkpoints
+        merge = [*program, "db", "merge", *map(str, TRAININGS), "--output", str(args.db)]
+        subprocess.run(merge, check=True, stdout=subprocess.DEVNULL)
     total = 0.0
     for part in parts:
         estimate = hours(part, program, options)
