@@ -1,4 +1,4 @@
-"""Writes the table of shipped weights into `docs/reproduction.md` and draws the curves of their meta-trainings.
+"""Writes the table of shipped weights into `docs/reproduction.md`, but for those of laws, and draws their curves.
 
 python docs/weights_record.py docs/reproduction.md docs/images/meta-training.png
 """
@@ -78,7 +78,8 @@ def main() -> None:
     parser.add_argument("document", type=Path)
     parser.add_argument("figure", type=Path)
     args = parser.parse_args()
-    weights = {name: find_weights(name, None) for name in shipped_names()}
+    every = {name: find_weights(name, None) for name in shipped_names()}
+    weights = {name: each for name, each in every.items() if not each.made["spec"].get("evolution")}
     table = [
         f"| {' | '.join(COLUMNS)} |",
         f"|{' --- |' * len(COLUMNS)}",
