@@ -112,6 +112,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, BaseModel):
         inner = ((name, each) for name, each in value.model_dump().items() if each is not None)
         return f"{{ {', '.join(f'{name} = {_toml(each)}' for name, each in inner)} }}"
+    if isinstance(value, tuple) and value:
+        return f"[{', '.join(map(_toml, value))}]"
     return "{}" if value in ((), {}) else f"{value:g}"
 
 
