@@ -54,6 +54,16 @@ def _heldout(row: SummaryRow) -> str:
     return "" if row.heldout.loss.centre is None else format_mean(row.heldout.loss)
 
 
+def _notes(summary: Summary, columns: list[str]) -> list[str]:
+    """Of weights, but for those of optimizers that have no column."""
+    absent = {_plain(row.optimizer) for row in summary.rows} - set(map(_plain, columns))
+    return [note for note in summary.notes if _plain(note.split(" after ")[0]) not in absent]
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", " ")
+
+
 def _find(rows: tuple[SummaryRow, ...], column: str) -> SummaryRow | None:
     if column == BEST:
         return next((row for row in rows if row.is_best_baseline), None)
@@ -110,7 +120,7 @@ def main() -> None:
                 return match[0]  # it lies in another database
             found, heldout = read_report(reader, bench), what == "held-out"
             columns = [name.strip() for name in names.split(",")]
-            notes = "" if heldout else "".join(f"\n{note}.\n" for note in found.summary.notes)
+            notes = "" if heldout else "".join(f"\n{note}.\n" for note in _notes(found.summary, columns))
             return whole + table(found.summary, columns, problems or "*", heldout) + notes + end
 
         for path in args.documents:
