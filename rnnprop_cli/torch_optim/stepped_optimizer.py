@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from rnnprop_cli.components.law import Law
 from rnnprop_cli.components.learned.base import Context
-from rnnprop_cli.components.learned.law import LAW, LawRule
+from rnnprop_cli.components.learned.law import LawRule
 from rnnprop_cli.components.plugins import code_allowed
 from rnnprop_cli.execute.weights import Weights
 from rnnprop_cli.numerics.trees import form, leaves, rebuilt, with_tensors
@@ -163,19 +162,19 @@ class LearnedOptimizer(Optimizer):
             before = rebuilt(self._template(params, params_1P), iter(kept[LEAVES]))
         loss_1 = None if loss is None else params_1P.new_tensor([float(loss)])
         rate_1 = params_1P.new_tensor([lr])
-        context = Context(kept[STEP] + 1, self.total_steps, shapes, rate_1, loss_1)
+        under_law, decay = isinstance(self.architecture, LawRule), float(group["weight_decay"])
+        own_decay = decay if under_law else 0.0
+        context = Context(kept[STEP] + 1, self.total_steps, shapes, rate_1, loss_1, decay=own_decay)
         meta_params = self.architecture.named(self._meta_params(dtype, lead.device))
         grads_1P = -grads_1P if group["maximize"] else grads_1P
         updates_1P, after = self.architecture.step(meta_params, before, grads_1P, params_1P, context)
         kept[STEP], kept[LEAVES] = kept[STEP] + 1, leaves(after)
         self._templates[lead] = with_tensors(after, lambda tensor: None)
-        length = lr
-        if isinstance(self.architecture, LawRule):
-            length *= float(Law.of(meta_params[LAW]).rate(context.t, context.horizon))
         sizes = [param.numel() for param in params]
         for param, update in zip(params, torch.split(updates_1P[0], sizes), strict=True):
             if param.grad is not None:
-                param.mul_(1 - length * float(group["weight_decay"]))
+                if not under_law:
+                    param.mul_(1 - lr * decay)
                 param.add_(update.view(param.shape).to(param.dtype))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnnprop_cli import Mixture, RNNprop
+from rnnprop_cli import LearnedOptimizer, Mixture, RNNprop
 from rnnprop_cli.components.law import NUMBERS
 from rnnprop_cli.components.learned.base import ArchitectureSpec, SteppedOptimizer
 from rnnprop_cli.components.learned.law import AveragingSpec, LawSpec, ShapeSpec
@@ -336,3 +336,16 @@ def test_a_saved_state_that_averages_cannot_have_is_refused(name: str, value: An
     saved["state"][0][name] = value
     with pytest.raises(ValueError, match=name):
         optimizer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("own", [OURS[1][1], OURS[4][1]], ids=["mixture", "mixture averaged"])
+def test_weight_decay_is_that_of_a_law_for_whoever_takes_its_steps(own: Weights) -> None:
+    nets = [model(), model()]
+    first = Mixture(nets[0].parameters(), weights=own, total_steps=STEPS, weight_decay=0.3)
+    second = LearnedOptimizer(nets[1].parameters(), own, total_steps=STEPS, weight_decay=0.3)
+    found, expected = walk(nets[0], first, STEPS), walk(nets[1], second, STEPS)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    plain = model()
+    assert (
+        walk(plain, Mixture(plain.parameters(), weights=own, total_steps=STEPS), STEPS) - found
+    ).abs().max() > 1e-3

@@ -31,6 +31,7 @@ class Context(NamedTuple):
     rate_C: Tensor  # [C] the learning rate: alpha, times its schedule
     loss_C: Tensor | None = None  # [C] at the params, where it is known
     fan_ins: Sequence[int] = ()  # inputs of a unit of each tensor, 0: none of its own; empty: not known
+    decay: float = 0.0  # weight decay besides its own, for a law to multiply with its rate
 
 
 class ArchitectureSpec(Spec, ABC):

@@ -177,7 +177,8 @@ class LawRule(Architecture):
         rate_C1 = (context.rate_C * law.rate(context.t, context.horizon))[:, None]
         shares_CG = law.shares(state.sizes_CG, NetworkShape.of(context.shapes, context.fan_ins))
         shares_CP = spread(shares_CG, context.shapes)
-        updates_CP = rate_C1 * (shares_CP * updates_CP - law.decay()[..., None] * params_CP)
+        decay_C1 = law.decay()[..., None] + context.decay
+        updates_CP = rate_C1 * (shares_CP * updates_CP - decay_C1 * params_CP)
         iterates = state.iterates
         if averaging is not None:
             shares = Shares(*(share[..., None] for share in averaging.shares(context.t, context.horizon)))
