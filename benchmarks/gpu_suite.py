@@ -28,6 +28,7 @@ if DRY_RUN:
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, which torch may do
 
 import torch  # noqa: E402
+from gpu_kernels import cuda_kernel, kernel_errors  # noqa: E402
 from gpu_tables import tables  # noqa: E402
 from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
@@ -49,8 +50,8 @@ from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa:
 from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
 from rnnprop_cli.kernels import KernelName  # noqa: E402
 from rnnprop_cli.kernels.base import Kernel  # noqa: E402
-from rnnprop_cli.kernels.network import Hidden, Network  # noqa: E402
-from rnnprop_cli.kernels.reference import ReferenceKernel, autograd_window_gradient  # noqa: E402
+from rnnprop_cli.kernels.network import Network  # noqa: E402
+from rnnprop_cli.kernels.reference import ReferenceKernel  # noqa: E402
 from rnnprop_cli.meta.draws import draw as schedule  # noqa: E402
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
@@ -304,38 +305,6 @@ class Suite:
 def vars_of(result: Any) -> tuple[Any, ...]:
     """The columns of curve.csv."""
     return result.meta_iteration, result.train_loss, result.moving_average, result.validation_loss
-
-
-def cuda_kernel() -> Kernel:
-    """The Triton body, interpreted in a dry run."""
-    from rnnprop_cli.kernels.cuda import CudaKernel
-
-    return CudaKernel()
-
-
-def kernel_errors(
-    kernel: Kernel, network: Network, n: int, steps: int, device: torch.device
-) -> tuple[float, float]:
-    """Relative errors of a step's output and of a window's gradient."""
-    generator = torch.Generator().manual_seed(n)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
-
-    state = (network.layers, network.hidden, n)
-    meta_params_Q, features_TFN = 0.2 * normal(network.n_meta_params), normal(steps, network.features, n)
-    hidden, output_grad_TN = Hidden(0.3 * normal(*state), 0.5 * normal(*state)), normal(steps, n)
-    truth_N, _ = ReferenceKernel().step(network, meta_params_Q, features_TFN[0], hidden)
-    truth_Q = autograd_window_gradient(network, meta_params_Q, features_TFN, hidden, output_grad_TN)
-    single = Hidden(hidden.h_LHN.float(), hidden.c_LHN.float())
-    output_N, _ = kernel.step(network, meta_params_Q.float(), features_TFN[0].float(), single)
-    grad_Q = kernel.window_gradient(
-        network, meta_params_Q.float(), features_TFN.float(), single, output_grad_TN.float()
-    )
-    return tuple(
-        float((found.double() - truth).norm() / truth.norm())
-        for found, truth in ((output_N, truth_N), (grad_Q, truth_Q))
-    )  # type: ignore[return-value]
 
 
 def main() -> None:

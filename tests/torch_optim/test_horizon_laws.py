@@ -6,71 +6,15 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from law_samples import OURS, SHAPES, STEPS, each_of_ours, model, walk
 from torch import Tensor, nn
 
-from rnnprop_cli import LearnedOptimizer, Mixture, RNNprop
-from rnnprop_cli.components.law import NUMBERS
-from rnnprop_cli.components.learned.base import ArchitectureSpec, SteppedOptimizer
-from rnnprop_cli.components.learned.law import AveragingSpec, LawSpec, ShapeSpec
-from rnnprop_cli.components.learned.mixture import MixtureSpec
-from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
+from rnnprop_cli import Mixture, RNNprop
+from rnnprop_cli.components.learned.base import SteppedOptimizer
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.execute.weights import Weights
-
-LAW = {"log_rate": -3.0, "log_rate_slope": -0.3, "warmup": -1.0, "share": 0.5, "log_decay": -4.0}
-SHAPES = ((4, 3), (4,), (2, 4), (2,))
-STEPS = 12
-
-
-def weights(base: ArchitectureSpec, seed: int = 0, averaged: bool = False) -> Weights:
-    spec = LawSpec(base=base)
-    if averaged:
-        averaging = AveragingSpec(place=1.0, recency=0.5, landing=-0.5)
-        spec = LawSpec(base=base, shape=ShapeSpec(inputs=0.3, matrices=0.2), averaging=averaging)
-    rule = spec.build()
-    generator = torch.Generator().manual_seed(seed)
-    flat_Q = rule.start(seed, torch.float32, torch.device("cpu"))
-    flat_Q = flat_Q + 0.2 * torch.randn(len(flat_Q), generator=generator)
-    named = {name: value.numpy() for name, value in rule.named(flat_Q).items()}
-    named["law"] = np.array([LAW.get(name, 0.0) for name in NUMBERS], dtype=np.float32)
-    return Weights(spec, named, f"sha-{seed}", "here")
-
-
-OURS = [
-    (RNNprop, weights(RNNpropSpec(embedding=3, hidden=4))),
-    (Mixture, weights(MixtureSpec(hidden=3))),
-    (Mixture, weights(MixtureSpec(hidden=0))),
-    (RNNprop, weights(RNNpropSpec(embedding=3, hidden=4), averaged=True)),
-    (Mixture, weights(MixtureSpec(hidden=3), averaged=True)),
-]
-each_of_ours = pytest.mark.parametrize(
-    ("make", "own"),
-    OURS,
-    ids=["rnnprop", "mixture", "without a network", "rnnprop averaged", "mixture averaged"],
-)
-
-
-def model(dtype: torch.dtype = torch.float32) -> nn.Module:
-    torch.manual_seed(0)
-    made = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).to(dtype)
-    nn.init.zeros_(made[0].bias)
-    return made
-
-
-def gradients(net: nn.Module, step: int) -> None:
-    generator = torch.Generator().manual_seed(step)
-    for param in net.parameters():
-        param.grad = torch.randn(param.shape, generator=generator).to(param.dtype) + param.detach()
-
-
-def walk(net: nn.Module, optimizer: Any, steps: int, first: int = 0) -> Tensor:
-    for step in range(first, first + steps):
-        gradients(net, step)
-        optimizer.step()
-    return torch.cat([param.detach().reshape(-1) for param in net.parameters()])
 
 
 @each_of_ours
@@ -125,44 +69,6 @@ def test_half_precision_parameters_keep_their_state_in_float32(
     other.load_state_dict(optimizer.state_dict())
     loaded = other.state[next(twin.parameters())]
     assert all(torch.equal(loaded[k], e) for k, e in entries.items() if isinstance(e, Tensor))
-
-
-@pytest.mark.parametrize(
-    ("own", "dtype", "size"),
-    [
-        (OURS[1][1], torch.float32, 16),
-        (OURS[4][1], torch.float32, 20),
-        (OURS[4][1], torch.bfloat16, 24),
-    ],
-)
-def test_bytes_of_a_mixtures_state_for_a_coordinate(own: Weights, dtype: torch.dtype, size: int) -> None:
-    param = nn.Parameter(torch.randn(50, 20, dtype=dtype))
-    optimizer = Mixture([param], weights=own, total_steps=STEPS)
-    param.grad = torch.ones_like(param)
-    optimizer.step()
-    kept = [entry for entry in optimizer.state[param].values() if isinstance(entry, Tensor) and entry.dim()]
-    assert sum(entry.nbytes for entry in kept) == size * param.numel()
-
-
-def test_averages_of_half_precision_lose_no_digits_and_see_what_others_change() -> None:
-    wide, narrow = model(), model(torch.bfloat16)
-    for param, other in zip(wide.parameters(), narrow.parameters(), strict=True):
-        param.detach().copy_(other.detach())
-    own = OURS[4][1]
-    optimizers = [Mixture(net.parameters(), weights=own, total_steps=300) for net in (wide, narrow)]
-    for step in range(290):
-        generator = torch.Generator().manual_seed(step)
-        for param, other in zip(wide.parameters(), narrow.parameters(), strict=True):
-            param.grad = torch.randn(param.shape, generator=generator).bfloat16().float()
-            other.grad = param.grad.bfloat16()
-        for optimizer in optimizers:
-            optimizer.step()
-    for param, other in zip(wide.parameters(), narrow.parameters(), strict=True):
-        torch.testing.assert_close(other.float(), param.detach(), rtol=0.02, atol=2e-3)
-    last = next(narrow.parameters())
-    last.detach().fill_(3.0)
-    optimizers[1].step()
-    assert (last.detach() - 3).abs().max() < 0.5
 
 
 @each_of_ours
@@ -323,29 +229,3 @@ def test_groups_have_their_own_factor_of_the_law_and_maximize(make: Callable[...
     assert not torch.equal(params[0], torch.full((4,), 0.3))
     assert torch.equal(params[1], torch.full((4,), 0.3))
     assert torch.equal(params[2], params[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("inputs", 0.5), ("matrices", None), ("place", 1.5), ("iterate", None)]
-)
-def test_a_saved_state_that_averages_cannot_have_is_refused(name: str, value: Any) -> None:
-    net, own = model(), OURS[4][1]
-    optimizer = Mixture(net.parameters(), weights=own, total_steps=STEPS)
-    walk(net, optimizer, 1)
-    saved = optimizer.state_dict()
-    saved["state"][0][name] = value
-    with pytest.raises(ValueError, match=name):
-        optimizer.load_state_dict(saved)
-
-
-@pytest.mark.parametrize("own", [OURS[1][1], OURS[4][1]], ids=["mixture", "mixture averaged"])
-def test_weight_decay_is_that_of_a_law_for_whoever_takes_its_steps(own: Weights) -> None:
-    nets = [model(), model()]
-    first = Mixture(nets[0].parameters(), weights=own, total_steps=STEPS, weight_decay=0.3)
-    second = LearnedOptimizer(nets[1].parameters(), own, total_steps=STEPS, weight_decay=0.3)
-    found, expected = walk(nets[0], first, STEPS), walk(nets[1], second, STEPS)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
-    plain = model()
-    assert (
-        walk(plain, Mixture(plain.parameters(), weights=own, total_steps=STEPS), STEPS) - found
-    ).abs().max() > 1e-3
