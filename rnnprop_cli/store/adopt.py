@@ -37,34 +37,20 @@ def adopt(
     Returns:
         How many got one.
     """
+    if not sources:
+        return 0
     columns = [row[1] for row in connection.execute("PRAGMA table_info(run)") if row[1] not in _FACTS]
     chunks = [row[1] for row in connection.execute("PRAGMA table_info(chunk)")]
     chunks = [name for name in chunks if name not in ("id", "run_id")]
     adopted = 0
-    waiting = {
-        key
-        for key in keys
-        if sources
-        for (status,) in connection.execute(
-            "SELECT status FROM run WHERE experiment_id = ? AND key = ?", (experiment_id, key)
-        )
-        if status in ("queued", "interrupted")
-    }
-    for key in (key for key in keys if key in waiting):
-        found = None
-        for source in sources:
-            found = connection.execute(
-                f"SELECT id FROM run WHERE experiment_id = ? AND key = ? AND status IN {_SETTLED}",
-                (source, key),
-            ).fetchone()
-            if found is not None:
-                break
+    for key in keys:
+        found = _settled(connection, key, sources) if _waits(connection, experiment_id, key) else None
         if found is None:
             continue
         connection.execute(
             f"UPDATE run SET ({', '.join(columns)}) = (SELECT {', '.join(columns)} FROM run WHERE id = ?)"
             " WHERE experiment_id = ? AND key = ?",
-            (*found, experiment_id, key),
+            (found, experiment_id, key),
         )
         (own,) = connection.execute(
             "SELECT id FROM run WHERE experiment_id = ? AND key = ?", (experiment_id, key)
@@ -73,10 +59,29 @@ def adopt(
         connection.execute(
             f"INSERT INTO chunk (run_id, {', '.join(chunks)}) SELECT ?, {', '.join(chunks)} FROM chunk"
             " WHERE run_id = ? ORDER BY id",
-            (own, *found),
+            (own, found),
         )
         adopted += 1
     return adopted
+
+
+def _waits(connection: sqlite3.Connection, experiment_id: int, key: str) -> bool:
+    """Whether a run is still to be done."""
+    (status,) = connection.execute(
+        "SELECT status FROM run WHERE experiment_id = ? AND key = ?", (experiment_id, key)
+    ).fetchone()
+    return status in ("queued", "interrupted")
+
+
+def _settled(connection: sqlite3.Connection, key: str, sources: Sequence[int]) -> int | None:
+    """Id of the first run of this identity that is over; None: there is none."""
+    for source in sources:
+        found = connection.execute(
+            f"SELECT id FROM run WHERE experiment_id = ? AND key = ? AND status IN {_SETTLED}", (source, key)
+        ).fetchone()
+        if found is not None:
+            return int(found[0])
+    return None
 
 
 def _curve_points(spec_json: str) -> object:
