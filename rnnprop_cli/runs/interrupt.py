@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -24,7 +25,11 @@ ENDING: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+# An exception that is raised amid the loading of a library may meet native code that aborts the process on it.
+LOADING_AT_MOST: Final = 10.0  # seconds that the first signal waits for the end of a loading
+_LOOK_AGAIN: Final = 0.02  # seconds
 _received: list[int] = []  # signals whose exception may have been lost: code that was loaded caught it
+_raised_by: float | None = None  # when at the latest a signal is raised that waits; None: none does
 
 
 def unwind_on_signals() -> None:
@@ -32,22 +37,51 @@ def unwind_on_signals() -> None:
     for number in (*ENDING, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _unwind)
+    signal.signal(signal.SIGALRM, _unwind_after_loading)
 
 
 def end_at_once_from_here_on() -> None:
     """All is done: a signal amid the interpreter's own end has nothing left to unwind."""
+    _wait_no_more()
     for number in (*ENDING, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:
+    global _raised_by
     _received.append(number)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
     if number == signal.SIGHUP:
         forget_lost_terminal()
+    if len(_received) == 1 and _is_loading(frame):
+        _raised_by = time.monotonic() + LOADING_AT_MOST
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_AGAIN, _LOOK_AGAIN)
+        return
+    _wait_no_more()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _unwind_after_loading(number: int, frame: FrameType | None) -> None:
+    if _raised_by is not None and (time.monotonic() >= _raised_by or not _is_loading(frame)):
+        _unwind(_received.pop(0), None)
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    """Whether a module is being imported."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _wait_no_more() -> None:
+    global _raised_by
+    if _raised_by is not None:
+        _raised_by = None
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def exit_code_of_signal() -> int | None:
@@ -116,6 +150,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
+    _wait_no_more()  # the request knows
 
     def handle(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
