@@ -52,6 +52,7 @@ def tui(
     import sys
 
     from rnnprop_cli.errors import UsageError
+    from rnnprop_cli.runs.interrupt import unwind_if_asked
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         # Textual draws on stderr; with that in a file one would look at an empty terminal.
@@ -67,6 +68,7 @@ def tui(
         charset = Characters.BRAILLE if utf8 else Characters.ASCII
     database, *more = settings(ctx).databases
     app = RnnpropApp(database, more=more, fps=fps, charset=Charset(charset.value), theme=theme.value)
+    unwind_if_asked()
     with terminal_restored(app) as ending:
         app.run()
     # After an exception Textual returns as if nothing had happened.

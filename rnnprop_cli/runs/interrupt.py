@@ -63,9 +63,15 @@ def _unwind(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def unwind_if_asked() -> None:
+    """Raises for a signal that has waited for the end of a loading: before something begins that it would tear."""
+    if _raised_by is not None:
+        _unwind(_received.pop(0), None)
+
+
 def _unwind_after_loading(number: int, frame: FrameType | None) -> None:
     if _raised_by is not None and (time.monotonic() >= _raised_by or not _is_loading(frame)):
-        _unwind(_received.pop(0), None)
+        unwind_if_asked()
 
 
 def _is_loading(frame: FrameType | None) -> bool:

@@ -47,7 +47,9 @@ def test_a_signal_waits_until_a_library_is_loaded_and_then_unwinds(tmp_path: Pat
     program = started(tmp_path, seconds=0.4)
     program.send_signal(number)
     assert program.communicate(timeout=20)[0] == "loaded\nunwound\n"
-    assert program.returncode == (-2 if number == 2 else 128 + number)  # nobody catches KeyboardInterrupt here
+    assert program.returncode == (
+        -2 if number == 2 else 128 + number
+    )  # nobody catches KeyboardInterrupt here
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
