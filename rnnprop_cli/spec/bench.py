@@ -13,13 +13,11 @@ from pydantic import (
 
 from rnnprop_cli.components.optimizees import AnyOptimizee
 from rnnprop_cli.components.optimizers import AnyOptimizer
-from rnnprop_cli.components.optimizers.learned import LAW
+from rnnprop_cli.components.optimizers.learned import LAW, LAWS
 from rnnprop_cli.fields import Name, Off, PositiveInt, Sampling, Spec
 from rnnprop_cli.spec.engine import AnyEngine, LocalEngine
 
 DType = Literal["float32", "float64"]
-# weights that are a classical rule under a horizon law
-LAWS: Final = {"adamw": "adamw-law", "schedule-free-adamw": "schedule-free-law"}
 
 
 def _laws_are_learned(rows: Any) -> Any:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from rnnprop_cli.components.optimizees.conv import LAYOUT_PATTERN
+from rnnprop_cli.components.optimizers.learned import LAW, LAWS
 from rnnprop_cli.fields import NAME_PATTERN
 from rnnprop_cli.spec.engine import ADDRESS_PATTERN, OPTION_PATTERN
 from rnnprop_cli.spec.horizons import FORMS
@@ -99,8 +100,13 @@ def describe(error: ErrorDetails, model: type[BaseModel]) -> str:
         wrong = str(context.get("tag"))
         return f"must be one of {', '.join(choices)}, not {_shown(wrong)}{did_you_mean(wrong, choices)}"
     if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", context["expected"])
-        return f"must be {context['expected']}, not {_shown(given)}{did_you_mean(given, choices)}"
+        allowed = context["expected"]
+        if (
+            error["loc"][-1] == "schedule" and error["loc"][-2:][0] in LAWS
+        ):  # which become other rows, see `spec.bench`
+            allowed = f"{allowed} or '{LAW}'"
+        choices = re.findall(r"'([^']*)'", allowed)
+        return f"must be {allowed}, not {_shown(given)}{did_you_mean(given, choices)}"
     if kind == "too_short" and context["min_length"] == 1:
         return "must not be empty"
     if kind in _EXPECTED:

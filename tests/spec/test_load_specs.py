@@ -65,6 +65,13 @@ def test_a_resolved_spec_survives_json(kind: str, tmp_path: Path) -> None:
     assert type(spec).model_validate_json(spec.model_dump_json()) == spec
 
 
+@pytest.mark.parametrize("kind", ["adamw", "schedule-free-adamw", "learned"])
+def test_a_misspelt_law_is_told_that_there_are_laws(kind: str, tmp_path: Path) -> None:
+    row = f'kind = "{kind}"\nschedule = "lwa"' + '\nweights = "rnnprop"' * (kind == "learned")
+    with pytest.raises(SpecError, match=r"or 'law', not 'lwa' - did you mean 'law'"):
+        resolve(_write(tmp_path, BENCH.replace('kind = "adam"', row)))
+
+
 @pytest.mark.parametrize(
     "file", sorted((Path(__file__).parents[2] / "bench_specs").glob("*.toml")), ids=lambda file: file.name
 )

@@ -10,6 +10,8 @@ from rnnprop_cli.components.optimizers.schedules import ScheduleName, build_sche
 from rnnprop_cli.fields import PositiveFloat
 
 LAW: Final = "law"
+# weights that are a classical rule under a horizon law
+LAWS: Final = {"adamw": "adamw-law", "schedule-free-adamw": "schedule-free-law"}
 SUFFIX: Final = ".safetensors"
 
 
