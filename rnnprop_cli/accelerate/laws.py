@@ -63,7 +63,8 @@ class LawfulNumbers:
             shares = Shares(
                 *(share_C[:, None] for share_C in self.averaging.shares(steps + 1, self.given.horizon))
             )
-        return Numbers(rate_C[:, None], (rate_C * self.law.decay())[:, None], shares)
+        decay_C = self.law.decay(steps + 1, self.given.horizon)
+        return Numbers(rate_C[:, None], (rate_C * decay_C)[:, None], shares)
 
 
 class LawfulOptimizer:

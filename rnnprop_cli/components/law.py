@@ -5,9 +5,13 @@ A handful of numbers says it for every task:
     rate(t, T) = exp(log_rate + log_rate_slope ln(T / 1000)) x rise(t, T) x fall(t, T)
 
 `rise` goes linearly to 1 over the first share of the run, `fall` linearly to 0 over the last share,
-sigmoid(cooldown + cooldown_slope ln(T / 1000)) of it. A tensor whose initial values are smaller than those that the
+sigmoid(cooldown + cooldown_slope ln(T / 1000)) of it. Decoupled weight decay follows the rate:
+
+    decay(T) = exp(log_decay + decay_slope ln(T / 1000))
+
+A tensor whose initial values are smaller than those that the
 direction was made for, RMS(theta_0) < 0.1, takes steps smaller by (RMS / 0.1)^share; a tensor of zeros, as biases are,
-does as the one before it. Decoupled weight decay follows the rate.
+does as the one before it.
 
 Where the law has numbers for the shape of the network, the weights of units of n inputs take steps smaller by
 (n / 100)^inputs, since a unit moves by as much as it has inputs; a tensor that has no inputs of its own, as gains have
@@ -36,7 +40,8 @@ NUMBERS: Final = (
     "cooldown_slope",
     "warmup",  # logit of the share of half the run in which it rises
     "share",  # logit of the power of a tensor's initial size
-    "log_decay",  # logarithm of weight decay
+    "log_decay",  # logarithm of weight decay in a run of 1,000 steps
+    "decay_slope",
 )
 USUAL_RMS: Final = 0.1  # of initial values: the paper's
 SHAPE_NUMBERS: Final = (
@@ -60,6 +65,7 @@ class Law(NamedTuple):
     warmup_C: Tensor
     share_C: Tensor
     log_decay_C: Tensor
+    decay_slope_C: Tensor
     # None: the shape of the network has no part in the law
     inputs_C: Tensor | None = None
     matrices_C: Tensor | None = None
@@ -81,7 +87,7 @@ class Law(NamedTuple):
             horizon: T, steps of the run; None where the end is not known: T is then twice the steps so far, at
                 least 100, the rise is that of 100 steps, and there is no fall.
         """
-        steps = max(2 * t, SHORTEST) if horizon is None else horizon
+        steps = _steps(t, horizon)
         x = log(steps / REFERENCE)
         rate_C = (self.log_rate_C + self.log_rate_slope_C * x).exp()
         rise_C = 0.5 * self.warmup_C.sigmoid() * (SHORTEST if horizon is None else steps)
@@ -91,9 +97,9 @@ class Law(NamedTuple):
         fall_C = ((self.cooldown_C + self.cooldown_slope_C * x).sigmoid() * steps).clamp(min=TINY)
         return rate_C * (max(0, steps - t + 1) / fall_C).clamp(max=1)
 
-    def decay(self) -> Tensor:
-        """[C] weight decay, to be multiplied with the rate."""
-        return self.log_decay_C.exp()
+    def decay(self, t: int, horizon: int | None) -> Tensor:
+        """[C] weight decay of step t = 1, 2, …, to be multiplied with the rate; the arguments are those of `rate`."""
+        return (self.log_decay_C + self.decay_slope_C * log(_steps(t, horizon) / REFERENCE)).exp()
 
     def shares(self, sizes_CG: Tensor, network: NetworkShape) -> Tensor:
         """[C, G] what the steps of each tensor are multiplied with, from its `initial_sizes`."""
@@ -102,6 +108,11 @@ class Law(NamedTuple):
             logs_CG = logs_CG - self.inputs_C[..., None] * sizes_CG.new_tensor(network.inputs_G).log()
             logs_CG = logs_CG - self.matrices_C[..., None] * log(network.matrices)
         return logs_CG.exp()
+
+
+def _steps(t: int, horizon: int | None) -> int:
+    """Of the run, as far as anybody knows."""
+    return max(2 * t, SHORTEST) if horizon is None else horizon
 
 
 def initial_sizes(params_CP: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:

@@ -1,6 +1,6 @@
 """A benchmark: a product of optimizees, horizons and optimizers, each measured over seeds."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,

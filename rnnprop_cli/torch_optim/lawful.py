@@ -46,12 +46,11 @@ class HorizonLaw:
         rule = weights.rule()
         assert isinstance(rule, LawRule), "other weights have none"
         self._law, self._averaging, _ = rule.parts(weights.meta_params(torch.float64, torch.device("cpu")))
-        self._decay = float(self._law.decay())
         self._powers: tuple[float, float] | None = None  # of inputs and of matrices
         if self._law.inputs_C is not None and self._law.matrices_C is not None:
             self._powers = float(self._law.inputs_C), float(self._law.matrices_C)
         self._power = float(self._law.share_C.sigmoid())
-        self._rates: dict[tuple[int, int, int], float] = {}  # of the steps asked for last
+        self._numbers: dict[tuple[int, int, int], tuple[float, float]] = {}  # of the steps asked for last
         self._warned = False
 
     @property
@@ -89,13 +88,14 @@ class HorizonLaw:
             entries: its state.
             group: its param group, whose `lr` is a factor of the law.
         """
-        rate = float(group["lr"]) * self._rate(group[TAKEN] + 1, group[COOLING_FROM], group[COOLING_STEPS])
+        rate, decay = self._rate_and_decay(group[TAKEN] + 1, group[COOLING_FROM], group[COOLING_STEPS])
+        rate *= float(group["lr"])
         share = entries[SIZE] ** self._power
         if self._powers is not None:
             of_inputs, of_matrices = self._powers
             share *= (entries[INPUTS] / USUAL_INPUTS) ** -of_inputs
             share *= (entries[MATRICES] / USUAL_MATRICES) ** -of_matrices
-        return Lengths(rate * share, rate * (self._decay + float(group["weight_decay"])))
+        return Lengths(rate * share, rate * (decay + float(group["weight_decay"])))
 
     def averaged(self, group: dict[str, Any]) -> tuple[float, float]:
         """Of the next step: share of the newest iterate in the average, and of the average in the parameters after it.
@@ -109,11 +109,11 @@ class HorizonLaw:
         ended = _left(t - 1, *cooling) == 0
         return 0.0 if ended else float(newest), 1 - (1 - float(after)) * _left(t, *cooling)
 
-    def _rate(self, t: int, cooling_from: int, cooling_steps: int) -> float:
+    def _rate_and_decay(self, t: int, cooling_from: int, cooling_steps: int) -> tuple[float, float]:
         at = (t, cooling_from, cooling_steps)
-        if at not in self._rates:
-            if len(self._rates) > 64:
-                self._rates.clear()
+        if at not in self._numbers:
+            if len(self._numbers) > 64:
+                self._numbers.clear()
             rate = float(self._law.rate(t, self.total_steps))
             rate *= _left(t - 1, cooling_from, cooling_steps)
             if rate == 0 and not self._warned:
@@ -122,8 +122,8 @@ class HorizonLaw:
                 warn(
                     f"step {t:,} is behind the last of {end:,}: its length is 0. Give the whole run's total_steps"
                 )
-            self._rates[at] = rate
-        return self._rates[at]
+            self._numbers[at] = rate, float(self._law.decay(t, self.total_steps))
+        return self._numbers[at]
 
 
 def check_total_steps(value: Any) -> None:

@@ -42,6 +42,7 @@ class BeginSpec(Spec):
     warmup: float = -3.0
     share: float = 1.0
     log_decay: float = -9.2
+    decay_slope: float = 0.0
 
 
 class ShapeSpec(Spec):
@@ -177,7 +178,7 @@ class LawRule(Architecture):
         rate_C1 = (context.rate_C * law.rate(context.t, context.horizon))[:, None]
         shares_CG = law.shares(state.sizes_CG, NetworkShape.of(context.shapes, context.fan_ins))
         shares_CP = spread(shares_CG, context.shapes)
-        decay_C1 = law.decay()[..., None] + context.decay
+        decay_C1 = law.decay(context.t, context.horizon)[..., None] + context.decay
         updates_CP = rate_C1 * (shares_CP * updates_CP - decay_C1 * params_CP)
         iterates = state.iterates
         if averaging is not None:
