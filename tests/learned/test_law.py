@@ -90,6 +90,14 @@ def trajectory(
     return params_CP
 
 
+def test_weight_decay_depends_on_the_horizon_by_a_power() -> None:
+    numbers = Law.of(law(log_decay=log(0.02), decay_slope=-0.5))
+    assert float(numbers.decay(7, 1000)) == pytest.approx(0.02)
+    assert float(numbers.decay(7, 4000)) == pytest.approx(0.01)
+    assert float(numbers.decay(2000, None)) == pytest.approx(0.01)  # twice the steps so far
+    assert float(numbers.decay(1, None)) == float(numbers.decay(50, None)) == pytest.approx(0.02 * 10**0.5)
+
+
 def given(cells: int = 2, dtype: torch.dtype = torch.float64) -> Given:
     return Given(torch.ones(cells, dtype=dtype), 12, SHAPES)
 

@@ -15,7 +15,14 @@ from rnnprop_cli.components.learned.mixture import MixtureSpec
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.execute.weights import Weights
 
-LAW = {"log_rate": -3.0, "log_rate_slope": -0.3, "warmup": -1.0, "share": 0.5, "log_decay": -4.0}
+LAW = {
+    "log_rate": -3.0,
+    "log_rate_slope": -0.3,
+    "warmup": -1.0,
+    "share": 0.5,
+    "log_decay": -4.0,
+    "decay_slope": -0.3,
+}
 SHAPES = ((4, 3), (4,), (2, 4), (2,))
 STEPS = 12
 
