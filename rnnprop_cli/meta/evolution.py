@@ -4,6 +4,7 @@ Shape legend: n searched numbers, L candidates.
 """
 
 import warnings
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,7 @@ class CMA:
         }
         self._search = cma.CMAEvolutionStrategy(start_n, sigma, options)
         self.history: list[Array] = []
+        self._means_Gn: list[Array] = []  # after every generation
         for fitness_L in [] if fitness_GL is None else fitness_GL:
             self.ask()
             self.tell(fitness_L)
@@ -59,11 +61,21 @@ class CMA:
         """How well the candidates did that were asked last; the less the better."""
         self._search.tell(self._asked, np.nan_to_num(fitness_L, nan=WORST, posinf=WORST).tolist())
         self.history.append(np.asarray(fitness_L, dtype=np.float64))
+        self._means_Gn.append(self._mean)
 
     @property
-    def mean(self) -> Array:
+    def _mean(self) -> Array:
         """[n] of the candidates to come."""
         return np.array(self._search.mean, dtype=np.float64)
+
+    def result(self, averaged: float = 0.0) -> Array:
+        """[n] what the search has come to.
+
+        Args:
+            averaged: share of the generations so far, the last ones, whose means are averaged; 0: the last mean.
+        """
+        count = max(1, ceil(averaged * len(self._means_Gn)))
+        return np.mean(self._means_Gn[-count:], axis=0) if self._means_Gn else self._mean
 
 
 def relative_fitness(losses_DL: Array, clip: float) -> Array:

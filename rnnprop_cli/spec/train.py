@@ -64,6 +64,9 @@ class EvolutionSpec(Spec):
     evaluation: PositiveInt = 200  # minibatches that a final loss is the mean of, at most
     # what fitness and validation go by; both: geometric mean of training and held-out loss, where there are such data
     measure: Literal["train", "both"] = "train"
+    # share of the generations so far, the last ones, whose means are averaged for the result; 0: the last mean, which
+    # wanders as far as the noise of the draws goes
+    averaged: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class ValidationSpec(Spec):
