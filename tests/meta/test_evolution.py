@@ -17,7 +17,7 @@ def test_it_finds_the_minimum_of_a_bowl() -> None:
     search = CMA(np.zeros(3), 0.5, 10, seed=1)
     for _ in range(60):
         search.tell(distances(search.ask()))
-    assert search.mean == pytest.approx(TARGET, abs=0.02)
+    assert search.result() == pytest.approx(TARGET, abs=0.02)
 
 
 def test_it_follows_from_its_seed_and_its_fitnesses_alone() -> None:
@@ -32,9 +32,20 @@ def test_it_follows_from_its_seed_and_its_fitnesses_alone() -> None:
     for number in range(5, 9):
         assert np.array_equal(again.ask(), asked[number])
         again.tell(distances(asked[number]))
-    assert np.array_equal(again.mean, whole.mean)
+    assert np.array_equal(again.result(0.5), whole.result(0.5))
     assert np.random.get_state()[1].tolist() == before
     assert not np.array_equal(CMA(np.zeros(3), 0.5, 8, seed=5).ask(), asked[0])
+
+
+def test_the_result_is_the_mean_of_the_last_means() -> None:
+    search = CMA(np.zeros(3), 0.5, 8, seed=1)
+    assert search.result(0.5).tolist() == [0.0, 0.0, 0.0]  # before the first generation
+    means = []
+    for _ in range(5):
+        search.tell(distances(search.ask()))
+        means.append(search.result())
+    assert search.result(0.5) == pytest.approx(np.mean(means[2:], axis=0))
+    assert search.result(1.0) == pytest.approx(np.mean(means, axis=0))
 
 
 def test_candidates_are_compared_draw_by_draw_and_a_draw_counts_so_much_at_most() -> None:

@@ -26,7 +26,7 @@ EVOLVED = TrainSpec.model_validate(
     | {
         "optimizer": {"kind": "law"},
         "optimizees": TASKS,
-        "evolution": {"population": 4, "draws": 2, "evaluation": 3},
+        "evolution": {"population": 4, "draws": 2, "evaluation": 3, "averaged": 0.5},
         "truncation": {"horizon": 8, "unroll": 4},
         "validation": {"every": 3, "seeds": 2},
         "checkpoint": {"every": 3, "rolling": 1},
