@@ -91,7 +91,8 @@ class CheckpointSpec(Spec):
     # - moving_average: the same decay over single meta-iterations; sees some ten of them, which chance decides,
     # - mean_loss: mean train loss since the checkpoint before,
     # - validation: loss on the validation task, the paper's choice for DMoptimizer.
-    select: Literal["epoch_average", "moving_average", "mean_loss", "validation"] = "epoch_average"
+    # last: simply the last one, for results that are averages themselves (`EvolutionSpec.averaged`).
+    select: Literal["epoch_average", "moving_average", "mean_loss", "validation", "last"] = "epoch_average"
 
 
 class TrainSpec(Spec):

@@ -35,6 +35,11 @@ def test_the_mean_loss_is_that_since_the_checkpoint_before():
     assert chosen_checkpoint(kept, "mean_loss") is None
 
 
+def test_the_last_is_the_last_whatever_its_losses():
+    kept = [CheckpointInfo(100, "a", "", 0.1, 0.1), CheckpointInfo(200, "b", "", math.nan, None)]
+    assert chosen_checkpoint(kept, "last") is kept[1]
+
+
 def test_the_epoch_average_is_taken_over_means_of_a_hundred():
     rng = np.random.default_rng(0)
     values = rng.uniform(size=350)

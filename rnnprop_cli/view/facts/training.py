@@ -11,7 +11,8 @@ from rnnprop_cli.records import CheckpointInfo, ExperimentInfo
 from rnnprop_cli.view.curves.curve import Curve
 
 _RECENT: Final = 50  # meta-iterations that the rate is taken over
-RULES: Final = ("epoch_average", "moving_average", "mean_loss", "validation")  # see `CheckpointSpec.select`
+# see `CheckpointSpec.select`
+RULES: Final = ("epoch_average", "moving_average", "mean_loss", "validation", "last")
 EPOCH: Final = 100  # meta-iterations whose mean train loss the authors' program logs
 _DECAY: Final = 0.9  # of the average over such means
 
@@ -35,7 +36,7 @@ def selection_rule(experiment: ExperimentInfo) -> str:
 def chosen_checkpoint(
     checkpoints: Sequence[CheckpointInfo], rule: str, train_loss: Curve | None = None
 ) -> CheckpointInfo | None:
-    """The checkpoint with the lowest finite loss of that kind. None of them looks at a test optimizee.
+    """The checkpoint with the lowest finite loss of that kind, or the last. None of them looks at a test optimizee.
 
     Args:
         checkpoints: by meta-step.
@@ -51,6 +52,8 @@ def chosen_checkpoint(
 
 
 def _losses(checkpoints: Sequence[CheckpointInfo], rule: str, train_loss: Curve | None) -> list[float | None]:
+    if rule == "last":
+        return [-float(one.meta_step) for one in checkpoints]
     if rule == "validation":
         return [one.validation_loss for one in checkpoints]
     if rule == "moving_average":
