@@ -71,7 +71,7 @@ class EvolutionTraining(Training):
         seed = derive_seed(spec.seed, "candidates")
         self.search = CMA(start_n, self.evolution.sigma, self.evolution.population, seed, fitness_GL)
         if snapshot is not None:
-            found = self.rule.named(self._whole(self.search.result(self.evolution.averaged)))
+            found = self.rule.named(self._result())
             if not all(
                 np.array_equal(snapshot.tensors[name], value.cpu().numpy()) for name, value in found.items()
             ):
@@ -92,7 +92,7 @@ class EvolutionTraining(Training):
 
     def validate(self) -> tuple[float, tuple[float, ...]]:
         """See `Training`; the geometric mean over short, middling and long trajectories."""
-        meta_params_1Q = self._whole(self.search.result(self.evolution.averaged))[None]
+        meta_params_1Q = self._result()[None]
         seeds = [FIRST_VALIDATION_SEED + index for index in range(self.spec.validation.seeds)]
         losses = []
         for task in self.spec.tasks:
@@ -102,11 +102,15 @@ class EvolutionTraining(Training):
 
     def snapshot(self, validation_loss: float | None = None) -> Snapshot:
         """See `Training`: the fitness of every candidate so far, from which the search follows."""
-        found = self.rule.named(self._whole(self.search.result(self.evolution.averaged)))
+        found = self.rule.named(self._result())
         tensors = {name: value.cpu().numpy().copy() for name, value in found.items()}
         tensors[FITNESS] = np.array(self.search.history).reshape(-1, self.evolution.population)
         tensors[AVERAGE] = self.average.kept
         return Snapshot(self.meta_iteration, tensors, self.average.value, validation_loss)
+
+    def _result(self) -> Tensor:
+        """[Q] all meta-params as the search has them."""
+        return self._whole(self.search.result(self.evolution.averaged))
 
     def _whole(self, searched_n: Array) -> Tensor:
         """[Q] all meta-params, with these in the place of the searched ones."""
