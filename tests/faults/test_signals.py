@@ -126,7 +126,9 @@ def test_ctrl_c_twice_is_out_at_once_and_the_terminal_is_as_it_was(
         terminal.type(b"\x03")
     assert command.wait() == 130
     assert time.monotonic() - asked < 2
-    assert not any(map(is_alive, children))
+    wait_until(
+        lambda: not any(map(is_alive, children)), 2
+    )  # killed, and the system takes its time to bury them
     assert termios.tcgetattr(terminal.slave) == terminal.before
     time.sleep(0.2)
     assert bytes(terminal.shown).count(HIDE_CURSOR) == 1
