@@ -130,7 +130,9 @@ class Suite:
                 continue  # minutes, interpreted
             ends, notices = [], []
             for record in (record_nothing, self.record):
-                optimizee = build_optimizee(self.mlp, self.small, (0, 1), 8, F32, self.device)
+                optimizee = build_optimizee(
+                    self.mlp, self.small, (0, 1), 8, F32, self.device, self.kernel.passes
+                )
                 params_CP = optimizee.init_params().repeat_interleave(2, dim=0)
                 rate_C = torch.tensor([1e-3, 1e-2] * 2, device=self.device)
                 if isinstance(spec, BaselineSpec):
@@ -162,7 +164,7 @@ class Suite:
 
         def work() -> torch.Tensor:
             nonlocal state, number
-            optimizee = draw(self.small, number, self.device, None, tasks, self.mlp)
+            optimizee = draw(self.small, number, self.device, kernel.passes, tasks, self.mlp)
             number += 1
             state, loss = meta_iteration(
                 self.spec, state, optimizee, rule, kernel, schedule(self.spec, 0), estimator

@@ -52,7 +52,7 @@ def step_program(
 @triton.jit
 def relative_program(
     q, numbers, of_m, of_v, rest1, beta2, rest2, eps, grads, m, v, features, embedded,
-    h_old, c_old, h_new, c_new, rate, params, P, N,
+    h_old, c_old, h_new, c_new, rate, theta, P, N,
     FROM_TABLE: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
     UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -64,7 +64,7 @@ def relative_program(
         of_v: what v is divided by.
         rest1: 1 - beta1.
         rest2: 1 - beta2.
-        grads: [C, P], and so m, v and params.
+        grads: [C, P], and so m, v and theta, which are the params.
         features: [2, N] receives the network's inputs.
         rate: [C].
     """
@@ -88,7 +88,7 @@ def relative_program(
         q, features, embedded, h_old, c_old, h_new, c_new, n, N, 2, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
     )
     step = tl.load(rate + n // P, mask=inside, other=0.0) * y
-    tl.store(params + n, tl.load(params + n, mask=inside, other=0.0) + step, mask=inside)
+    tl.store(theta + n, tl.load(theta + n, mask=inside, other=0.0) + step, mask=inside)
 
 
 @triton.jit

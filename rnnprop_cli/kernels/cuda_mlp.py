@@ -77,7 +77,7 @@ def layer_below(delta, weights, H: tl.constexpr, W: tl.constexpr, UNITS: tl.cons
 
 @triton.jit
 def examples_program(
-    pixels, index, labels, params, acts, deltas, losses, index_stride, per_seed, M, P, blocks, scale, shift,
+    pixels, index, labels, thetas, acts, deltas, losses, index_stride, per_seed, M, P, blocks, scale, shift,
     D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr, ACTIVATION: tl.constexpr,
     GRADIENT: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -87,7 +87,7 @@ def examples_program(
         pixels: [images, D] uint8.
         index: [seeds, M] int64, rows `index_stride` apart: numbers of the images.
         labels: [images] int64.
-        params: [C, P].
+        thetas: [C, P].
         acts: [C, HIDDEN, M, UNITS] receives the hidden layers' outputs.
         deltas: [C, HIDDEN + 1, M, UNITS] receives derivatives with respect to the layers' inputs to the activation.
         losses: [C, blocks] receives the sums.
@@ -99,7 +99,7 @@ def examples_program(
     inside = m < M
     image = tl.load(index + cell // per_seed * index_stride + m, mask=inside, other=0)
     u = tl.arange(0, UNITS)
-    theta = params + cell * P
+    theta = thetas + cell * P
     FIRST: tl.constexpr = H if HIDDEN > 0 else CLASSES
     z = tl.load(theta + D * FIRST + u, mask=u < FIRST, other=0.0)[None, :] + tl.zeros(
         (BLOCK, UNITS), tl.float32

@@ -13,10 +13,10 @@ import triton.language as tl
 
 @triton.jit
 def rule_program(
-    numbers, lr, grads, slot_a, slot_b, params, P, blocks,
+    numbers, lr, grads, slot_a, slot_b, theta, P, blocks,
     RULE: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """params -= lr[cell] * factor * direction for BLOCK coordinates of a cell; slots and params are updated.
+    """theta -= lr[cell] * factor * direction for BLOCK coordinates of a cell; slots and theta are updated.
 
     Args:
         numbers: the K coefficients in the order of `optimizers/fused.py`, and the factor.
@@ -24,7 +24,7 @@ def rule_program(
         grads: [C, P].
         slot_a: [C, P], unused where the rule has none.
         slot_b: [C, P] likewise.
-        params: [C, P].
+        theta: [C, P].
     """
     pid = tl.program_id(0)
     cell = (pid // blocks).to(tl.int64)
@@ -33,7 +33,7 @@ def rule_program(
     at = cell * P + n
     rate = tl.load(lr + cell) * tl.load(numbers + K)
     g = tl.load(grads + at, mask=inside, other=0.0)
-    param = tl.load(params + at, mask=inside, other=0.0)
+    param = tl.load(theta + at, mask=inside, other=0.0)
     if RULE == "sgd":
         d = g
     elif RULE == "momentum" or RULE == "nesterov":
@@ -71,4 +71,4 @@ def rule_program(
             d = (tl.load(numbers + 5) * g + tl.load(numbers + 6) * a) / denominator
             if K > 7:  # a decoupled weight decay
                 d += tl.load(numbers + 7) * param
-    tl.store(params + at, param - rate * d, mask=inside)
+    tl.store(theta + at, param - rate * d, mask=inside)
