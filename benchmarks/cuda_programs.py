@@ -20,9 +20,10 @@ from rnnprop_cli.kernels.network import Network
 
 ARCHITECTURES = (80, 86, 89, 90, 120)
 INTEGERS = (
-    "N", "T", "Q", "P", "M", "blocks", "pieces", "per_seed", "index_stride", "product_start", "sum_start",
+    "N", "T", "Q", "P", "M", "blocks", "pieces", "per_seed", "index_stride", "theta_stride", "stride",
+    "x_stride", "h_stride", "x_start", "h_start", "sum_start",
 )  # fmt: skip
-FLOATS = ("of_m", "of_v", "rest1", "beta2", "rest2", "eps", "scale", "shift")
+FLOATS = ("of_m", "of_v", "rest1", "beta2", "rest2", "eps", "scale", "shift", "clip")
 # Arguments that are not pointers to float32.
 TYPES = dict.fromkeys(INTEGERS, "i32") | dict.fromkeys(FLOATS, "fp32")
 TYPES |= {"pixels": "*u8", "index": "*i64", "labels": "*i64"}
@@ -75,9 +76,9 @@ def compile_program(
 
 def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     """Every program with the constants that `CudaKernel` gives it."""
-    from rnnprop_cli.kernels import cuda, cuda_kernels, cuda_passes, cuda_rules
+    from rnnprop_cli.kernels import cuda_kernels, cuda_launch, cuda_passes, cuda_quadratic, cuda_rules
 
-    tiles = cuda.tiles(network)
+    tiles = cuda_launch.tiles(network)
     network_sizes = {
         "F": network.features,
         "E": network.embedding,
@@ -86,21 +87,23 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
         "BOUNDED": network.bounded,
     }
     below = network.embedding or network.features
-    yield cuda_kernels.step_program, {**tiles, **network_sizes}
+    yield cuda_kernels.step_program, {**tiles, **network_sizes, "KEEP": False}
     if network.features == 2:
-        yield cuda_kernels.relative_program, {**tiles, **network_sizes, "FROM_TABLE": True}
-    if network.embedding:
-        yield cuda_kernels.embed_program, {**tiles, **network_sizes}
-    yield cuda_kernels.output_program, {**tiles, **network_sizes}
-    for width in dict.fromkeys((below, network.hidden)):
-        yield cuda_kernels.forward_program, {**tiles, "D": width, "H": network.hidden}
-        want_below = width != network.features
-        yield cuda_kernels.backward_program, {**tiles, "D": width, "H": network.hidden, "BELOW": want_below}
-    side = cuda.OUTER_TILE
-    outer = {"ROWS": side, "COLUMNS": side, "BLOCK": cuda.BLOCK}
-    yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "S": network.hidden}
+        for kept in (False, True):
+            yield (
+                cuda_kernels.relative_program,
+                {**tiles, **network_sizes, "FROM_TABLE": not kept, "KEEP": kept},
+            )
+    yield cuda_kernels.window_program, {**tiles, **network_sizes}
+    sizes = {**tiles, "H": network.hidden, "BOUNDED": network.bounded}
+    for top, width in ((True, network.hidden), (False, below)):
+        want = {"BELOW": width != network.features, "EMBEDDED": not top and network.embedding > 0}
+        yield cuda_kernels.backward_program, {**sizes, "D": width, "TOP": top, **want}
+    outer = {name: cuda_launch.OUTER[name] for name in ("ROWS", "COLUMNS", "BLOCK")}
+    yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "D": below, "H": network.hidden}
     for rule in sorted(cuda_passes.RULES):
         yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": cuda_passes.RULE_BLOCK}
+    yield cuda_quadratic.quadratic_program, {"SCALED": True, "BLOCK": 32}
     for hidden, layers in PERCEPTRONS if network == Network() else ():
         yield from perceptron_programs(hidden, layers)
 
@@ -118,16 +121,16 @@ def perceptron_programs(hidden: int, layers: int) -> Iterator[tuple[Any, dict[st
     assert constants is not None
     through = {"DEPTH": cuda_perceptrons.DEPTH, "BLOCK": cuda_perceptrons.EXAMPLES}
     for gradient in (True, False):
-        kind = {"ACTIVATION": "sigmoid", "GRADIENT": gradient}
+        kind = {"ACTIVATION": "sigmoid", "GRADIENT": gradient, "SCALED": gradient}
         yield cuda_mlp.examples_program, {**constants, **through, **kind}
-    summing = {"ROWS": cuda_perceptrons.ROWS, "BLOCK": cuda_perceptrons.SUMMED, "LOSSES": 8}
+    summing = {"ROWS": cuda_perceptrons.ROWS, "BLOCK": cuda_perceptrons.SUMMED, "LOSSES": 8, "SCALED": True}
     yield cuda_mlp.weights_program, {**constants, **summing}
 
 
 def main() -> None:
     import triton
 
-    from rnnprop_cli.kernels import cuda
+    from rnnprop_cli.kernels import cuda_launch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hidden", type=int, default=20)
@@ -138,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     network = Network(embedding=args.embedding, hidden=args.hidden)
     rows = [
-        compile_program(function, constants, cuda.LAUNCH, arch)
+        compile_program(function, constants, cuda_launch.LAUNCH, arch)
         for function, constants in programs(network)
         if args.program is None or function.__name__ in args.program
         for arch in args.arch

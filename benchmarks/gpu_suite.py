@@ -270,7 +270,7 @@ class Suite:
             if time.monotonic() > self.deadline:
                 break
         elapsed_s = time.monotonic() - started
-        validation_loss = training.validate()
+        validation_loss, _ = training.validate()
         snapshot = training.snapshot(validation_loss)
         names = [name for name in snapshot.tensors if not name.startswith(("adam.", "average"))]
         save_checkpoint(

@@ -28,7 +28,7 @@ from measuring import (
     use_isa,
 )
 
-from rnnprop_cli.accelerate.optimizees import build_optimizee
+from rnnprop_cli.accelerate.optimizees import accelerated, build_optimizee
 from rnnprop_cli.components.datasets import Dataset
 from rnnprop_cli.components.learned.rnnprop import RNNpropSpec
 from rnnprop_cli.components.optimizees.base import Optimizee
@@ -61,7 +61,10 @@ def draw(
     seeds = [number * tasks + task for task in range(tasks)]
     f = build_optimizee(mlp, dataset, seeds, SPEC.minibatch, F32, device, passes)
     scaled = RandomScaling(f, 3.0, seeds, "f")
-    return Combined(scaled, RandomScaling(Quadratic(20, seeds, F32, device), 1.0, seeds, "g"))
+    g: Optimizee = Quadratic(20, seeds, F32, device)
+    if passes is not None:
+        g = accelerated(g, passes)
+    return Combined(scaled, RandomScaling(g, 1.0, seeds, "g"))
 
 
 def body_work(

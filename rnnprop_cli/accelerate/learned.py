@@ -11,6 +11,7 @@ from rnnprop_cli.components.learned.network import LearnedState, NetworkRule
 from rnnprop_cli.components.learned.rnnprop import Moments, RNNpropRule
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.passes import FusedPasses, RelativeInputs, TensorSteps
+from rnnprop_cli.kernels.tape import Kept
 
 
 class NetworkOptimizer:
@@ -75,6 +76,7 @@ def advance(
     state: LearnedState,
     params_CP: Tensor,
     features_FN: Tensor | None = None,
+    kept: Kept | None = None,
 ) -> LearnedState:
     """One step in place, without a graph.
 
@@ -87,19 +89,24 @@ def advance(
         state: its buffers are overwritten.
         params_CP: [C, P] updated.
         features_FN: [F, N] receives the network's inputs, where somebody wants them.
+        kept: a step's part of a tape of the kernel, which it fills.
 
     Returns:
         The next state.
     """
     passes = kernel.passes
     if passes is not None and all(passes.fits(tensor) for tensor in (grads_CP, params_CP, *state.hidden)):
-        fused = fused_step(rule, passes, meta_params_Q, rate_C, grads_CP, state, params_CP, features_FN)
+        fused = fused_step(
+            rule, passes, meta_params_Q, rate_C, grads_CP, state, params_CP, features_FN, kept=kept
+        )
         if fused is not None:
             return fused
     inputs_FN, accumulators = rule.features(grads_CP, state.features, donate=True)
     if features_FN is not None:
         features_FN.copy_(inputs_FN)
-    output_N, hidden = kernel.step(rule.network, meta_params_Q, inputs_FN, state.hidden, donate=True)
+    output_N, hidden = kernel.step(
+        rule.network, meta_params_Q, inputs_FN, state.hidden, donate=True, kept=kept
+    )
     params_CP += output_N.view_as(params_CP) * rate_C[:, None]
     return LearnedState(accumulators, hidden, state.steps + 1)
 
@@ -114,11 +121,13 @@ def fused_step(
     params_CP: Tensor,
     features_FN: Tensor | None,
     numbers_K: Tensor | None = None,
+    kept: Kept | None = None,
 ) -> LearnedState | None:
     """As `advance`, in one pass over memory; None for a rule that has no such.
 
     Args:
         numbers_K: the step's numbers, where they lie on the device.
+        kept: see `advance`.
     """
     if not isinstance(rule, RNNpropRule):
         return None
@@ -135,8 +144,10 @@ def fused_step(
         rate_C,
         params_CP,
         features_FN,
+        kept,
     )
-    return LearnedState(moments._replace(steps=inputs.t), state.hidden, state.steps + 1)
+    hidden = state.hidden if kept is None else kept.hidden
+    return LearnedState(moments._replace(steps=inputs.t), hidden, state.steps + 1)
 
 
 def fused_steps(

@@ -15,6 +15,7 @@ from rnnprop_cli.components.optimizees.base import Given, Optimizee, OptimizeeSp
 from rnnprop_cli.components.optimizees.conv import Conv
 from rnnprop_cli.components.optimizees.lstm import LSTM
 from rnnprop_cli.components.optimizees.mlp import MLP
+from rnnprop_cli.components.optimizees.quadratic import Quadratic
 from rnnprop_cli.fields import Sampling
 from rnnprop_cli.kernels.passes import ACTIVATIONS, ConvNet, FusedPasses, Perceptron, Recurrence
 
@@ -54,6 +55,8 @@ def accelerated(plain: Optimizee, passes: FusedPasses) -> Optimizee:
         return FusedMLP(plain, passes)
     if isinstance(plain, Conv) and _is_plain(plain):
         return FusedConv(plain, passes)
+    if isinstance(plain, Quadratic):
+        return FusedQuadratic(plain, passes)
     return FusedLSTM(plain, passes) if isinstance(plain, LSTM) else plain
 
 
@@ -93,6 +96,39 @@ class FusedMLP(MLP):
             if found is not None:
                 return found
         return super().loss_and_grad(params_CP, step)
+
+    def scaled_loss_and_grad(
+        self, params_CP: Tensor, factor_SP: Tensor, step: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `TakesFactors`."""
+        if not self.passes.fits(factor_SP):
+            return None
+        index_SM = self.minibatches.indices(step)
+        return self.passes.perceptron_gradient(self.perceptron, index_SM, params_CP, factor_SP)
+
+
+class FusedQuadratic(Quadratic):
+    """Distances, losses and gradients in one pass."""
+
+    def __init__(self, plain: Quadratic, passes: FusedPasses) -> None:
+        vars(self).update(vars(plain))
+        self.passes = passes
+
+    def loss_and_grad(self, params_CP: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """See `Optimizee`."""
+        if self.passes.fits(params_CP):
+            found = self.passes.quadratic_gradient(self.target_Sn, self.clip, params_CP)
+            if found is not None:
+                return found
+        return super().loss_and_grad(params_CP, step)
+
+    def scaled_loss_and_grad(
+        self, params_CP: Tensor, factor_SP: Tensor, step: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `TakesFactors`."""
+        if not self.passes.fits(factor_SP):
+            return None
+        return self.passes.quadratic_gradient(self.target_Sn, self.clip, params_CP, factor_SP)
 
 
 class FusedConv(Conv):

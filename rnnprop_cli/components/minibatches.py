@@ -20,6 +20,7 @@ from rnnprop_cli.components.datasets.base import Dataset, too_small
 from rnnprop_cli.errors import UsageError
 from rnnprop_cli.fields import Sampling
 from rnnprop_cli.lazy import torch
+from rnnprop_cli.numerics.sending import sent
 from rnnprop_cli.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class ImageMinibatches:
         block, within = divmod(step, self.block_steps)
         if block != self._block:
             drawn = [self._draw(seed, block) for seed in self.seeds]
-            self._indices_SBM = torch.stack(drawn).to(self.device)
+            self._indices_SBM = sent(torch.stack(drawn), self.device)
             self._block = block
         return self._indices_SBM[:, within]
 
@@ -242,8 +243,8 @@ class SineMinibatches:
         block, within = divmod(step, self.block_steps)
         if block != self._block:
             drawn = [self._draw(seed, block) for seed in self.seeds]
-            self._inputs_SBMD = torch.stack([inputs for inputs, _ in drawn]).to(self.device)
-            self._targets_SBM = torch.stack([targets for _, targets in drawn]).to(self.device)
+            self._inputs_SBMD = sent(torch.stack([inputs for inputs, _ in drawn]), self.device)
+            self._targets_SBM = sent(torch.stack([targets for _, targets in drawn]), self.device)
             self._block = block
         return Minibatch(self._inputs_SBMD[:, within], self._targets_SBM[:, within])
 

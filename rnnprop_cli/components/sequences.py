@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rnnprop_cli.components.minibatches import BLOCK_STEPS, ImageMinibatches
 from rnnprop_cli.lazy import torch
+from rnnprop_cli.numerics.sending import sent
 from rnnprop_cli.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ class SortedSequences:
             return self._loaded[1][:, step - self._loaded[0]]
         block, within = divmod(step, self.block_steps)
         if block != self._block:
-            self._drawn_SBMT = torch.stack([self._draw(seed, block) for seed in self.seeds]).to(self.device)
+            self._drawn_SBMT = sent(
+                torch.stack([self._draw(seed, block) for seed in self.seeds]), self.device
+            )
             self._block = block
         return self._drawn_SBMT[:, within]
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rnnprop_cli.accelerate.optimizees import accelerated
 from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.components.optimizees.quadratic import Quadratic
@@ -56,6 +57,7 @@ class MetaTraining(Training):
         self.estimators: list[Estimator] = [  # a recording is of one task
             RecordedWindows() if recorded else estimator_for(self.rule) for _ in self.tasks
         ]
+        self._ahead: dict[int, Optimizee] = {}  # drawn before its meta-iteration, which it is filed under
         if snapshot is None:
             seed = derive_seed(spec.seed, "meta-params")
             meta_params_Q = self.rule.start(seed, self.dtype, self.device)
@@ -100,7 +102,7 @@ class MetaTraining(Training):
         estimator = self.estimators[drawn.task]
         try:
             if self.team is None:
-                optimizee = self.draw_optimizee(number)
+                optimizee = self._ahead.pop(number, None) or self.draw_optimizee(number)
             else:
                 optimizee, *later = (
                     self.draw_optimizee(number, (task,)) for task in self.team.mine(spec.meta_batch)
@@ -110,6 +112,8 @@ class MetaTraining(Training):
             self.state, loss = meta_iteration(
                 spec, self.state, optimizee, self.rule, self.kernel, drawn, estimator
             )
+            if self.team is None and self.device.type == "cuda" and number + 1 < spec.meta_iterations:
+                self._draw_ahead(number + 1)
             train_loss = float(loss)
         except RuntimeError as error:
             if is_lost(self.device):
@@ -120,6 +124,12 @@ class MetaTraining(Training):
             raise
         self.meta_iteration += 1
         return train_loss
+
+    def _draw_ahead(self, meta_iteration: int) -> None:
+        """Draws an optimizee and its first minibatches while the device is still at work on another."""
+        optimizee = self.draw_optimizee(meta_iteration)
+        optimizee.tensors(0, 1)
+        self._ahead = {meta_iteration: optimizee}
 
     def draw_optimizee(self, meta_iteration: int, numbers: Sequence[int] | None = None) -> Optimizee:
         """The optimizee of one meta-iteration: fresh data, theta_0, scaling factors and convex function.
@@ -138,6 +148,8 @@ class MetaTraining(Training):
         if spec.convex is None:
             return f
         g: Optimizee = Quadratic(spec.convex.dimension, seeds, self.dtype, self.device, spec.convex.clip)
+        if self.kernel.passes is not None:
+            g = accelerated(g, self.kernel.passes)
         if spec.convex.scaling:
             g = RandomScaling(g, spec.convex.scaling, seeds, "g")
         return Combined(f, g)

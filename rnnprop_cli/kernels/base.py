@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import FusedPasses
+from rnnprop_cli.kernels.tape import Kept, Tape
 
 
 class Kernel(Protocol):
@@ -25,6 +26,7 @@ class Kernel(Protocol):
         hidden: Hidden,
         *,
         donate: bool = False,
+        kept: Kept | None = None,
     ) -> tuple[Tensor, Hidden]:
         """One inner step, without a graph.
 
@@ -34,10 +36,16 @@ class Kernel(Protocol):
             features_FN: [F, N] inputs of every coordinate.
             hidden: state before the step.
             donate: whether the buffers of `hidden` may be overwritten and returned as the new state.
+            kept: a step's part of a tape of this body, which it fills; the new state is then the one in there.
 
         Returns:
             output_N: [N] tanh(x_out) if `network.bounded`, else x_out; and the state after the step.
         """
+        ...
+
+    def tape(self, network: Network, steps: int, params_CP: Tensor) -> Tape | None:
+        """Room for what the steps of a window keep for its gradient; None where this body keeps nothing, or there is
+        no room."""
         ...
 
     def window_gradient(
@@ -47,6 +55,8 @@ class Kernel(Protocol):
         features_TFN: Tensor,
         hidden: Hidden,
         output_grad_TN: Tensor,
+        *,
+        tape: Tape | None = None,
     ) -> Tensor:
         """Gradient of sum_{t,n} output_grad[t, n] * output[t, n] with respect to the meta-params.
 
@@ -59,6 +69,7 @@ class Kernel(Protocol):
             features_TFN: [T, F, N] inputs of every step of the window.
             hidden: state at the start of the window (not changed).
             output_grad_TN: [T, N] gradient of the meta-loss with respect to every output.
+            tape: what the steps have kept, if they have; they are taken again else.
 
         Returns:
             [Q] meta-gradient.

@@ -13,6 +13,7 @@ from rnnprop_cli.kernels.cpu_passes import CpuPasses
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import FusedPasses
 from rnnprop_cli.kernels.reference import ReferenceKernel
+from rnnprop_cli.kernels.tape import Kept, Tape
 
 
 class CpuKernel:
@@ -38,6 +39,7 @@ class CpuKernel:
         hidden: Hidden,
         *,
         donate: bool = False,
+        kept: Kept | None = None,
     ) -> tuple[Tensor, Hidden]:
         """See `Kernel.step`."""
         if not _supported(meta_params_Q, features_FN, *hidden):
@@ -65,6 +67,10 @@ class CpuKernel:
             new = hidden
         return output, new
 
+    def tape(self, network: Network, steps: int, params_CP: Tensor) -> Tape | None:
+        """See `Kernel.tape`: none, the steps are taken again in the cache."""
+        return None
+
     @torch.no_grad()
     def window_gradient(
         self,
@@ -73,6 +79,8 @@ class CpuKernel:
         features_TFN: Tensor,
         hidden: Hidden,
         output_grad_TN: Tensor,
+        *,
+        tape: Tape | None = None,
     ) -> Tensor:
         """See `Kernel.window_gradient`."""
         if not _supported(meta_params_Q, features_TFN, *hidden, output_grad_TN):

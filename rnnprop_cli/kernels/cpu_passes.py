@@ -13,6 +13,7 @@ from rnnprop_cli.kernels.cpu_networks import NetworkPasses
 from rnnprop_cli.kernels.cpu_tensors import Packed, packed, step_tensors
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import Perceptron, RelativeInputs, TensorSteps
+from rnnprop_cli.kernels.tape import Kept
 
 MAX_COEFFICIENTS: Final = 8
 # Wider layers than this are better off with a library's matrix products.
@@ -40,6 +41,7 @@ class CpuPasses(NetworkPasses):
         rate_C: Tensor,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        kept: Kept | None = None,
     ) -> None:
         """See `FusedPasses`."""
         n_cells, n_coordinates = params_CP.shape
@@ -96,12 +98,20 @@ class CpuPasses(NetworkPasses):
             step_tensors(self._library, network, meta_params_Q, self._last, (beta1, beta2, eps))
 
     def perceptron_gradient(
-        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor, factor_SP: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        """See `FusedPasses`."""
+        """See `FusedPasses`; none with factors."""
+        if factor_SP is not None:
+            return None
         grads_CP = torch.empty_like(params_CP)
         loss_C = self._perceptron(perceptron, index_SM, params_CP, grads_CP)
         return None if loss_C is None else (loss_C, grads_CP)
+
+    def quadratic_gradient(
+        self, target_SP: Tensor, clip: float, params_CP: Tensor, factor_SP: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`: none."""
+        return None
 
     def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
         """See `FusedPasses`."""

@@ -19,46 +19,48 @@ import triton
 import triton.language as tl
 
 from rnnprop_cli.kernels.cuda_tiles import (
-    add_transposed,
-    cell,
-    embed,
-    gates,
     load_rows,
-    network_output,
     network_step,
     store_rows,
     tanh,
+    transposed_product,
 )
+
+OUTER_PRECISION = tl.constexpr("ieee")  # of products that sum weight gradients
 
 
 @triton.jit
 def step_program(
-    q, features, embedded, h_old, c_old, h_new, c_new, output, N,
+    q, features, embedded, h_old, c_old, h_new, c_new, kept, output, N,
     F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
-    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    KEEP: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One step of all layers; c_new may be c_old, and h_new may be h_old where H <= UNITS.
 
-    `embedded` [E, N] is room for the embedding's outputs.
+    Args:
+        embedded: [E, N] receives the embedding's outputs.
+        kept: [LAYERS, 4H, N] receives the gates, if KEEP.
+        output: [N].
     """
     N = tl.cast(N, tl.int64)
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     y = network_step(
-        q, features, embedded, h_old, c_old, h_new, c_new, n, N, F, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
-    )
+        q, features, embedded, h_old, c_old, h_new, c_new, kept, n, N,
+        F, E, H, LAYERS, BOUNDED, KEEP, UNITS, DEPTH, BLOCK,
+    )  # fmt: skip
     tl.store(output + n, y, mask=n < N)
 
 
 @triton.jit
 def relative_program(
     q, numbers, of_m, of_v, rest1, beta2, rest2, eps, grads, m, v, features, embedded,
-    h_old, c_old, h_new, c_new, rate, theta, P, N,
+    h_old, c_old, h_new, c_new, kept, output, rate, theta, P, N,
     FROM_TABLE: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
-    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    KEEP: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One step of RNNprop (`optimizers/rnnprop.py` defines it): moments, features, network and params, all in place.
 
-    Args (beyond those of `step_program`):
+    Args (beyond those of `step_program`, of which `output` is written only if KEEP):
         numbers: of_m and of_v where FROM_TABLE; else the arguments count.
         of_m: what m is divided by.
         of_v: what v is divided by.
@@ -85,128 +87,154 @@ def relative_program(
     tl.store(features + N + n, first * scale / of_m, mask=inside)
     tl.debug_barrier()  # other threads read them
     y = network_step(
-        q, features, embedded, h_old, c_old, h_new, c_new, n, N, 2, E, H, LAYERS, BOUNDED, UNITS, DEPTH, BLOCK
-    )
+        q, features, embedded, h_old, c_old, h_new, c_new, kept, n, N,
+        2, E, H, LAYERS, BOUNDED, KEEP, UNITS, DEPTH, BLOCK,
+    )  # fmt: skip
+    if KEEP:
+        tl.store(output + n, y, mask=inside)
     step = tl.load(rate + n // P, mask=inside, other=0.0) * y
     tl.store(theta + n, tl.load(theta + n, mask=inside, other=0.0) + step, mask=inside)
 
 
 @triton.jit
-def embed_program(
-    q, features, embedded, N,
-    F: tl.constexpr, E: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr,
+def window_program(
+    q, features, embedded, h, c, kept, output, T, N,
+    F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The embedding's outputs [T, E, N] at every step."""
-    N = tl.cast(N, tl.int64)
-    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    t = tl.program_id(1)
-    embed(q, features + t * F * N, embedded + t * E * N, n, N, F, E, UNITS)
-
-
-@triton.jit
-def forward_program(
-    layer, inputs, h_steps, c_steps, T, N,
-    D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """One layer over a window.
+    """All steps of a window, each as `step_program` takes one and keeps its gates.
 
     Args:
-        layer: the layer's meta-params.
-        inputs: [T, D, N].
-        h_steps: [T + 1, H, N] the outputs before the window, and room for those after every step.
-        c_steps: [T + 1, H, N] likewise the cell states.
+        features: [T, F, N].
+        embedded: [T, E, N].
+        h: [T + 1, LAYERS, H, N] the outputs before the window, and room for those after every step.
+        c: [T + 1, LAYERS, H, N] likewise the cell states.
+        kept: [T, LAYERS, 4H, N].
+        output: [T, N].
     """
     N = tl.cast(N, tl.int64)
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     for t in range(T):
-        old = t * H * N
-        new = old + H * N
-        cell(
-            layer, inputs + t * D * N, h_steps + old, c_steps + old, h_steps + new, c_steps + new, n, N,
-            D, H, UNITS, DEPTH, BLOCK,
+        old = t * LAYERS * H * N
+        new = old + LAYERS * H * N
+        y = network_step(
+            q, features + t * F * N, embedded + t * E * N, h + old, c + old, h + new, c + new, kept + 4 * old, n, N,
+            F, E, H, LAYERS, BOUNDED, True, UNITS, DEPTH, BLOCK,
         )  # fmt: skip
+        tl.store(output + t * N + n, y, mask=n < N)
 
 
 @triton.jit
-def output_program(
-    out, h, output, N,
-    H: tl.constexpr, BOUNDED: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr,
+def top_gradient(
+    out, output, output_grads, inner, first, n, N,
+    H: tl.constexpr, BOUNDED: tl.constexpr, UNITS: tl.constexpr,
 ):  # fmt: skip
-    """The network's outputs [T, N] from those of its top layer [T, H, N]."""
-    N = tl.cast(N, tl.int64)
-    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    t = tl.program_id(1)
-    y = network_output(out, h + t * H * N, n, N, H, BOUNDED, UNITS, BLOCK)
-    tl.store(output + t * N + n, y, mask=n < N)
+    """The gradient [UNITS, BLOCK] with respect to the top layer's outputs of a step.
+
+    `inner` [N] receives that with respect to the network's output before its tanh, if BOUNDED.
+    """
+    u = first + tl.arange(0, UNITS)
+    d = tl.load(output_grads + n, mask=n < N, other=0.0)
+    if BOUNDED:
+        y = tl.load(output + n, mask=n < N, other=0.0)
+        d *= 1.0 - y * y
+        tl.store(inner + n, d, mask=n < N)
+    return tl.load(out + u, mask=u < H, other=0.0)[:, None] * d[None, :]
 
 
 @triton.jit
 def backward_program(
-    layer, inputs, h_steps, c_steps, above, carried, gate_grads, below, T, N,
-    D: tl.constexpr, H: tl.constexpr, BELOW: tl.constexpr,
-    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    layer, kept, c, above, output, output_grads, carried_h, carried_c, gate_grads, inputs, below, T, N, stride,
+    D: tl.constexpr, H: tl.constexpr, TOP: tl.constexpr, BOUNDED: tl.constexpr, BELOW: tl.constexpr,
+    EMBEDDED: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One layer backward over a window.
 
     With h = o tanh(c) and c = f c_old + i g: dc += dh o (1 - tanh(c)^2); sigmoid' = s (1 - s), tanh' = 1 - tanh^2.
 
-    Args (beyond those of `forward_program`):
-        above: [T, H, N] gradient with respect to the layer's outputs.
-        carried: [H, N] room for the gradient with respect to the cell state.
+    Args:
+        layer: the layer's meta-params; behind them lie those of the output, if TOP.
+        kept: the layer's gates [4H, N] at the first step, those of the next 4 * `stride` behind them.
+        c: the layer's cell states [H, N] before the first step, those after it `stride` behind them.
+        above: [T, H, N] gradient with respect to the layer's outputs; if TOP [T, N], see `top_gradient`'s `inner`.
+        output: [T, N] of the network.
+        output_grads: [T, N] with respect to them.
+        carried_h: [H, N] room for the gradient with respect to the outputs of the step before.
+        carried_c: [H, N] likewise the cell state.
         gate_grads: [T, 4H, N] receives the gradient with respect to the sums in front of the gates.
-        below: [T, D, N] receives the gradient with respect to the inputs, if BELOW.
+        inputs: [T, D, N] the layer's, read if EMBEDDED.
+        below: [T, D, N] receives the gradient with respect to the inputs, if BELOW; if EMBEDDED to what was before
+            the ELU that they come from.
     """
     N = tl.cast(N, tl.int64)
+    stride = tl.cast(stride, tl.int64)
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     w_hidden = layer + 4 * H * D
     for back in range(T):
         t = T - 1 - back
-        here = t * H * N
-        d_gates = gate_grads + 4 * here
-        later = tl.where(back > 0, 4 * H, 0)  # the last step hears nothing from a later one
+        d_gates = gate_grads + t * 4 * H * N
+        here, old = kept + t * 4 * stride, c + t * stride
         for first in range(0, H, UNITS):
-            i, f, g, o = gates(
-                layer, inputs + t * D * N, h_steps + here, first, n, N, D, H, UNITS, DEPTH, BLOCK
-            )
-            c_old = load_rows(c_steps + here, first, H, UNITS, n, N)
-            tanh_c = tanh(load_rows(c_steps + here + H * N, first, H, UNITS, n, N))
-            dh = load_rows(above + here, first, H, UNITS, n, N)
-            dh = add_transposed(dh, w_hidden, d_gates + 4 * H * N, first, later, n, N, H, UNITS, DEPTH, 4 * H)
+            i = load_rows(here, first, H, UNITS, n, N)
+            f = load_rows(here + H * N, first, H, UNITS, n, N)
+            g = load_rows(here + 2 * H * N, first, H, UNITS, n, N)
+            o = load_rows(here + 3 * H * N, first, H, UNITS, n, N)
+            c_old = load_rows(old, first, H, UNITS, n, N)
+            tanh_c = tanh(load_rows(old + stride, first, H, UNITS, n, N))
+            if TOP:
+                at = t * N
+                out = w_hidden + 4 * H * (H + 1)
+                dh = top_gradient(
+                    out, output + at, output_grads + at, above + at, first, n, N, H, BOUNDED, UNITS
+                )
+            else:
+                dh = load_rows(above + t * H * N, first, H, UNITS, n, N)
+            if back > 0:
+                dh += load_rows(carried_h, first, H, UNITS, n, N)
             dc = dh * o * (1.0 - tanh_c * tanh_c)
             if back > 0:
-                dc += load_rows(carried, first, H, UNITS, n, N)
+                dc += load_rows(carried_c, first, H, UNITS, n, N)
             store_rows(d_gates, first, H, UNITS, n, N, dc * g * i * (1.0 - i))
             store_rows(d_gates + H * N, first, H, UNITS, n, N, dc * c_old * f * (1.0 - f))
             store_rows(d_gates + 2 * H * N, first, H, UNITS, n, N, dc * i * (1.0 - g * g))
             store_rows(d_gates + 3 * H * N, first, H, UNITS, n, N, dh * tanh_c * o * (1.0 - o))
-            tl.debug_barrier()  # all threads have read the old `carried`
-            store_rows(carried, first, H, UNITS, n, N, dc * f)
-        tl.debug_barrier()  # the earlier step reads `d_gates` and `carried`
+            tl.debug_barrier()  # all threads have read the old `carried_c`
+            store_rows(carried_c, first, H, UNITS, n, N, dc * f)
+        tl.debug_barrier()  # `d_gates` is read, and `carried_h` written, by other threads
+        for first in range(0, H, UNITS):
+            dh = transposed_product(w_hidden, d_gates, first, n, N, H, 4 * H, UNITS, DEPTH, BLOCK)
+            store_rows(carried_h, first, H, UNITS, n, N, dh)
         if BELOW:
             for first in range(0, D, UNITS):
-                dx = tl.zeros((UNITS, BLOCK), tl.float32)
-                dx = add_transposed(dx, layer, d_gates, first, 4 * H, n, N, D, UNITS, DEPTH, 4 * H)
+                dx = transposed_product(layer, d_gates, first, n, N, D, 4 * H, UNITS, DEPTH, BLOCK)
+                if EMBEDDED:
+                    x = load_rows(inputs + t * D * N, first, D, UNITS, n, N)
+                    dx *= tl.where(x > 0.0, 1.0, x + 1.0)  # ELU'(z) = exp(z) = x + 1 for z <= 0
                 store_rows(below + t * D * N, first, D, UNITS, n, N, dx)
+        tl.debug_barrier()  # the earlier step reads what is carried
 
 
 @triton.jit
 def outer_program(
-    left, right, partial, Q, product_start, sum_start, T, N,
-    R: tl.constexpr, S: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
+    left, x, h, partial, Q, x_start, h_start, sum_start, T, N, x_stride, h_stride,
+    R: tl.constexpr, D: tl.constexpr, H: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """A program's part of sum_{t,n} left[t, :, n] right[t, :, n]^T, and of sum_{t,n} left[t, :, n].
 
     Args:
         left: [T, R, N].
-        right: [T, S, N].
-        partial: [programs, Q]; row p receives program p's part of the product [R, S] at product_start, and of the
-            sum [R] at sum_start.
+        x: right[0, :D] [D, N]; those of the next step `x_stride` behind.
+        h: right[0, D:] [H, N]; those of the next step `h_stride` behind.
+        partial: [programs, Q]; row p receives program p's part: of the product with x [R, D] at x_start, of that with
+            h [R, H] at h_start, of the sum [R] at sum_start.
     """
     N = tl.cast(N, tl.int64)
+    x_stride = tl.cast(x_stride, tl.int64)
+    h_stride = tl.cast(h_stride, tl.int64)
     program = tl.program_id(0)
     first_row = tl.program_id(1) * ROWS
-    first_column = tl.program_id(2) * COLUMNS
-    s = first_column + tl.arange(0, COLUMNS)[None, :]
+    s = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     product = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
     blocks = tl.cdiv(N, BLOCK)
@@ -214,13 +242,15 @@ def outer_program(
         t = index // blocks
         n = (index % blocks).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
         left_tile = load_rows(left + t * R * N, first_row, R, ROWS, n, N)
+        row = tl.where(s < D, x + t * x_stride + s * N, h + t * h_stride + (s - D) * N)
         right_tile = tl.load(  # transposed as it is loaded
-            right + t * S * N + s * N + n[:, None], mask=(s < S) & (n[:, None] < N), other=0.0
+            row + n[:, None], mask=(s < D + H) & (n[:, None] < N), other=0.0
         )
-        product = tl.dot(left_tile, right_tile, acc=product, input_precision="ieee")
+        product = tl.dot(left_tile, right_tile, acc=product, input_precision=OUTER_PRECISION)
         total += tl.sum(left_tile, axis=1)
     mine = partial + program.to(tl.int64) * Q
     r = first_row + tl.arange(0, ROWS)
-    tl.store(mine + product_start + r[:, None] * S + s, product, mask=(r[:, None] < R) & (s < S))
+    at = tl.where(s < D, x_start + r[:, None] * D + s, h_start + r[:, None] * H + (s - D))
+    tl.store(mine + at, product, mask=(r[:, None] < R) & (s < D + H))
     if tl.program_id(2) == 0:
         tl.store(mine + sum_start + r, total, mask=r < R)

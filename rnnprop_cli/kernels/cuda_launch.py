@@ -9,9 +9,18 @@ from rnnprop_cli.kernels.network import Network
 
 # Compiled for sm_80 to sm_120 these tiles spill next to nothing and take 4 KB of shared memory whatever the network's
 # width (`benchmarks/cuda_programs.py` tells). Not yet timed on a device.
-BLOCK: Final = 32  # coordinates of a program
+BLOCK: Final = 64  # coordinates of a program
 UNITS: Final = (16, 32)  # hidden units that it works on at a time: the smaller where that holds them all
 DEPTH: Final = 16  # terms of a product at a time
+# A weight gradient: its rows and columns of a program, and the coordinates that it takes at a time.
+OUTER: Final = {
+    "ROWS": 32,
+    "COLUMNS": 64,
+    "BLOCK": 64,
+    "num_warps": 4,
+    "num_stages": 2,
+    "enable_fp_fusion": True,
+}
 LAUNCH: Final = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
 
 

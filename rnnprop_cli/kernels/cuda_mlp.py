@@ -59,27 +59,43 @@ def pixel_tile(pixels, image, inside, first, scale, shift, D: tl.constexpr, COLU
 
 
 @triton.jit
-def layer_above(a, weights, H: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr):
-    """Inputs to the activation [BLOCK, UNITS] of W units above H with the outputs a."""
+def weights(theta, factors, at, inside, SCALED: tl.constexpr):
+    """The weights at these places, each times its factor if SCALED."""
+    w = tl.load(theta + at, mask=inside, other=0.0)
+    if SCALED:
+        w *= tl.load(factors + at, mask=inside, other=0.0)
+    return w
+
+
+@triton.jit
+def layer_above(
+    a, theta, factors, at, SCALED: tl.constexpr,
+    H: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Inputs to the activation [BLOCK, UNITS] of W units above H with the outputs a; their weights begin at `at`."""
     u, k = tl.arange(0, UNITS)[None, :], tl.arange(0, UNITS)[:, None]
-    tile = tl.load(weights + k * W + u, mask=(k < H) & (u < W), other=0.0)
-    bias = tl.load(weights + H * W + u, mask=u < W, other=0.0) + tl.zeros((BLOCK, UNITS), tl.float32)
+    tile = weights(theta, factors, at + k * W + u, (k < H) & (u < W), SCALED)
+    bias = weights(theta, factors, at + H * W + u, u < W, SCALED) + tl.zeros((BLOCK, UNITS), tl.float32)
     return tl.dot(a, tile, acc=bias, input_precision="ieee")
 
 
 @triton.jit
-def layer_below(delta, weights, H: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr):
+def layer_below(
+    delta, theta, factors, at, SCALED: tl.constexpr,
+    H: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """Derivatives [BLOCK, UNITS] with respect to the outputs of the H units below W."""
     u, k = tl.arange(0, UNITS)[None, :], tl.arange(0, UNITS)[:, None]
-    tile = tl.load(weights + u * W + k, mask=(k < W) & (u < H), other=0.0)
+    tile = weights(theta, factors, at + u * W + k, (k < W) & (u < H), SCALED)
     return tl.dot(delta, tile, acc=tl.zeros((BLOCK, UNITS), tl.float32), input_precision="ieee")
 
 
 @triton.jit
 def examples_program(
-    pixels, index, labels, thetas, acts, deltas, losses, index_stride, per_seed, M, P, blocks, scale, shift,
+    pixels, index, labels, thetas, factors, acts, deltas, losses, index_stride, theta_stride, per_seed, M, P, blocks,
+    scale, shift,
     D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr, ACTIVATION: tl.constexpr,
-    GRADIENT: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    SCALED: tl.constexpr, GRADIENT: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """BLOCK examples of a cell: their losses added up, and of every layer its outputs and the loss's derivatives.
 
@@ -87,7 +103,8 @@ def examples_program(
         pixels: [images, D] uint8.
         index: [seeds, M] int64, rows `index_stride` apart: numbers of the images.
         labels: [images] int64.
-        thetas: [C, P].
+        thetas: [C, P], rows `theta_stride` apart.
+        factors: [seeds, P] what the coordinates are multiplied with, if SCALED.
         acts: [C, HIDDEN, M, UNITS] receives the hidden layers' outputs.
         deltas: [C, HIDDEN + 1, M, UNITS] receives derivatives with respect to the layers' inputs to the activation.
         losses: [C, blocks] receives the sums.
@@ -97,16 +114,17 @@ def examples_program(
     cell = (pid // blocks).to(tl.int64)
     m = (pid % blocks) * BLOCK + tl.arange(0, BLOCK)
     inside = m < M
-    image = tl.load(index + cell // per_seed * index_stride + m, mask=inside, other=0)
+    seed = cell // per_seed
+    image = tl.load(index + seed * index_stride + m, mask=inside, other=0)
     u = tl.arange(0, UNITS)
-    theta = thetas + cell * P
+    theta = thetas + cell * theta_stride
+    factors += seed * P
     FIRST: tl.constexpr = H if HIDDEN > 0 else CLASSES
-    z = tl.load(theta + D * FIRST + u, mask=u < FIRST, other=0.0)[None, :] + tl.zeros(
-        (BLOCK, UNITS), tl.float32
-    )
+    bias = weights(theta, factors, D * FIRST + u, u < FIRST, SCALED)
+    z = bias[None, :] + tl.zeros((BLOCK, UNITS), tl.float32)
     for start in range(0, D, DEPTH):
         d = start + tl.arange(0, DEPTH)[:, None]
-        weight = tl.load(theta + d * FIRST + u[None, :], mask=(d < D) & (u[None, :] < FIRST), other=0.0)
+        weight = weights(theta, factors, d * FIRST + u[None, :], (d < D) & (u[None, :] < FIRST), SCALED)
         x = pixel_tile(pixels, image, inside, start, scale, shift, D, DEPTH)
         z = tl.dot(x, weight, acc=z, input_precision="ieee")
     for layer in tl.static_range(HIDDEN):
@@ -114,8 +132,8 @@ def examples_program(
         if GRADIENT:
             here = ((cell * HIDDEN + layer) * M + m)[:, None] * UNITS + u[None, :]
             tl.store(acts + here, a, mask=inside[:, None])
-        at = theta + (D + 1) * H + layer * (H + 1) * H
-        z = layer_above(a, at, H, H if layer + 1 < HIDDEN else CLASSES, UNITS, BLOCK)
+        at = (D + 1) * H + layer * (H + 1) * H
+        z = layer_above(a, theta, factors, at, SCALED, H, H if layer + 1 < HIDDEN else CLASSES, UNITS, BLOCK)
     is_class = u[None, :] < CLASSES
     largest = tl.max(tl.where(is_class, z, float("-inf")), axis=1)
     shifted = tl.where(is_class, z - largest[:, None], float("-inf"))
@@ -131,8 +149,10 @@ def examples_program(
         tl.store(deltas + here, delta, mask=inside[:, None])
         tl.debug_barrier()  # other threads have written what is read now
         for back in tl.static_range(HIDDEN):
-            at = theta + (D + 1) * H + (HIDDEN - 1 - back) * (H + 1) * H
-            delta = layer_below(delta, at, H, CLASSES if back == 0 else H, UNITS, BLOCK)
+            at = (D + 1) * H + (HIDDEN - 1 - back) * (H + 1) * H
+            delta = layer_below(
+                delta, theta, factors, at, SCALED, H, CLASSES if back == 0 else H, UNITS, BLOCK
+            )
             here = ((cell * HIDDEN + HIDDEN - 1 - back) * M + m)[:, None] * UNITS + u[None, :]
             delta *= slope(tl.load(acts + here, mask=inside[:, None], other=0.0), ACTIVATION)
             here = ((cell * (HIDDEN + 1) + HIDDEN - 1 - back) * M + m)[:, None] * UNITS + u[None, :]
@@ -140,9 +160,18 @@ def examples_program(
 
 
 @triton.jit
+def store_rows(to, factors, at, inside, total, SCALED: tl.constexpr):
+    """Gradients to these places; with respect to what was multiplied with a factor, if SCALED."""
+    if SCALED:
+        total *= tl.load(factors + at, mask=inside, other=0.0)
+    tl.store(to + at, total, mask=inside)
+
+
+@triton.jit
 def pixel_rows(
-    pixels, index, deltas, to, first, M, scale, shift,
-    D: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    pixels, index, deltas, to, factors, first, M, scale, shift,
+    SCALED: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
+    UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient of the first layer's weights from row `first` on, and with the first row its biases'."""
     u = tl.arange(0, UNITS)[None, :]
@@ -157,14 +186,15 @@ def pixel_rows(
         total = tl.dot(tl.trans(x), delta, acc=total, input_precision="ieee")
         of_bias += tl.sum(delta, axis=0)[None, :]
     r = first + tl.arange(0, ROWS)[:, None]
-    tl.store(to + r * W + u, total, mask=(r < D) & (u < W))
+    store_rows(to, factors, r * W + u, (r < D) & (u < W), total, SCALED)
     if first == 0:
-        tl.store(to + D * W + u, of_bias, mask=u < W)
+        store_rows(to, factors, D * W + u, u < W, of_bias, SCALED)
 
 
 @triton.jit
 def unit_rows(
-    acts, deltas, to, first, W, M, H: tl.constexpr, UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
+    acts, deltas, to, factors, first, W, M,
+    SCALED: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Likewise of a later layer of W units."""
     u = tl.arange(0, UNITS)[None, :]
@@ -178,15 +208,16 @@ def unit_rows(
         total = tl.dot(tl.trans(a), delta, acc=total, input_precision="ieee")
         of_bias += tl.sum(delta, axis=0)[None, :]
     r = first + tl.arange(0, ROWS)[:, None]
-    tl.store(to + r * W + u, total, mask=(r < H) & (u < W))
+    store_rows(to, factors, r * W + u, (r < H) & (u < W), total, SCALED)
     if first == 0:
-        tl.store(to + H * W + u, of_bias, mask=u < W)
+        store_rows(to, factors, H * W + u, u < W, of_bias, SCALED)
 
 
 @triton.jit
 def weights_program(
-    pixels, index, acts, deltas, losses, loss, grads, index_stride, per_seed, M, P, blocks, pieces, scale, shift,
-    D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr,
+    pixels, index, acts, deltas, losses, factors, loss, grads, index_stride, per_seed, M, P, blocks, pieces,
+    scale, shift,
+    D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr, SCALED: tl.constexpr,
     UNITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, LOSSES: tl.constexpr,
 ):  # fmt: skip
     """ROWS rows of a layer's weights: their gradient; with a layer's first rows its biases', with the cell's its loss.
@@ -204,19 +235,21 @@ def weights_program(
     OF_UNITS: tl.constexpr = (H + ROWS - 1) // ROWS
     FIRST: tl.constexpr = H if HIDDEN > 0 else CLASSES
     to = grads + cell * P
+    factors += cell // per_seed * P
     own = deltas + cell * (HIDDEN + 1) * M * UNITS
     if piece < OF_PIXELS:
         pixel_rows(
-            pixels, index + cell // per_seed * index_stride, own, to, piece * ROWS, M, scale, shift,
-            D, FIRST, UNITS, ROWS, BLOCK,
+            pixels, index + cell // per_seed * index_stride, own, to, factors, piece * ROWS, M, scale, shift,
+            SCALED, D, FIRST, UNITS, ROWS, BLOCK,
         )  # fmt: skip
     else:
         layer = (piece - OF_PIXELS) // OF_UNITS  # of the hidden ones, whose outputs go in
-        above = to + (D + 1) * H + layer * (H + 1) * H
+        at = (D + 1) * H + layer * (H + 1) * H
         width = tl.where(layer + 1 < HIDDEN, H, CLASSES)
         kept = acts + (cell * HIDDEN + layer) * M * UNITS
         first = (piece - OF_PIXELS) % OF_UNITS * ROWS
-        unit_rows(kept, own + (layer + 1) * M * UNITS, above, first, width, M, H, UNITS, ROWS, BLOCK)
+        delta = own + (layer + 1) * M * UNITS
+        unit_rows(kept, delta, to + at, factors + at, first, width, M, SCALED, H, UNITS, ROWS, BLOCK)
     if piece == 0:
         j = tl.arange(0, LOSSES)
         parts = tl.load(losses + cell * blocks + j, mask=j < blocks, other=0.0)

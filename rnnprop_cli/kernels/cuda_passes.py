@@ -10,8 +10,10 @@ from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import
 from rnnprop_cli.kernels.cuda_perceptrons import losses_and_gradient
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import ConvNet, Perceptron, Recurrence, RelativeInputs, TensorSteps
+from rnnprop_cli.kernels.tape import Kept
 
 RULE_BLOCK: Final = 1024  # coordinates of a program of a classical rule
+LARGEST_QUADRATIC: Final = 1024  # dimensions
 RULES: Final = {
     "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop inside", "rmsprop outside", "adam", "nadam",
 }  # fmt: skip
@@ -30,6 +32,7 @@ class CudaPasses:
         self._network_programs = import_programs("cuda_kernels")
         self._rule_programs = import_programs("cuda_rules")
         self._perceptron_programs = import_programs("cuda_mlp")
+        self._quadratic_programs = import_programs("cuda_quadratic")
 
     def fits(self, tensor: Tensor) -> bool:
         """See `FusedPasses`."""
@@ -47,13 +50,18 @@ class CudaPasses:
         rate_C: Tensor,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        kept: Kept | None = None,
     ) -> None:
         """See `FusedPasses`."""
         n = params_CP.numel()
         if n == 0:
             return
-        in_place = fits_one_tile(network)
-        h_LHN = hidden.h_LHN if in_place else torch.empty_like(hidden.h_LHN)
+        if kept is None:
+            in_place = fits_one_tile(network)
+            new = Hidden(hidden.h_LHN if in_place else torch.empty_like(hidden.h_LHN), hidden.c_LHN)
+            embedded_EN, gates, output = params_CP.new_empty(network.embedding, n), params_CP, params_CP
+        else:
+            embedded_EN, new, gates, output = kept
         if features_FN is None:
             features_FN = params_CP.new_empty(2, n)
         table = inputs.divisors_2
@@ -62,13 +70,13 @@ class CudaPasses:
                 meta_params_Q.contiguous(), params_CP if table is None else table,
                 1 - inputs.beta1**inputs.t, 1 - inputs.beta2**inputs.t,
                 1 - inputs.beta1, inputs.beta2, 1 - inputs.beta2, inputs.eps,
-                grads_CP, m_CP, v_CP, features_FN, params_CP.new_empty(network.embedding, n),
-                *hidden, h_LHN, hidden.c_LHN, rate_C, params_CP, params_CP.shape[1], n,
+                grads_CP, m_CP, v_CP, features_FN, embedded_EN,
+                *hidden, *new, gates, output, rate_C, params_CP, params_CP.shape[1], n,
                 FROM_TABLE=table is not None, E=network.embedding, H=network.hidden, LAYERS=network.layers,
-                BOUNDED=network.bounded, **tiles(network), **LAUNCH,
+                BOUNDED=network.bounded, KEEP=kept is not None, **tiles(network), **LAUNCH,
             )  # fmt: skip
-        if not in_place:
-            hidden.h_LHN.copy_(h_LHN)
+        if kept is None and new.h_LHN is not hidden.h_LHN:
+            hidden.h_LHN.copy_(new.h_LHN)
 
     def relative_steps(
         self,
@@ -83,13 +91,32 @@ class CudaPasses:
         raise NotImplementedError("tensors are stepped together by relative_step on CUDA")
 
     def perceptron_gradient(
-        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor, factor_SP: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
         """See `FusedPasses`."""
-        found = losses_and_gradient(self._perceptron_programs, perceptron, index_SM, params_CP, gradient=True)
+        found = losses_and_gradient(
+            self._perceptron_programs, perceptron, index_SM, params_CP, factor_SP, gradient=True
+        )
         if found is None or found[1] is None:
             return None
         return found[0], found[1]
+
+    def quadratic_gradient(
+        self, target_SP: Tensor, clip: float, params_CP: Tensor, factor_SP: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `FusedPasses`; of few dimensions, for a program takes a cell."""
+        cells, dimension = params_CP.shape
+        if dimension > LARGEST_QUADRATIC or params_CP.stride(1) != 1:
+            return None
+        loss_C, grads_CP = params_CP.new_empty(cells), params_CP.new_empty(cells, dimension)
+        factors = target_SP if factor_SP is None else factor_SP.contiguous()
+        with torch.cuda.device_of(params_CP):  # type: ignore[no-untyped-call]
+            self._quadratic_programs.quadratic_program[(cells,)](
+                params_CP, target_SP.contiguous(), factors, loss_C, grads_CP,
+                params_CP.stride(0), cells // len(target_SP), dimension, clip,
+                SCALED=factor_SP is not None, BLOCK=max(16, 1 << (dimension - 1).bit_length()), num_warps=1,
+            )  # fmt: skip
+        return loss_C, grads_CP
 
     def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:
         """See `FusedPasses`."""

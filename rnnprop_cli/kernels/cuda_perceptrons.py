@@ -41,9 +41,18 @@ def tiled(perceptron: Perceptron) -> dict[str, Any] | None:
 
 
 def losses_and_gradient(
-    programs: ModuleType, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor, *, gradient: bool
+    programs: ModuleType,
+    perceptron: Perceptron,
+    index_SM: Tensor,
+    params_CP: Tensor,
+    factor_SP: Tensor | None = None,
+    *,
+    gradient: bool,
 ) -> tuple[Tensor, Tensor | None] | None:
-    """[C] mean cross-entropy and, if wanted, its gradient [C, P]; None where this does not pay."""
+    """[C] mean cross-entropy and, if wanted, its gradient [C, P]; None where this does not pay.
+
+    With factors the loss is that of factor times params, the gradient that with respect to the params.
+    """
     constants = tiled(perceptron)
     if constants is None:
         return None
@@ -53,7 +62,8 @@ def losses_and_gradient(
         raise ValueError(f"{n_coordinates} coordinates do not fit the widths {perceptron.widths}")
     if n_cells % n_seeds or perceptron.pixels_ND.shape[1] != constants["D"]:
         raise ValueError(f"{n_cells} cells on {n_seeds} seeds, images of {perceptron.pixels_ND.shape}")
-    params_CP = params_CP.contiguous()
+    if params_CP.stride(1) != 1:
+        params_CP = params_CP.contiguous()
     if index_SM.stride(1) != 1:
         index_SM = index_SM.contiguous()
     hidden, units = constants["HIDDEN"], constants["UNITS"]
@@ -63,19 +73,22 @@ def losses_and_gradient(
     blocks = -(-n_examples // EXAMPLES)
     losses = params_CP.new_empty(n_cells, blocks)
     data = (perceptron.pixels_ND, index_SM)
-    common = (index_SM.stride(0), n_cells // n_seeds, n_examples, n_coordinates, blocks)
+    common = (n_cells // n_seeds, n_examples, n_coordinates, blocks)
+    factors, scaled = (params_CP, False) if factor_SP is None else (factor_SP.contiguous(), True)
     scaling = (perceptron.scale, perceptron.shift)
     with torch.cuda.device_of(params_CP):  # type: ignore[no-untyped-call]
         programs.examples_program[(n_cells * blocks,)](
-            *data, perceptron.labels_N, params_CP, acts, deltas, losses, *common, *scaling,
-            ACTIVATION=perceptron.activation, GRADIENT=gradient, DEPTH=DEPTH, BLOCK=EXAMPLES, **constants, **LAUNCH,
+            *data, perceptron.labels_N, params_CP, factors, acts, deltas, losses,
+            index_SM.stride(0), params_CP.stride(0), *common, *scaling,
+            ACTIVATION=perceptron.activation, SCALED=scaled, GRADIENT=gradient,
+            DEPTH=DEPTH, BLOCK=EXAMPLES, **constants, **LAUNCH,
         )  # fmt: skip
         if not gradient:
             return losses.sum(1) / n_examples, None
-        loss_C, grads_CP = params_CP.new_empty(n_cells), torch.empty_like(params_CP)
+        loss_C, grads_CP = params_CP.new_empty(n_cells), params_CP.new_empty(params_CP.shape)
         pieces = -(-constants["D"] // ROWS) + hidden * -(-constants["H"] // ROWS)
         programs.weights_program[(n_cells * pieces,)](
-            *data, acts, deltas, losses, loss_C, grads_CP, *common, pieces, *scaling,
-            ROWS=ROWS, BLOCK=SUMMED, LOSSES=1 << (blocks - 1).bit_length(), **constants, **LAUNCH,
+            *data, acts, deltas, losses, factors, loss_C, grads_CP, index_SM.stride(0), *common, pieces, *scaling,
+            SCALED=scaled, ROWS=ROWS, BLOCK=SUMMED, LOSSES=1 << (blocks - 1).bit_length(), **constants, **LAUNCH,
         )  # fmt: skip
     return loss_C, grads_CP

@@ -11,6 +11,8 @@ program's registers and shared memory do not grow with the network. The other le
 import triton
 import triton.language as tl
 
+PRECISION = tl.constexpr("ieee")  # of products
+
 
 @triton.jit
 def tanh(x):
@@ -49,21 +51,11 @@ def bias_tile(bias, first, H: tl.constexpr, UNITS: tl.constexpr, BLOCK: tl.const
 
 
 @triton.jit
-def add_products(
-    i, f, g, o, weight, x, first, n, N, D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr
-):  # fmt: skip
-    """Adds weight [4H, D] times x [D, N] for the four gates of the units from `first` on."""
-    u = first + tl.arange(0, UNITS)[:, None]
-    for start in range(0, D, DEPTH):
-        k = start + tl.arange(0, DEPTH)[None, :]
-        x_tile = load_rows(x, start, D, DEPTH, n, N)
-        at = weight + u * D + k
-        inside = (u < H) & (k < D)
-        i = tl.dot(tl.load(at, mask=inside, other=0.0), x_tile, acc=i, input_precision="ieee")
-        f = tl.dot(tl.load(at + H * D, mask=inside, other=0.0), x_tile, acc=f, input_precision="ieee")
-        g = tl.dot(tl.load(at + 2 * H * D, mask=inside, other=0.0), x_tile, acc=g, input_precision="ieee")
-        o = tl.dot(tl.load(at + 3 * H * D, mask=inside, other=0.0), x_tile, acc=o, input_precision="ieee")
-    return i, f, g, o
+def load_stacked(x, D: tl.constexpr, h, H: tl.constexpr, start, DEPTH: tl.constexpr, n, N):
+    """[DEPTH, BLOCK] from row `start` on of x [D, N] with h [H, N] below it; zero behind both."""
+    k = start + tl.arange(0, DEPTH)[:, None]
+    row = tl.where(k < D, x + k * N, h + (k - D) * N)
+    return tl.load(row + n[None, :], mask=(k < D + H) & (n[None, :] < N), other=0.0)
 
 
 @triton.jit
@@ -71,26 +63,48 @@ def gates(
     layer, x, h, first, n, N,
     D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The four gates [UNITS, BLOCK] of the units from `first` on; `layer` points at the layer's meta-params."""
+    """The four gates [UNITS, BLOCK] of the units from `first` on; `layer` points at the layer's meta-params.
+
+    These are weights [4H, D] of the inputs, weights [4H, H] of the outputs and biases [4H]: the two products are taken
+    as one, of D + H terms.
+    """
     bias = layer + 4 * H * (D + H)
     i = bias_tile(bias, first, H, UNITS, BLOCK)
     f = bias_tile(bias + H, first, H, UNITS, BLOCK)
     g = bias_tile(bias + 2 * H, first, H, UNITS, BLOCK)
     o = bias_tile(bias + 3 * H, first, H, UNITS, BLOCK)
-    i, f, g, o = add_products(i, f, g, o, layer, x, first, n, N, D, H, UNITS, DEPTH)
-    i, f, g, o = add_products(i, f, g, o, layer + 4 * H * D, h, first, n, N, H, H, UNITS, DEPTH)
+    u = first + tl.arange(0, UNITS)[:, None]
+    for start in range(0, D + H, DEPTH):
+        k = start + tl.arange(0, DEPTH)[None, :]
+        x_tile = load_stacked(x, D, h, H, start, DEPTH, n, N)
+        inside = (u < H) & (k < D + H)
+        at = layer + tl.where(k < D, u * D + k, 4 * H * D + u * H + (k - D))
+        row = tl.where(k < D, H * D, H * H)  # from a gate to the next
+        i = tl.dot(tl.load(at, mask=inside, other=0.0), x_tile, acc=i, input_precision=PRECISION)
+        f = tl.dot(tl.load(at + row, mask=inside, other=0.0), x_tile, acc=f, input_precision=PRECISION)
+        g = tl.dot(tl.load(at + 2 * row, mask=inside, other=0.0), x_tile, acc=g, input_precision=PRECISION)
+        o = tl.dot(tl.load(at + 3 * row, mask=inside, other=0.0), x_tile, acc=o, input_precision=PRECISION)
     return tl.sigmoid(i), tl.sigmoid(f), tanh(g), tl.sigmoid(o)
 
 
 @triton.jit
 def cell(
-    layer, x, h_old, c_old, h_new, c_new, n, N,
-    D: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    layer, x, h_old, c_old, h_new, c_new, kept, n, N,
+    D: tl.constexpr, H: tl.constexpr, KEEP: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One step of one layer. c_new may be c_old; h_new may be h_old only where H <= UNITS."""
+    """One step of one layer. c_new may be c_old; h_new may be h_old only where H <= UNITS.
+
+    `kept` [4H, N] receives the gates, if KEEP.
+    """
     for first in range(0, H, UNITS):
         i, f, g, o = gates(layer, x, h_old, first, n, N, D, H, UNITS, DEPTH, BLOCK)
         c = f * load_rows(c_old, first, H, UNITS, n, N) + i * g
+        if KEEP:
+            store_rows(kept, first, H, UNITS, n, N, i)
+            store_rows(kept + H * N, first, H, UNITS, n, N, f)
+            store_rows(kept + 2 * H * N, first, H, UNITS, n, N, g)
+            store_rows(kept + 3 * H * N, first, H, UNITS, n, N, o)
         tl.debug_barrier()  # all threads have read what may be overwritten now
         store_rows(h_new, first, H, UNITS, n, N, o * tanh(c))
         store_rows(c_new, first, H, UNITS, n, N, c)
@@ -98,16 +112,17 @@ def cell(
 
 
 @triton.jit
-def add_transposed(
-    total, weight, d, first, end, n, N,
-    COLUMNS: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
+def transposed_product(
+    weight, d, first, n, N,
+    COLUMNS: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Adds the columns from `first` on of weight [ROWS, COLUMNS], transposed, times rows 0 … end - 1 of d [ROWS, N]."""
+    """[UNITS, BLOCK] the columns from `first` on of weight [ROWS, COLUMNS], transposed, times d [ROWS, N]."""
+    total = tl.zeros((UNITS, BLOCK), tl.float32)
     u = first + tl.arange(0, UNITS)[:, None]
-    for start in range(0, end, DEPTH):
+    for start in range(0, ROWS, DEPTH):
         k = start + tl.arange(0, DEPTH)[None, :]
         tile = tl.load(weight + k * COLUMNS + u, mask=(u < COLUMNS) & (k < ROWS), other=0.0)
-        total = tl.dot(tile, load_rows(d, start, ROWS, DEPTH, n, N), acc=total, input_precision="ieee")
+        total = tl.dot(tile, load_rows(d, start, ROWS, DEPTH, n, N), acc=total, input_precision=PRECISION)
     return total
 
 
@@ -128,9 +143,9 @@ def network_output(
 
 @triton.jit
 def network_step(
-    q, features, embedded, h_old, c_old, h_new, c_new, n, N,
+    q, features, embedded, h_old, c_old, h_new, c_new, kept, n, N,
     F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
-    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    KEEP: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One step of all layers [BLOCK]; `step_program` tells what may overwrite what."""
     D: tl.constexpr = E if E > 0 else F
@@ -140,13 +155,13 @@ def network_step(
         embed(q, features, embedded, n, N, F, E, UNITS)
         tl.debug_barrier()
         x = embedded
-    cell(q + EMBED_SIZE, x, h_old, c_old, h_new, c_new, n, N, D, H, UNITS, DEPTH, BLOCK)
+    cell(q + EMBED_SIZE, x, h_old, c_old, h_new, c_new, kept, n, N, D, H, KEEP, UNITS, DEPTH, BLOCK)
     at = q + EMBED_SIZE + 4 * H * (D + H + 1)
     for layer in tl.static_range(1, LAYERS):
         here = layer * H * N
         cell(
-            at, h_new + here - H * N, h_old + here, c_old + here, h_new + here, c_new + here, n, N,
-            H, H, UNITS, DEPTH, BLOCK,
+            at, h_new + here - H * N, h_old + here, c_old + here, h_new + here, c_new + here, kept + 4 * here, n, N,
+            H, H, KEEP, UNITS, DEPTH, BLOCK,
         )  # fmt: skip
         at += 4 * H * (2 * H + 1)
     return network_output(at, h_new + (LAYERS - 1) * H * N, n, N, H, BOUNDED, UNITS, BLOCK)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnprop_cli.kernels.network import Hidden, Network
+from rnnprop_cli.kernels.tape import Kept
 
 T = TypeVar("T")
 # Activation functions of perceptrons that bodies know.
@@ -152,6 +153,7 @@ class FusedPasses(Protocol):
         rate_C: Tensor,
         params_CP: Tensor,
         features_FN: Tensor | None,
+        kept: Kept | None = None,
     ) -> None:
         """One step of RNNprop: moments, features, network and params, all in place.
 
@@ -166,6 +168,8 @@ class FusedPasses(Protocol):
             rate_C: [C] what the network's output is multiplied with before it is added to the params.
             params_CP: [C, P], updated.
             features_FN: [2, C P] receives the network's inputs; None where nobody wants them.
+            kept: a step's part of a tape of this body, which it fills; `hidden` stays as it is then, and the new state
+                is the one in there.
         """
         ...
 
@@ -197,9 +201,18 @@ class FusedPasses(Protocol):
         ...
 
     def perceptron_gradient(
-        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor
+        self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor, factor_SP: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        """[C] mean cross-entropy and its gradient [C, P] on the images `index_SM`; None where this does not pay."""
+        """[C] mean cross-entropy and its gradient [C, P] on the images `index_SM`; None where this does not pay.
+
+        With factors [S, P] the loss is that of factor times params, the gradient that with respect to the params.
+        """
+        ...
+
+    def quadratic_gradient(
+        self, target_SP: Tensor, clip: float, params_CP: Tensor, factor_SP: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """[C] mean of the squared distances, each at most `clip`, and its gradient [C, P]; likewise."""
         ...
 
     def perceptron_loss(self, perceptron: Perceptron, index_SM: Tensor, params_CP: Tensor) -> Tensor | None:

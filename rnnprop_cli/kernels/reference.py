@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnprop_cli.kernels.network import Hidden, Network, network_step
 from rnnprop_cli.kernels.passes import FusedPasses
+from rnnprop_cli.kernels.tape import Kept, Tape
 from rnnprop_cli.kernels.written_out import step_in_place, window_gradient
 
 # What a window keeps is about 1 KB a coordinate and step in float32: blocks bound the memory. Every operation on a
@@ -48,11 +49,16 @@ class ReferenceKernel:
         hidden: Hidden,
         *,
         donate: bool = False,
+        kept: Kept | None = None,
     ) -> tuple[Tensor, Hidden]:
         """See `Kernel.step`."""
         if not donate:
             hidden = Hidden(hidden.h_LHN.clone(), hidden.c_LHN.clone())
         return step_in_place(network, meta_params_Q, features_FN, hidden), hidden
+
+    def tape(self, network: Network, steps: int, params_CP: Tensor) -> Tape | None:
+        """See `Kernel.tape`: none, the steps are taken again in the cache."""
+        return None
 
     @torch.no_grad()
     def window_gradient(
@@ -62,6 +68,8 @@ class ReferenceKernel:
         features_TFN: Tensor,
         hidden: Hidden,
         output_grad_TN: Tensor,
+        *,
+        tape: Tape | None = None,
     ) -> Tensor:
         """See `Kernel.window_gradient`."""
         inputs = (features_TFN, *hidden, output_grad_TN)

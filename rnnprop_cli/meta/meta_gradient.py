@@ -49,7 +49,7 @@ def known_output_gradient(
         step_gradients(problem.kind, window.grads_TCP).mul_(rule.signed(problem.alpha)).flatten(1)
     )
     meta_grad_Q = problem.kernel.window_gradient(
-        rule.network, meta_params_Q, window.features_TFN, window.hidden, output_grad_TN
+        rule.network, meta_params_Q, window.features_TFN, window.hidden, output_grad_TN, tape=window.tape
     )
     return WindowResult(meta_grad_Q, window.losses_TC[-1].mean(), trajectory)
 

@@ -13,6 +13,7 @@ from rnnprop_cli.components.learned.network import NetworkRule
 from rnnprop_cli.components.optimizees.base import Optimizee
 from rnnprop_cli.kernels.base import Kernel
 from rnnprop_cli.kernels.network import Hidden
+from rnnprop_cli.kernels.tape import Tape
 from rnnprop_cli.meta.meta_loss import MetaLoss
 from rnnprop_cli.meta.truncation import Span
 
@@ -42,6 +43,7 @@ class Window(NamedTuple):
     hidden: Hidden  # at the start of the window
     losses_TC: Tensor  # [T, C] loss[t], taken before update t
     grads_TCP: Tensor  # [T, C, P] gradients of these losses
+    tape: Tape | None  # what the steps have kept besides, where the kernel wants it
 
 
 def unroll(
@@ -51,18 +53,25 @@ def unroll(
 
     The params and the buffers of the state are overwritten.
 
-    Memory: T (F + 1) N numbers and the hidden state at the start; nothing grows with the horizon.
+    Memory: T (F + 1) N numbers, the hidden state at the start and the kernel's tape; nothing grows with the horizon.
     """
     optimizee, rule, kernel, _, alpha, _ = problem
     assert isinstance(rule, NetworkRule), "other learned optimizers go step by step"
     params_CP, state = trajectory
     n_cells = len(params_CP)
-    start = Hidden(state.hidden.h_LHN.clone(), state.hidden.c_LHN.clone())
+    tape = kernel.tape(rule.network, span.length, params_CP)
+    if tape is None:
+        start = Hidden(state.hidden.h_LHN.clone(), state.hidden.c_LHN.clone())
+    else:
+        start = Hidden(*(own.copy_(given) for own, given in zip(tape.start, state.hidden, strict=True)))
     losses_TC = params_CP.new_empty(span.length, n_cells)
     grads_TCP = params_CP.new_empty(span.length, *params_CP.shape)
     features_TFN = params_CP.new_empty(span.length, rule.network.features, params_CP.numel())
     rate_C = params_CP.new_full((n_cells,), rule.signed(alpha))
     for t in range(span.length):
         losses_TC[t], grads_TCP[t] = optimizee.loss_and_grad(params_CP, span.first + t)
-        state = advance(rule, kernel, meta_params_Q, rate_C, grads_TCP[t], state, params_CP, features_TFN[t])
-    return Window(features_TFN, start, losses_TC, grads_TCP), Trajectory(params_CP, state)
+        kept = None if tape is None else tape.at(t)
+        state = advance(
+            rule, kernel, meta_params_Q, rate_C, grads_TCP[t], state, params_CP, features_TFN[t], kept
+        )
+    return Window(features_TFN, start, losses_TC, grads_TCP, tape), Trajectory(params_CP, state)

@@ -10,6 +10,7 @@ from math import prod, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from rnnprop_cli.lazy import torch
+from rnnprop_cli.numerics.sending import sent
 from rnnprop_cli.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -77,4 +78,4 @@ class Layout:
                     for size, fan_in in zip(self.sizes, self.fan_ins, strict=True)
                 ]
                 rows.append(uniform * torch.cat(bounds))
-        return torch.stack(rows).to(device=device, dtype=dtype)
+        return sent(torch.stack(rows), device, dtype)

@@ -36,7 +36,7 @@ CASES = {
 }
 INTERPRET = """
 import sys, torch
-from rnnprop_cli.kernels import cuda, cuda_check
+from rnnprop_cli.kernels import cuda, cuda_check, cuda_window
 from rnnprop_cli.kernels.network import Hidden
 kernel = cuda.CudaKernel()
 results = {}
@@ -50,7 +50,7 @@ for name, window in torch.load(sys.argv[1], weights_only=False).items():
         gradients.append(kernel.window_gradient(*window))
         cuda.MAX_KEPT_BYTES = 1  # stretches of one block
         gradients.append(kernel.window_gradient(*window))
-        cuda.MAX_KEPT_BYTES, cuda.OUTER_PROGRAMS = 2**30, 1  # one program sums everything
+        cuda.MAX_KEPT_BYTES, cuda_window.OUTER_PROGRAMS = 2**30, 1  # one program sums everything
         gradients.append(kernel.window_gradient(*window))
     in_place = [a.data_ptr() == b.data_ptr() for a, b in zip(new, donated)]
     results[name] = (kept, new, in_place, gradients)
@@ -81,22 +81,24 @@ def run(n, values):
         arrays[name][0][:, :near] = value
     at = {name: address for name, (_, address) in arrays.items()}
     grid = (1,)
-    programs.step_program[grid](
-        q, at["features"], at["x"], at["h"], at["c"], at["h"], at["c"], at["output"], n,
+    programs.window_program[grid](
+        q, at["features"], at["x"], at["h"], at["c"], at["kept"], at["output"], steps, n,
         F=2, E=20, H=20, LAYERS=2, BOUNDED=True, **tiles,
     )
-    programs.embed_program[1, steps](q, at["features"], at["x_steps"], n, F=2, E=20, UNITS=32, BLOCK=near)
-    layer = q[60:]
-    programs.forward_program[grid](layer, at["x_steps"], at["h_steps"], at["c_steps"], steps, n, D=20, H=20, **tiles)
+    programs.step_program[grid](
+        q, at["features"], at["x_1"], at["h"], at["c"], at["h_1"], at["c_1"], at["kept"], at["output_1"], n,
+        F=2, E=20, H=20, LAYERS=2, BOUNDED=True, KEEP=False, **tiles,
+    )
     programs.backward_program[grid](
-        layer, at["x_steps"], at["h_steps"], at["c_steps"], at["above"], at["carried"], at["gate_grads"], at["below"],
-        steps, n, D=20, H=20, BELOW=True, **tiles,
+        q[60 + 3280 :], at["kept"], at["c"], at["inner"], at["output"], at["output_grads"], at["carried_h"],
+        at["carried_c"], at["gate_grads"], at["x"], at["below"], steps, n, 2 * 20 * n,
+        D=20, H=20, TOP=True, BOUNDED=True, BELOW=True, EMBEDDED=True, **tiles,
     )
     return {name: torch.tensor(array[:, :near]) for name, (array, _) in arrays.items()}
 
 rows = dict(
-    features=4, x=20, h=40, c=40, output=1, x_steps=40, h_steps=60, c_steps=60, above=40, carried=20, gate_grads=160,
-    below=40,
+    features=4, x=40, h=120, c=120, kept=320, output=2, x_1=20, h_1=40, c_1=40, output_1=1, inner=2, output_grads=2,
+    carried_h=20, carried_c=20, gate_grads=160, below=40,
 )
 values = {name: draw.normal(size=(count, near)).astype(np.float32) for name, count in rows.items()}
 torch.save([values, run(near, values), run(far, values)], sys.argv[1])
@@ -189,11 +191,15 @@ def test_offsets_of_more_than_31_bits_reach_the_same_numbers(tmp_path):
         "x",
         "h",
         "c",
+        "kept",
         "output",
-        "x_steps",
-        "h_steps",
-        "c_steps",
-        "carried",
+        "x_1",
+        "h_1",
+        "c_1",
+        "output_1",
+        "inner",
+        "carried_h",
+        "carried_c",
         "gate_grads",
         "below",
     }

@@ -18,7 +18,7 @@ from triton.compiler import make_backend
 from triton.runtime.jit import JITFunction, create_function_from_signature
 
 backend, seen = make_backend(GPUTarget("cuda", 90, 32)), 0
-for module in ("cuda_kernels", "cuda_mlp", "cuda_rules"):
+for module in ("cuda_kernels", "cuda_mlp", "cuda_quadratic", "cuda_rules"):
     for name, program in vars(importlib.import_module(f"rnnprop_cli.kernels.{module}")).items():
         if isinstance(program, JITFunction) and name.endswith("_program"):
             bind = create_function_from_signature(program.signature, program.params, backend)

@@ -18,6 +18,7 @@ from rnnprop_cli.components.optimizees.base import (
 )
 from rnnprop_cli.fields import PositiveInt
 from rnnprop_cli.lazy import no_grad, torch
+from rnnprop_cli.numerics.sending import sent
 from rnnprop_cli.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Quadratic(Base):
         for seed in seeds:
             generator = torch.Generator().manual_seed(derive_seed(seed, "quadratic"))
             rows.append(torch.rand(dimension, generator=generator) * 2 - 1)
-        self.target_Sn = torch.stack(rows).to(device=device, dtype=dtype)
+        self.target_Sn = sent(torch.stack(rows), device, dtype)
 
     @property
     def n_coordinates(self) -> int:

@@ -6,15 +6,28 @@ Shape legend: S seeds, C cells, P coordinates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from rnnprop_cli.components.optimizees.base import Heldout, Optimizee, Tensors, per_cell
 from rnnprop_cli.lazy import torch
 from rnnprop_cli.numerics.layout import MatrixBlock
+from rnnprop_cli.numerics.sending import sent
 from rnnprop_cli.seeds import derive_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@runtime_checkable
+class TakesFactors(Protocol):
+    """An optimizee that can multiply its params with factors as it reads them."""
+
+    def scaled_loss_and_grad(
+        self, params_CP: Tensor, factor_SP: Tensor, step: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """Loss [C] of factor times params, and its gradient [C, P] with respect to the params; None where it does
+        not pay."""
+        ...
 
 
 class RandomScaling:
@@ -35,7 +48,7 @@ class RandomScaling:
             generator = torch.Generator().manual_seed(derive_seed(seed, "scaling", name))
             rows.append(torch.rand(inner.n_coordinates, generator=generator) * (2 * bound) - bound)
         factor = torch.stack(rows).exp()
-        self.factor_SP = factor.to(device=self._theta_0_SP.device, dtype=self._theta_0_SP.dtype)
+        self.factor_SP = sent(factor, self._theta_0_SP.device, self._theta_0_SP.dtype)
 
     @property
     def n_coordinates(self) -> int:
@@ -67,6 +80,10 @@ class RandomScaling:
 
     def loss_and_grad(self, params_CP: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """See `Optimizee`. By the chain rule the gradient is scaled by c too."""
+        if isinstance(self.inner, TakesFactors):
+            found = self.inner.scaled_loss_and_grad(params_CP, self.factor_SP, step)
+            if found is not None:
+                return found
         factor_CP = self._factor(params_CP)
         loss_C, grad_CP = self.inner.loss_and_grad(factor_CP * params_CP, step)
         return loss_C, grad_CP.mul_(factor_CP)
