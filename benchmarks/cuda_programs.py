@@ -50,6 +50,7 @@ def compile_program(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
+    options = options | {name: value for name, value in constants.items() if name in options}
     constants = {name: value for name, value in constants.items() if name in function.arg_names}
     signature = {
         name: "constexpr" if name in constants else TYPES.get(name, "*fp32") for name in function.arg_names
@@ -75,10 +76,10 @@ def compile_program(
 
 
 def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
-    """Every program with the constants that `CudaKernel` gives it."""
+    """Every program with the constants that `CudaKernel` gives it, options of its launch among them."""
     from rnnprop_cli.kernels import cuda_kernels, cuda_launch, cuda_passes, cuda_quadratic, cuda_rules
 
-    tiles = cuda_launch.tiles(network)
+    tiles = cuda_launch.tiles()
     network_sizes = {
         "F": network.features,
         "E": network.embedding,
@@ -99,8 +100,9 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
     for top, width in ((True, network.hidden), (False, below)):
         want = {"BELOW": width != network.features, "EMBEDDED": not top and network.embedding > 0}
         yield cuda_kernels.backward_program, {**sizes, "D": width, "TOP": top, **want}
-    outer = {name: cuda_launch.OUTER[name] for name in ("ROWS", "COLUMNS", "BLOCK")}
-    yield cuda_kernels.outer_program, {**outer, "R": 4 * network.hidden, "D": below, "H": network.hidden}
+    large = {"R": 4 * network.hidden, "D": below, "H": network.hidden}
+    yield cuda_kernels.outer_program, {**cuda_launch.OUTER, **large}
+    yield cuda_kernels.outer_program, {**cuda_launch.SMALL_OUTER, "R": 1, "D": network.hidden, "H": 0}
     for rule in sorted(cuda_passes.RULES):
         yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": cuda_passes.RULE_BLOCK}
     yield cuda_quadratic.quadratic_program, {"SCALED": True, "BLOCK": 32}
@@ -119,12 +121,24 @@ def perceptron_programs(hidden: int, layers: int) -> Iterator[tuple[Any, dict[st
     widths = (784, *[hidden] * layers, 10)
     constants = cuda_perceptrons.tiled(Perceptron(widths, "sigmoid", none, none, 1 / 255, 0.0))
     assert constants is not None
-    through = {"DEPTH": cuda_perceptrons.DEPTH, "BLOCK": cuda_perceptrons.EXAMPLES}
+    units = constants["UNITS"]
+    few = cuda_perceptrons.PIXELS
+    split = {"W": widths[1], "PIXELS": few, "PIECES": -(-784 // few), "SCALED": True}
+    yield (
+        cuda_mlp.pixels_program,
+        {**constants, **cuda_perceptrons.sized(cuda_perceptrons.OF_FEW, units), **split},
+    )
     for gradient in (True, False):
-        kind = {"ACTIVATION": "sigmoid", "GRADIENT": gradient, "SCALED": gradient}
-        yield cuda_mlp.examples_program, {**constants, **through, **kind}
-    summing = {"ROWS": cuda_perceptrons.ROWS, "BLOCK": cuda_perceptrons.SUMMED, "LOSSES": 8, "SCALED": True}
-    yield cuda_mlp.weights_program, {**constants, **summing}
+        kind = {"ACTIVATION": "sigmoid", "GRADIENT": gradient, "SCALED": gradient, "PIECES": 0}
+        yield (
+            cuda_mlp.examples_program,
+            {**constants, **cuda_perceptrons.sized(cuda_perceptrons.OF_MANY, units), **kind},
+        )
+    for summing in (cuda_perceptrons.SUMS_OF_FEW, cuda_perceptrons.SUMS_OF_MANY):
+        yield (
+            cuda_mlp.weights_program,
+            {**constants, **cuda_perceptrons.sized(summing, units), "LOSSES": 8, "SCALED": True},
+        )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, import_programs, steps_in_place, tiles
 from rnnprop_cli.kernels.cuda_passes import CudaPasses
 from rnnprop_cli.kernels.cuda_window import window_gradient
 from rnnprop_cli.kernels.network import Hidden, Network
@@ -56,10 +56,10 @@ class CudaKernel:
         contiguous = hidden.h_LHN.is_contiguous() and hidden.c_LHN.is_contiguous()
         if meta_params_Q.dtype != torch.float32 or n == 0 or not contiguous:
             return self._reference.step(network, meta_params_Q, features_FN, hidden, donate=donate)
-        sizes = tiles(network)
+        sizes = tiles()
         if kept is None:
             new = Hidden(
-                hidden.h_LHN if donate and fits_one_tile(network) else torch.empty_like(hidden.h_LHN),
+                hidden.h_LHN if donate and steps_in_place(network) else torch.empty_like(hidden.h_LHN),
                 hidden.c_LHN if donate else torch.empty_like(hidden.c_LHN),
             )
             embedded_EN, output_N = features_FN.new_empty(network.embedding, n), features_FN.new_empty(n)
@@ -126,6 +126,6 @@ class CudaKernel:
             self._programs.window_program[(-(-n // BLOCK),)](
                 meta_params_Q, features_TFN, *tape, steps, n,
                 F=network.features, E=network.embedding, H=network.hidden, LAYERS=network.layers,
-                BOUNDED=network.bounded, **tiles(network), **LAUNCH,
+                BOUNDED=network.bounded, **tiles(), **LAUNCH,
             )  # fmt: skip
         return tape

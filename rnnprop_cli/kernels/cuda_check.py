@@ -17,7 +17,10 @@ from rnnprop_cli.kernels.reference import ReferenceKernel
 
 COORDINATES: Final = 70  # two blocks and a part of one
 STEPS: Final = 3
-RESULTS: Final = ("step", "meta-gradient", "fused step", "step of Adam", "gradient of a perceptron")
+RESULTS: Final = (
+    "step", "meta-gradient", "meta-gradient from a tape", "fused step", "step of Adam", "gradient of a perceptron",
+    "gradient of a scaled perceptron", "gradient of a convex function",
+)  # fmt: skip
 WIDTHS: Final = (70, 5, 3)  # of a perceptron: two loads of pixels, the second in part
 IMAGES: Final = 20  # two blocks of examples, the second in part
 CELLS: Final = 2
@@ -60,14 +63,18 @@ def find_trouble(kernel: Kernel, device: torch.device) -> str:
     hidden, output_grad_TN = Hidden(0.3 * normal(*state), 0.5 * normal(*state)), normal(STEPS, COORDINATES)
 
     def results(body: Kernel, dtype: torch.dtype, where: torch.device) -> list[torch.Tensor]:
-        """A step's output, a window's gradient, params after a fused step and after one of Adam, a loss's gradient."""
+        """What `RESULTS` tells of."""
         own_q, own_features, grad = (x.to(where, dtype) for x in (q, features_TFN, output_grad_TN))
         own_hidden = Hidden(*(x.to(where, dtype) for x in hidden))
         output, _ = body.step(network, own_q, own_features[0], own_hidden)
         gradient = body.window_gradient(network, own_q, own_features, own_hidden, grad)
+        taped = _taped_gradient(body, network, own_q, own_features, own_hidden, grad)
         params = _first_steps(body, network, own_q, own_features[0, :1], own_hidden)
-        grads_CP = _perceptron_gradient(body, pixels_ND.to(where), weights_CP.to(where, dtype))
-        return [each.cpu() for each in (output, gradient, *params, grads_CP)]
+        data, weights = pixels_ND.to(where), weights_CP.to(where, dtype)
+        factors = torch.linspace(0.5, 2.0, weights.shape[1], dtype=torch.float64).to(where, dtype)[None]
+        grads = [_perceptron_gradient(body, data, weights, each) for each in (None, factors)]
+        convex = _quadratic_gradient(body, weights[:, :COORDINATES], factors[:, :COORDINATES])
+        return [each.cpu() for each in (output, gradient, taped, *params, *grads, convex)]
 
     try:
         found = results(kernel, torch.float32, device)
@@ -84,19 +91,53 @@ def find_trouble(kernel: Kernel, device: torch.device) -> str:
     return ""
 
 
-def _perceptron_gradient(body: Kernel, pixels_ND: torch.Tensor, params_CP: torch.Tensor) -> torch.Tensor:
-    """[C, P] of two perceptrons on all images, the last of which comes first."""
+def _taped_gradient(
+    body: Kernel,
+    network: Network,
+    meta_params_Q: torch.Tensor,
+    features_TFN: torch.Tensor,
+    hidden: Hidden,
+    output_grad_TN: torch.Tensor,
+) -> torch.Tensor:
+    """The gradient of a window whose steps have kept a tape, where the body keeps one."""
+    tape = body.tape(network, STEPS, features_TFN[0, :1])
+    if tape is not None:
+        for own, given in zip(tape.start, hidden, strict=True):
+            own.copy_(given)
+        state = hidden
+        for step, features_FN in enumerate(features_TFN):
+            _, state = body.step(network, meta_params_Q, features_FN, state, kept=tape.at(step))
+    return body.window_gradient(network, meta_params_Q, features_TFN, hidden, output_grad_TN, tape=tape)
+
+
+def _quadratic_gradient(body: Kernel, params_CP: torch.Tensor, factor_1P: torch.Tensor) -> torch.Tensor:
+    """[C, P] of distances from 0.1, of factor times params."""
+    target_1P, clip = torch.full_like(factor_1P, 0.1), 0.04
+    if body.passes is not None:
+        found = body.passes.quadratic_gradient(target_1P, clip, params_CP, factor_1P)
+        assert found is not None, "a small one pays"
+        return found[1]
+    distance_CP = factor_1P * params_CP - target_1P
+    slope_CP = (2 / distance_CP.shape[1] * distance_CP).masked_fill(distance_CP.square() > clip, 0.0)
+    return slope_CP * factor_1P
+
+
+def _perceptron_gradient(
+    body: Kernel, pixels_ND: torch.Tensor, params_CP: torch.Tensor, factor_1P: torch.Tensor | None
+) -> torch.Tensor:
+    """[C, P] of two perceptrons on all images, the last of which comes first; with factors of factor times params."""
     index_1M = torch.arange(IMAGES - 1, -1, -1, device=pixels_ND.device)[None]
     labels_N = torch.arange(IMAGES, device=pixels_ND.device) % WIDTHS[-1]
     perceptron = Perceptron(WIDTHS, "sigmoid", pixels_ND, labels_N, 1 / 255, -0.5)
     if body.passes is not None:
-        found = body.passes.perceptron_gradient(perceptron, index_1M, params_CP)
+        found = body.passes.perceptron_gradient(perceptron, index_1M, params_CP, factor_1P)
         assert found is not None, "a small one pays"
         return found[1]
     leaf_CP = params_CP.clone().requires_grad_()
     n_inputs, width, classes = WIDTHS
     with torch.enable_grad():
-        parts = torch.split_with_sizes(leaf_CP, [n_inputs * width, width, width * classes, classes], dim=1)
+        theta_CP = leaf_CP if factor_1P is None else factor_1P * leaf_CP
+        parts = torch.split_with_sizes(theta_CP, [n_inputs * width, width, width * classes, classes], dim=1)
         inputs_MD = pixels_ND[index_1M[0]].to(params_CP.dtype) * perceptron.scale + perceptron.shift
         a_CMH = torch.sigmoid(inputs_MD @ parts[0].reshape(-1, n_inputs, width) + parts[1][:, None])
         logits_CMO = a_CMH @ parts[2].reshape(-1, width, classes) + parts[3][:, None]

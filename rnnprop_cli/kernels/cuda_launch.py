@@ -7,21 +7,30 @@ from typing import Final
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.network import Network
 
-# Compiled for sm_80 to sm_120 these tiles spill next to nothing and take 4 KB of shared memory whatever the network's
-# width (`benchmarks/cuda_programs.py` tells). Not yet timed on a device.
 BLOCK: Final = 64  # coordinates of a program
-UNITS: Final = (16, 32)  # hidden units that it works on at a time: the smaller where that holds them all
 DEPTH: Final = 16  # terms of a product at a time
+OPTIONS: Final = {"num_stages": 1, "enable_fp_fusion": True}  # of every launch
+LAUNCH: Final = {"num_warps": 4} | OPTIONS
 # A weight gradient: its rows and columns of a program, and the coordinates that it takes at a time.
 OUTER: Final = {
-    "ROWS": 32,
+    "ROWS": 128,
     "COLUMNS": 64,
-    "BLOCK": 64,
-    "num_warps": 4,
+    "BLOCK": 32,
+    "num_warps": 8,
     "num_stages": 2,
     "enable_fp_fusion": True,
 }
-LAUNCH: Final = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
+SMALL_OUTER: Final = {
+    "ROWS": 32,
+    "COLUMNS": 32,
+    "BLOCK": 64,
+    "num_warps": 4,
+    "num_stages": 1,
+    "enable_fp_fusion": True,
+}
+IN_PLACE: Final = (
+    32  # hidden units of which a step may overwrite the outputs before it; of more some are still read
+)
 
 
 def import_programs(name: str) -> ModuleType:
@@ -38,12 +47,11 @@ def import_programs(name: str) -> ModuleType:
         ) from None
 
 
-def tiles(network: Network) -> dict[str, int]:
-    """How much of the network a program works on at a time."""
-    units = next((each for each in UNITS if network.hidden <= each), UNITS[-1])
-    return {"UNITS": units, "DEPTH": DEPTH, "BLOCK": BLOCK}
+def tiles() -> dict[str, int]:
+    """How much a program works on at a time."""
+    return {"DEPTH": DEPTH, "BLOCK": BLOCK}
 
 
-def fits_one_tile(network: Network) -> bool:
-    """Whether a step may overwrite the outputs before it; else units still read what others would overwrite."""
-    return network.hidden <= tiles(network)["UNITS"]
+def steps_in_place(network: Network) -> bool:
+    """Whether a step may overwrite the outputs before it."""
+    return network.hidden <= IN_PLACE

@@ -1,4 +1,4 @@
-"""Loss and gradient of a multilayer perceptron as two Triton programs (`optimizees/mlp.py` defines them). Importing
+"""Loss and gradient of a multilayer perceptron as Triton programs (`optimizees/mlp.py` defines them). Importing
 this needs triton.
 
 The first goes forward and backward through BLOCK examples of a cell, and keeps of every layer what the second makes the
@@ -91,11 +91,56 @@ def layer_below(
 
 
 @triton.jit
+def first_sums(
+    z, pixels, image, inside, theta, factors, first, end, scale, shift,
+    SCALED: tl.constexpr, D: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """z [BLOCK, UNITS] and what the pixels first ... end - 1 add to the inputs of the W units above them."""
+    u = tl.arange(0, UNITS)[None, :]
+    for start in range(first, end, DEPTH):
+        d = start + tl.arange(0, DEPTH)[:, None]
+        weight = weights(theta, factors, d * W + u, (d < D) & (u < W), SCALED)
+        x = pixel_tile(pixels, image, inside, start, scale, shift, D, DEPTH)
+        z = tl.dot(x, weight, acc=z, input_precision="ieee")
+    return z
+
+
+@triton.jit
+def pixels_program(
+    pixels, index, thetas, factors, sums, index_stride, theta_stride, per_seed, M, P, blocks, scale, shift,
+    D: tl.constexpr, W: tl.constexpr, SCALED: tl.constexpr, PIECES: tl.constexpr, PIXELS: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """What PIXELS pixels of BLOCK examples add to the first layer: of a single cell it is many programs' work.
+
+    Args (beyond those of `examples_program`):
+        sums: [C, PIECES, M, UNITS] receives it.
+    """
+    pid = tl.program_id(0)
+    piece = pid % PIECES
+    block = pid // PIECES
+    cell = (block // blocks).to(tl.int64)
+    m = (block % blocks) * BLOCK + tl.arange(0, BLOCK)
+    inside = m < M
+    seed = cell // per_seed
+    image = tl.load(index + seed * index_stride + m, mask=inside, other=0)
+    z = tl.zeros((BLOCK, UNITS), tl.float32)
+    first = piece * PIXELS
+    z = first_sums(
+        z, pixels, image, inside, thetas + cell * theta_stride, factors + seed * P, first, first + PIXELS, scale, shift,
+        SCALED, D, W, UNITS, DEPTH,
+    )  # fmt: skip
+    here = ((cell * PIECES + piece) * M + m)[:, None] * UNITS + tl.arange(0, UNITS)[None, :]
+    tl.store(sums + here, z, mask=inside[:, None])
+
+
+@triton.jit
 def examples_program(
-    pixels, index, labels, thetas, factors, acts, deltas, losses, index_stride, theta_stride, per_seed, M, P, blocks,
-    scale, shift,
+    pixels, index, labels, thetas, factors, sums, acts, deltas, losses, index_stride, theta_stride, per_seed, M, P,
+    blocks, scale, shift,
     D: tl.constexpr, H: tl.constexpr, CLASSES: tl.constexpr, HIDDEN: tl.constexpr, ACTIVATION: tl.constexpr,
-    SCALED: tl.constexpr, GRADIENT: tl.constexpr, UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
+    SCALED: tl.constexpr, PIECES: tl.constexpr, GRADIENT: tl.constexpr,
+    UNITS: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """BLOCK examples of a cell: their losses added up, and of every layer its outputs and the loss's derivatives.
 
@@ -105,6 +150,7 @@ def examples_program(
         labels: [images] int64.
         thetas: [C, P], rows `theta_stride` apart.
         factors: [seeds, P] what the coordinates are multiplied with, if SCALED.
+        sums: [C, PIECES, M, UNITS] what `pixels_program` found, if there are PIECES.
         acts: [C, HIDDEN, M, UNITS] receives the hidden layers' outputs.
         deltas: [C, HIDDEN + 1, M, UNITS] receives derivatives with respect to the layers' inputs to the activation.
         losses: [C, blocks] receives the sums.
@@ -122,11 +168,14 @@ def examples_program(
     FIRST: tl.constexpr = H if HIDDEN > 0 else CLASSES
     bias = weights(theta, factors, D * FIRST + u, u < FIRST, SCALED)
     z = bias[None, :] + tl.zeros((BLOCK, UNITS), tl.float32)
-    for start in range(0, D, DEPTH):
-        d = start + tl.arange(0, DEPTH)[:, None]
-        weight = weights(theta, factors, d * FIRST + u[None, :], (d < D) & (u[None, :] < FIRST), SCALED)
-        x = pixel_tile(pixels, image, inside, start, scale, shift, D, DEPTH)
-        z = tl.dot(x, weight, acc=z, input_precision="ieee")
+    if PIECES > 0:
+        for piece in range(PIECES):
+            here = ((cell * PIECES + piece) * M + m)[:, None] * UNITS + u[None, :]
+            z += tl.load(sums + here, mask=inside[:, None], other=0.0)
+    else:
+        z = first_sums(
+            z, pixels, image, inside, theta, factors, 0, D, scale, shift, SCALED, D, FIRST, UNITS, DEPTH
+        )
     for layer in tl.static_range(HIDDEN):
         a = activate(z, ACTIVATION)
         if GRADIENT:

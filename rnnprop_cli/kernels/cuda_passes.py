@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, fits_one_tile, import_programs, tiles
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, import_programs, steps_in_place, tiles
 from rnnprop_cli.kernels.cuda_perceptrons import losses_and_gradient
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import ConvNet, Perceptron, Recurrence, RelativeInputs, TensorSteps
@@ -57,7 +57,7 @@ class CudaPasses:
         if n == 0:
             return
         if kept is None:
-            in_place = fits_one_tile(network)
+            in_place = steps_in_place(network)
             new = Hidden(hidden.h_LHN if in_place else torch.empty_like(hidden.h_LHN), hidden.c_LHN)
             embedded_EN, gates, output = params_CP.new_empty(network.embedding, n), params_CP, params_CP
         else:
@@ -73,7 +73,7 @@ class CudaPasses:
                 grads_CP, m_CP, v_CP, features_FN, embedded_EN,
                 *hidden, *new, gates, output, rate_C, params_CP, params_CP.shape[1], n,
                 FROM_TABLE=table is not None, E=network.embedding, H=network.hidden, LAYERS=network.layers,
-                BOUNDED=network.bounded, KEEP=kept is not None, **tiles(network), **LAUNCH,
+                BOUNDED=network.bounded, KEEP=kept is not None, **tiles(), **LAUNCH,
             )  # fmt: skip
         if kept is None and new.h_LHN is not hidden.h_LHN:
             hidden.h_LHN.copy_(new.h_LHN)

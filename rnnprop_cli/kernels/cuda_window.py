@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, OUTER, tiles
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, OUTER, SMALL_OUTER, tiles
 from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.tape import Tape
 
@@ -46,7 +46,7 @@ def window_gradient(
                 tape.outputs_TN, output_grad_TN, *carried_2HN, gate_grads_TGN, x_TDN, below_TDN,
                 steps, n, layers * hidden * n,
                 D=x_TDN.shape[1], H=hidden, TOP=top, BOUNDED=network.bounded, BELOW=want_below, EMBEDDED=embedded,
-                **tiles(network), **LAUNCH,
+                **tiles(), **LAUNCH,
             )  # fmt: skip
         if top:
             _outer(programs, partial_PQ, inner_TN[:, None], tape.h_SLHN[1:, layer], None, starts, "out")
@@ -71,13 +71,14 @@ def _outer(
     width = x_TDN.shape[1]
     height = 0 if h_THN is None else h_THN.shape[1]
     weight = "weight" if h_THN is None else "w_input"
-    grid = (len(partial_PQ), -(-rows // OUTER["ROWS"]), -(-(width + height) // OUTER["COLUMNS"]))
+    tile = OUTER if rows > SMALL_OUTER["ROWS"] else SMALL_OUTER
+    grid = (len(partial_PQ), -(-rows // tile["ROWS"]), -(-(width + height + 1) // tile["COLUMNS"]))
     with torch.cuda.device_of(partial_PQ):  # type: ignore[no-untyped-call]
         programs.outer_program[grid](
             left_TRN, x_TDN, x_TDN if h_THN is None else h_THN, partial_PQ, partial_PQ.shape[1],
             starts[f"{layer}.{weight}"], starts.get(f"{layer}.w_hidden", 0), starts[f"{layer}.bias"], steps, n,
             x_TDN.stride(0), 0 if h_THN is None else h_THN.stride(0),
-            R=rows, D=width, H=height, **OUTER,
+            R=rows, D=width, H=height, **tile,
         )  # fmt: skip
 
 

@@ -46,12 +46,14 @@ def known_output_gradient(
     assert isinstance(rule, NetworkRule), "see `estimator_for`"
     window, trajectory = unroll(problem, meta_params_Q, trajectory, span)
     output_grad_TN = (
-        step_gradients(problem.kind, window.grads_TCP).mul_(rule.signed(problem.alpha)).flatten(1)
+        step_gradients(problem.kind, window.grads_SCP, span.length)
+        .mul_(rule.signed(problem.alpha))
+        .flatten(1)
     )
     meta_grad_Q = problem.kernel.window_gradient(
         rule.network, meta_params_Q, window.features_TFN, window.hidden, output_grad_TN, tape=window.tape
     )
-    return WindowResult(meta_grad_Q, window.losses_TC[-1].mean(), trajectory)
+    return WindowResult(meta_grad_Q, window.end_loss_C.mean(), trajectory)
 
 
 def plain_autograd(

@@ -19,17 +19,17 @@ def meta_loss(kind: MetaLoss, losses_TC: Tensor) -> Tensor:
     return (losses_TC[-1] if kind == "last" else losses_TC.mean(0)).mean()
 
 
-def step_gradients(kind: MetaLoss, grads_TCP: Tensor) -> Tensor:
-    """dL / d(step t), [T, C, P], for detached gradients.
+def step_gradients(kind: MetaLoss, grads_SCP: Tensor, n_steps: int) -> Tensor:
+    """dL / d(step t), [T, C, P], for detached gradients: those of all T losses, or with "last" of the last one alone.
 
     Because theta_s = theta_1 + sum_{t<s} step_t, this is sum_{s>t} w_s grad f(theta_s): the one vector grad f(theta_T)
     for every t < T with "last", a suffix sum of the later gradients with "mean"; zero for t = T.
     """
-    n_steps, n_cells, _ = grads_TCP.shape
-    result = torch.zeros_like(grads_TCP)
+    n_cells = grads_SCP.shape[1]
+    result = grads_SCP.new_zeros(n_steps, *grads_SCP.shape[1:])
     if kind == "last":
-        result[:-1] = grads_TCP[-1] / n_cells
+        result[:-1] = grads_SCP[-1] / n_cells
         return result
     for t in range(n_steps - 2, -1, -1):
-        torch.add(result[t + 1], grads_TCP[t + 1], alpha=1 / (n_steps * n_cells), out=result[t])
+        torch.add(result[t + 1], grads_SCP[t + 1], alpha=1 / (n_steps * n_cells), out=result[t])
     return result

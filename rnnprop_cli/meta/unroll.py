@@ -41,8 +41,8 @@ class Window(NamedTuple):
 
     features_TFN: Tensor  # [T, F, N] inputs of the network at every step
     hidden: Hidden  # at the start of the window
-    losses_TC: Tensor  # [T, C] loss[t], taken before update t
-    grads_TCP: Tensor  # [T, C, P] gradients of these losses
+    end_loss_C: Tensor  # [C] loss at the last step, taken before its update
+    grads_SCP: Tensor  # [S, C, P] gradients of the losses that the meta-loss is made of: all T, or the last
     tape: Tape | None  # what the steps have kept besides, where the kernel wants it
 
 
@@ -64,14 +64,17 @@ def unroll(
         start = Hidden(state.hidden.h_LHN.clone(), state.hidden.c_LHN.clone())
     else:
         start = Hidden(*(own.copy_(given) for own, given in zip(tape.start, state.hidden, strict=True)))
-    losses_TC = params_CP.new_empty(span.length, n_cells)
-    grads_TCP = params_CP.new_empty(span.length, *params_CP.shape)
+    asked = span.length if problem.kind == "mean" else 0
+    grads_SCP = params_CP.new_empty(asked, *params_CP.shape)
     features_TFN = params_CP.new_empty(span.length, rule.network.features, params_CP.numel())
     rate_C = params_CP.new_full((n_cells,), rule.signed(alpha))
     for t in range(span.length):
-        losses_TC[t], grads_TCP[t] = optimizee.loss_and_grad(params_CP, span.first + t)
+        loss_C, grads_CP = optimizee.loss_and_grad(params_CP, span.first + t)
+        if asked:
+            grads_SCP[t] = grads_CP
         kept = None if tape is None else tape.at(t)
         state = advance(
-            rule, kernel, meta_params_Q, rate_C, grads_TCP[t], state, params_CP, features_TFN[t], kept
+            rule, kernel, meta_params_Q, rate_C, grads_CP, state, params_CP, features_TFN[t], kept
         )
-    return Window(features_TFN, start, losses_TC, grads_TCP, tape), Trajectory(params_CP, state)
+    grads_SCP = grads_SCP if asked else grads_CP[None]
+    return Window(features_TFN, start, loss_C, grads_SCP, tape), Trajectory(params_CP, state)

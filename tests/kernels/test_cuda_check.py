@@ -112,7 +112,7 @@ def test_a_wrong_gradient_of_a_perceptron_is_found_out(monkeypatch):
 
 def test_numbers_that_are_none_are_wrong(monkeypatch):
     nan = torch.tensor(torch.nan)
-    monkeypatch.setattr(Body, "window_gradient", lambda self, network, q, *rest: q * nan)
+    monkeypatch.setattr(Body, "window_gradient", lambda self, network, q, *rest, **more: q * nan)
     assert "meta-gradient is wrong" in find_trouble(Body(), CPU)
 
 

@@ -61,11 +61,11 @@ torch.save(results, sys.argv[2])
 FAR = """
 import mmap, sys
 import numpy as np, torch
-from rnnprop_cli.kernels import cuda, cuda_kernels as programs
+from rnnprop_cli.kernels import cuda, cuda_kernels as programs, cuda_launch
 from rnnprop_cli.kernels.network import Network
 
 network, steps, near, far = Network(), 2, cuda.BLOCK, 60_000_000
-tiles = cuda.tiles(network)
+tiles = cuda_launch.tiles()
 q = 0.2 * torch.randn(network.n_meta_params)
 draw = np.random.default_rng(0)
 

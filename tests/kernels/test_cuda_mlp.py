@@ -19,6 +19,7 @@ import sys, torch
 from rnnprop_cli.accelerate.optimizees import build_optimizee
 from rnnprop_cli.components.datasets import Dataset
 from rnnprop_cli.components.optimizees.mlp import MLPSpec
+from rnnprop_cli.components.optimizees.transforms import RandomScaling
 from rnnprop_cli.kernels import cuda_mlp
 from rnnprop_cli.kernels.cuda_passes import CudaPasses
 
@@ -30,7 +31,7 @@ specs = {
     "tanh": MLPSpec(dataset="digits", activation="tanh", depth=2, hidden=33),
 }
 launches = []
-for name in ("examples_program", "weights_program"):
+for name in ("pixels_program", "examples_program", "weights_program"):
     class Counted:
         def __init__(self, program, name):
             self.program, self.name = program, name
@@ -59,8 +60,16 @@ for name in sys.argv[2:]:
     loss = fast.loss(params.float(), 2)
     wild = params.float()
     wild[1] = torch.nan
+    factor = 0.5 + torch.rand(2, params.shape[1], generator=generator, dtype=torch.float64)
+    scaled = [RandomScaling(each, 1.0, (1, 2), "f") for each in (plain, fast)]
+    for each in scaled:
+        each.factor_SP = factor.to(each.factor_SP.dtype)
+    wider = torch.zeros(4, params.shape[1] + 3)[:, 2:-1]  # rows that do not lie one behind the other
+    wider.copy_(params)
+    launches.clear()
+    scaled = [scaled[0].loss_and_grad(params, 2), scaled[1].loss_and_grad(wider, 2), list(launches)]
     fast.load(0, fast.tensors(1, 3))  # read from a table of steps, as in a recording
-    results[name] = truth, found, loss, fast.loss_and_grad(wild, 1), counted
+    results[name] = truth, found, loss, fast.loss_and_grad(wild, 1), counted, scaled
 torch.save(results, sys.argv[1])
 """
 CASES = ["sigmoid 17 -0.5", "relu 6 0.0"]
@@ -86,7 +95,7 @@ def results(request, tmp_path_factory):
 
 @needs_triton
 def test_interpreted_gradient_of_a_perceptron_is_pytorchs_in_two_launches(results):
-    for name, ((truth_C, grads_CP), (loss_C, found_CP), alone_C, _, launches) in results.items():
+    for name, ((truth_C, grads_CP), (loss_C, found_CP), alone_C, _, launches, _) in results.items():
         # float32 rounding of sums of some dozens of terms
         torch.testing.assert_close(loss_C.double(), truth_C, rtol=1e-5, atol=1e-6, msg=name)
         torch.testing.assert_close(alone_C, loss_C, rtol=1e-6, atol=1e-6, msg=name)
@@ -96,8 +105,17 @@ def test_interpreted_gradient_of_a_perceptron_is_pytorchs_in_two_launches(result
 
 
 @needs_triton
+def test_a_scaled_perceptron_takes_one_launch_more_and_no_operation_beside(results):
+    for name, (*_, ((truth_C, grads_CP), (loss_C, found_CP), launches)) in results.items():
+        torch.testing.assert_close(loss_C.double(), truth_C, rtol=1e-5, atol=1e-6, msg=name)
+        for found, grads in zip(found_CP, grads_CP, strict=True):
+            assert (found - grads).norm() < 1e-5 * grads.norm(), name
+        assert launches == ["pixels_program", "examples_program", "weights_program"]
+
+
+@needs_triton
 def test_a_cell_that_has_diverged_changes_no_bit_of_the_others(results):
-    for name, (_, (loss_C, grads_CP), _, (wild_C, wild_CP), _) in results.items():
+    for name, (_, (loss_C, grads_CP), _, (wild_C, wild_CP), _, _) in results.items():
         assert wild_C[1].isnan(), name
         assert wild_CP[1].isnan().any(), name
         others = [0, 2, 3]

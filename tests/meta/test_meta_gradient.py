@@ -88,7 +88,7 @@ def test_gradcheck_of_a_window_on_a_quadratic_with_frozen_gradients(name: str, k
         grads.append(2 * (params_CP - target) / 3)
         output_N, hidden = KERNEL.step(rule.network, meta_params_Q, features_FN, hidden)
         params_CP = params_CP + rule.sign * 0.1 * output_N[None]
-    output_grad_TN = step_gradients(kind, torch.stack(grads)).flatten(1) * rule.sign * 0.1  # type: ignore[arg-type]
+    output_grad_TN = step_gradients(kind, torch.stack(grads), len(grads)).flatten(1) * rule.sign * 0.1  # type: ignore[arg-type]
     found_Q = KERNEL.window_gradient(
         rule.network,
         meta_params_Q,
@@ -106,8 +106,8 @@ def test_gradcheck_of_a_window_on_a_quadratic_with_frozen_gradients(name: str, k
 
 def test_step_gradients_are_suffix_sums_for_the_mean_and_the_last_gradient_else() -> None:
     grads_TCP = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=F64).view(4, 1, 1)
-    assert step_gradients("last", grads_TCP).flatten().tolist() == [8, 8, 8, 0]
-    assert step_gradients("mean", grads_TCP).flatten().tolist() == [3.5, 3, 2, 0]
+    assert step_gradients("last", grads_TCP, 4).flatten().tolist() == [8, 8, 8, 0]
+    assert step_gradients("mean", grads_TCP, 4).flatten().tolist() == [3.5, 3, 2, 0]
 
 
 def test_five_windows_of_twenty_cover_a_hundred_steps() -> None:
