@@ -7,30 +7,15 @@ from typing import Final
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.network import Network
 
-BLOCK: Final = 64  # coordinates of a program
+# Tiles as they were fastest on an H200 (docs/performance.md); `benchmarks/cuda_programs.py` tells what they take.
+BLOCK: Final = 32  # coordinates of a program
 DEPTH: Final = 16  # terms of a product at a time
 OPTIONS: Final = {"num_stages": 1, "enable_fp_fusion": True}  # of every launch
-LAUNCH: Final = {"num_warps": 4} | OPTIONS
+LAUNCH: Final = {"num_warps": 2} | OPTIONS
 # A weight gradient: its rows and columns of a program, and the coordinates that it takes at a time.
-OUTER: Final = {
-    "ROWS": 128,
-    "COLUMNS": 64,
-    "BLOCK": 32,
-    "num_warps": 8,
-    "num_stages": 2,
-    "enable_fp_fusion": True,
-}
-SMALL_OUTER: Final = {
-    "ROWS": 32,
-    "COLUMNS": 32,
-    "BLOCK": 64,
-    "num_warps": 4,
-    "num_stages": 1,
-    "enable_fp_fusion": True,
-}
-IN_PLACE: Final = (
-    32  # hidden units of which a step may overwrite the outputs before it; of more some are still read
-)
+OUTER: Final = {"ROWS": 128, "COLUMNS": 64, "BLOCK": 64, "num_warps": 8} | OPTIONS
+SMALL_OUTER: Final = {"ROWS": 32, "COLUMNS": 32, "BLOCK": 64, "num_warps": 4} | OPTIONS
+IN_PLACE: Final = 32  # hidden units at most of which a step may overwrite the outputs before it
 
 
 def import_programs(name: str) -> ModuleType:

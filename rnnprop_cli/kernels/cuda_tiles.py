@@ -12,7 +12,8 @@ terms of a product, so that a program's registers and shared memory do not grow 
 import triton
 import triton.language as tl
 
-PRECISION = tl.constexpr("ieee")  # of products
+# Of a step's products: on matrix units, in three products of TF32 that together have float32's accuracy.
+STEP_PRECISION = tl.constexpr("tf32x3")
 UNITS = tl.constexpr(16)  # hidden units at a time
 IN_TWO = tl.constexpr(32)  # units that are worked on in two parts, both in registers
 
@@ -76,7 +77,7 @@ def gates(
         x_tile = load_stacked(x, D, h, H, start, DEPTH, n, N)
         at = tl.where(k < D, row * D + k, 4 * H * D + row * H + (k - D))
         weight = tl.load(layer + at, mask=(unit < H) & (k < D + H), other=0.0)
-        z = tl.dot(x_tile, weight, acc=z, input_precision=PRECISION)
+        z = tl.dot(x_tile, weight, acc=z, input_precision=STEP_PRECISION)
     even, odd = tl.split(tl.reshape(z, (BLOCK, PART, 2, 2)))
     i, g = tl.split(even)
     f, o = tl.split(odd)
@@ -218,7 +219,7 @@ def gradients_below(
         at = tl.where(j < H, 4 * H * D + k * H + j, k * D + (j - H))
         weight = tl.load(layer + at, mask=(j < TOTAL) & (k < 4 * H), other=0.0)
         d = load_columns(d_gates, start, 4 * H, DEPTH, n, N)
-        total = tl.dot(d, weight, acc=total, input_precision=PRECISION)
+        total = tl.dot(d, weight, acc=total, input_precision="ieee")
     inside = (j < TOTAL) & (n[:, None] < N)
     if EMBEDDED:
         x = tl.load(inputs + (j - H) * N + n[:, None], mask=inside & (j >= H), other=1.0)
