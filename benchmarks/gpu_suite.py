@@ -4,7 +4,8 @@
 2. Timings with CUDA events, all in turns: a meta-iteration of the base MLP by eager PyTorch, the reference body, the
    CUDA body launch by launch and as CUDA graphs, and of 8 tasks at once; an inner step; a matrix of 112 cells against
    a loop over torch.optim.
-3. The paper's recipe, trained for the time that is left.
+3. What the device does in a meta-iteration, program by program.
+4. The paper's recipe, trained for the time that is left.
 
 Writes results.json, tables.md, curve.csv and the trained weights. A part that fails is told and the others go on.
 
@@ -29,6 +30,7 @@ if DRY_RUN:
 
 import torch  # noqa: E402
 from gpu_kernels import cuda_kernel, kernel_errors  # noqa: E402
+from gpu_profile import device_times  # noqa: E402
 from gpu_tables import tables  # noqa: E402
 from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
@@ -87,7 +89,14 @@ class Suite:
     def run(self) -> None:
         """All parts; results are written after each."""
         self.out.mkdir(parents=True, exist_ok=True)
-        for part in (self.correctness, self.recorded, self.recorded_steps, self.timings, self.train):
+        for part in (
+            self.correctness,
+            self.recorded,
+            self.recorded_steps,
+            self.timings,
+            self.programs,
+            self.train,
+        ):
             start = time.monotonic()
             try:
                 self.results[part.__name__] = part()
@@ -102,7 +111,7 @@ class Suite:
         errors: dict[str, Any] = {}
         networks = {"rnnprop": Network(), "dm": Network(embedding=0, bounded=False)}
         for name, network in networks.items():
-            for n in (1, 7) if self.dry_run else (1, 33, 4097, 15_930, 127_440):
+            for n in (1, 7) if self.dry_run else (33, 4097, 15_930, 127_440):
                 step, window = kernel_errors(self.kernel, network, n, 2 if self.dry_run else 20, self.device)
                 errors[f"{name} {n}"] = {"step": step, "window": window, "ok": max(step, window) < GATE}
         errors["ok"] = all(case["ok"] for case in errors.values())
@@ -227,6 +236,18 @@ class Suite:
             / (min(batched.steps_s[1:]) / batched.cells),
             "peak_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         }
+
+    def programs(self) -> dict[str, Any]:
+        """Where the device's time goes in a recorded meta-iteration of one task and of 8."""
+        if self.dry_run:
+            return {}
+        found = {}
+        for tasks in (1, 8):
+            work = self.meta_work(self.kernel, RecordedWindows(self.record), tasks)
+            for _ in range(3):  # recorded in the first, compared in the second
+                work()
+            found[f"{tasks} at once"] = device_times(work)
+        return found
 
     def step_work(self) -> Callable[[], object]:
         """One step of RNNprop with the gradient given."""

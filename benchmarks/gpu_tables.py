@@ -21,6 +21,12 @@ def tables(results: dict[str, Any]) -> str:
         lines += [f"| {name} | {1e3 * s:.3f} |" for name, s in timings["seconds"].items()]
         keys = ("ratio_to_floor", "speedup_vs_reference", "many_tasks_vs_one", "matrix_speedup_vs_loop")
         lines += ["", *(f"- {key}: {timings[key]:.2f}" for key in keys), ""]
+    for tasks, found in results.get("programs", {}).items():
+        lines += [f"A meta-iteration, {tasks}: {found['ms']:.2f} ms in {found['launches']:.0f} launches", ""]
+        lines += ["| program | launches | us | ms |", "|---|---|---|---|"]
+        for name, each in found["programs"].items():
+            lines.append(f"| {name} | {each['launches']:.0f} | {each['us']:.1f} | {each['ms']:.3f} |")
+        lines.append("")
     for part in ("recorded", "recorded_steps", "train", "failed"):
         if results.get(part):
             lines += [f"## {part}", "", *(f"- {key}: {value}" for key, value in results[part].items()), ""]

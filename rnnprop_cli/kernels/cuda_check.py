@@ -5,12 +5,14 @@ for more than the device has. What can go wrong there has no common class of exc
 """
 
 from itertools import pairwise
+from threading import Timer
 from typing import Final
 
 import torch
 
 from rnnprop_cli.errors import DeviceError
 from rnnprop_cli.kernels.base import Kernel
+from rnnprop_cli.kernels.compiler import say
 from rnnprop_cli.kernels.network import Hidden, Network
 from rnnprop_cli.kernels.passes import Perceptron, RelativeInputs
 from rnnprop_cli.kernels.reference import ReferenceKernel
@@ -24,6 +26,7 @@ RESULTS: Final = (
 WIDTHS: Final = (70, 5, 3)  # of a perceptron: two loads of pixels, the second in part
 IMAGES: Final = 20  # two blocks of examples, the second in part
 CELLS: Final = 2
+PATIENCE_S: Final = 4.0  # a trial that takes longer is explained
 TOLERANCE: Final = 1e-4  # the accuracy that meta-gradients need, relative
 
 
@@ -40,7 +43,15 @@ def check_kernel(kernel: Kernel, device: torch.device) -> None:
     """
     key = kernel.name, device
     if key not in _found:
-        _found[key] = find_trouble(kernel, device)
+        waiting = Timer(
+            PATIENCE_S, say, ("Triton is compiling the CUDA programs, once for this kind of GPU",)
+        )
+        waiting.daemon = True
+        waiting.start()
+        try:
+            _found[key] = find_trouble(kernel, device)
+        finally:
+            waiting.cancel()
     if _found[key]:
         raise DeviceError(f"the fast CUDA kernel does not work here ({_found[key]})")
 

@@ -1,6 +1,7 @@
 """A CUDA body that cannot be had, launched or believed leaves the work to the reference, and says so in one line."""
 
 import subprocess
+import time
 
 import pytest
 import torch
@@ -100,14 +101,41 @@ def test_a_body_that_gives_other_numbers_is_not_believed(body, method, place, mo
     assert f"its {place} is wrong" in reason
 
 
-def test_a_wrong_gradient_of_a_perceptron_is_found_out(monkeypatch):
-    real = cuda_check._perceptron_gradient
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("_perceptron_gradient", "gradient of a perceptron"),
+        ("_taped_gradient", "meta-gradient from a tape"),
+        ("_quadratic_gradient", "gradient of a convex function"),
+    ],
+)
+def test_a_wrong_part_is_found_out(part, told, monkeypatch):
+    real = getattr(cuda_check, part)
     monkeypatch.setattr(
         cuda_check,
-        "_perceptron_gradient",
+        part,
         lambda kernel, *given: real(kernel, *given) * (1.001 if kernel.name == "cuda" else 1),
     )
-    assert "gradient of a perceptron is wrong" in find_trouble(Body(), CPU)
+    assert f"its {told} is wrong" in find_trouble(Body(), CPU)
+
+
+def test_a_long_trial_is_explained_and_a_short_one_is_not(body, monkeypatch, capsys):
+    assert select_kernel("auto", CUDA, torch.float32)[0].name == "cuda"
+    assert capsys.readouterr().err == ""
+    cuda_check._found.clear()
+    monkeypatch.setattr(cuda_check, "PATIENCE_S", 0.02)
+    real = cuda_check.find_trouble
+
+    def slow(*given):
+        time.sleep(0.3)
+        return real(*given)
+
+    monkeypatch.setattr(cuda_check, "find_trouble", slow)
+    assert select_kernel("auto", CUDA, torch.float32)[0].name == "cuda"
+    assert (
+        capsys.readouterr().err
+        == "rnnprop: Triton is compiling the CUDA programs, once for this kind of GPU\n"
+    )
 
 
 def test_numbers_that_are_none_are_wrong(monkeypatch):

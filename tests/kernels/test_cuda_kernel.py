@@ -52,6 +52,14 @@ for name, window in torch.load(sys.argv[1], weights_only=False).items():
         gradients.append(kernel.window_gradient(*window))
         cuda.MAX_KEPT_BYTES, cuda_window.OUTER_PROGRAMS = 2**30, 1  # one program sums everything
         gradients.append(kernel.window_gradient(*window))
+    if name in ("rnnprop-33", "wide-5"):
+        tape = kernel.tape(network, len(features), features[0, :1])
+        for own, given in zip(tape.start, hidden):
+            own.copy_(given)
+        state = hidden
+        for step, inputs in enumerate(features):
+            _, state = kernel.step(network, q, inputs, state, kept=tape.at(step))
+        gradients.append(kernel.window_gradient(*window, tape=tape))
     in_place = [a.data_ptr() == b.data_ptr() for a, b in zip(new, donated)]
     results[name] = (kept, new, in_place, gradients)
 results["trouble"] = cuda_check.find_trouble(kernel, torch.device("cpu")) if "dm-70" in results else None
