@@ -24,5 +24,38 @@ def test_the_weights_used_last_keep_the_name_and_older_ones_say_which_they_are()
 
 
 def test_nothing_is_renamed_without_need() -> None:
-    runs = [*learned("a" * 64, [0.3]), *learned(None, [0.4]), *runs_of("adam", [0.2])]
+    runs = [*learned("a" * 64, [0.3, 0.4]), *runs_of("adam", [0.2, 0.1])]
     assert tell_apart(runs) == runs
+
+
+def of(environment: dict[str, object], losses: list[float], **facts: object) -> list[RunInfo]:
+    runs = runs_of("adam", losses, **facts)
+    return [replace(run, config={"environment": environment, "optimizer": {"beta1": 0.9}}) for run in runs]
+
+
+def names(*runs: list[RunInfo]) -> list[str]:
+    return [run.facts.optimizer for run in tell_apart([run for part in runs for run in part])]
+
+
+def test_results_of_two_devices_stand_in_rows_of_two_names() -> None:
+    cpu, gpu = {"device": "cpu", "threads": 1}, {"device": "cuda", "gpu": "H200"}
+    assert names(of(cpu, [0.2]), of(gpu, [0.3])) == ["adam (device cpu, gpu none)", "adam"]
+    assert names(of(gpu, [0.2]), of(cpu, [0.3])) == ["adam (device cuda, gpu H200)", "adam"]
+
+
+def test_three_versions_have_three_names_and_the_search_goes_with_its_row() -> None:
+    old, middle, new = ({"numerics": n, "same": 1} for n in (1, 2, 3))
+    runs = [of(old, [0.2]), of(middle, [0.3]), of(new, [0.4])]
+    searched = [replace(run, facts=replace(run.facts, phase="tuning")) for run in of(old, [0.5])]
+    assert names(searched, *runs) == ["adam (numerics 1)", "adam (numerics 1)", "adam (numerics 2)", "adam"]
+
+
+def test_a_tuned_row_and_one_that_is_not_may_have_one_name() -> None:
+    tuned = of({"a": 1}, [0.2])
+    other = [replace(run, facts=replace(run.facts, phase="default")) for run in of({"a": 2}, [0.2])]
+    assert names(tuned, other) == ["adam", "adam"]
+
+
+def test_what_cannot_be_told_in_words_is_numbered() -> None:
+    runs = [of({"x": (1, {"deep": n})}, [0.2]) for n in range(3)]
+    assert len(set(names(*runs))) == 3

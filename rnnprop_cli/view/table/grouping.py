@@ -41,7 +41,7 @@ class Seeds:
     def search_key(self) -> Hashable:
         """What the groups of a search share with the final runs at the rate that it found."""
         run = self.runs[0]
-        return self.problem, run.facts.optimizer, _settings(run.config, without=("seed", "lr", "phase"))
+        return self.problem, run.facts.optimizer, settings_of(run)
 
 
 def by_seed(runs: Iterable[RunInfo]) -> list[Seeds]:
@@ -73,6 +73,11 @@ def by_search(groups: Iterable[Seeds]) -> dict[Hashable, list[Seeds]]:
         if group.facts.phase == "tuning":
             found.setdefault(group.search_key, []).append(group)
     return {key: sorted(members, key=lambda one: one.facts.lr or 0.0) for key, members in found.items()}
+
+
+def settings_of(run: RunInfo) -> str:
+    """What a run shares with all others of its row, and of the search for its learning rate."""
+    return _settings(run.config, without=("seed", "lr", "phase"))
 
 
 def _settings(config: Mapping[str, Any], without: Sequence[str]) -> str:
