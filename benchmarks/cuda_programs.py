@@ -101,8 +101,9 @@ def programs(network: Network) -> Iterator[tuple[Any, dict[str, object]]]:
         want = {"BELOW": width != network.features, "EMBEDDED": not top and network.embedding > 0}
         yield cuda_kernels.backward_program, {**sizes, "D": width, "TOP": top, **want}
     large = {"R": 4 * network.hidden, "D": below, "H": network.hidden}
-    yield cuda_kernels.outer_program, {**cuda_launch.OUTER, **large}
-    yield cuda_kernels.outer_program, {**cuda_launch.SMALL_OUTER, "R": 1, "D": network.hidden, "H": 0}
+    for sizes in (large, {"R": 1, "D": network.hidden, "H": 0}):
+        tile = cuda_launch.outer_tile(sizes["R"], sizes["D"] + sizes["H"] + 1)
+        yield cuda_kernels.outer_program, {**tile, **sizes}
     for rule in sorted(cuda_passes.RULES):
         yield cuda_rules.rule_program, {"RULE": rule, "K": 8, "BLOCK": cuda_passes.RULE_BLOCK}
     yield cuda_quadratic.quadratic_program, {"SCALED": True, "BLOCK": 32}

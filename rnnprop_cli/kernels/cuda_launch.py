@@ -15,6 +15,7 @@ LAUNCH: Final = {"num_warps": 2} | OPTIONS
 # A weight gradient: its rows and columns of a program, and the coordinates that it takes at a time.
 OUTER: Final = {"ROWS": 128, "COLUMNS": 64, "BLOCK": 64, "num_warps": 8} | OPTIONS
 SMALL_OUTER: Final = {"ROWS": 32, "COLUMNS": 32, "BLOCK": 64, "num_warps": 4} | OPTIONS
+WIDE_OUTER: Final = OUTER | {"BLOCK": 32}  # of wide networks, whose offsets take registers
 IN_PLACE: Final = 32  # hidden units at most of which a step may overwrite the outputs before it
 
 
@@ -35,6 +36,13 @@ def import_programs(name: str) -> ModuleType:
 def tiles() -> dict[str, int]:
     """How much a program works on at a time."""
     return {"DEPTH": DEPTH, "BLOCK": BLOCK}
+
+
+def outer_tile(rows: int, columns: int) -> dict[str, int | bool]:
+    """How much of a weight gradient of this size, its biases' column included, a program works on."""
+    if rows <= SMALL_OUTER["ROWS"]:
+        return SMALL_OUTER
+    return OUTER if columns <= OUTER["COLUMNS"] else WIDE_OUTER
 
 
 def steps_in_place(network: Network) -> bool:

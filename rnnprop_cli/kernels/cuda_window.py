@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, OUTER, SMALL_OUTER, tiles
+from rnnprop_cli.kernels.cuda_launch import BLOCK, LAUNCH, WIDE_OUTER, outer_tile, tiles
 from rnnprop_cli.kernels.network import Network
 from rnnprop_cli.kernels.tape import Tape
 
@@ -29,7 +29,7 @@ def window_gradient(
     steps, _, n = features_TFN.shape
     hidden, layers, starts = network.hidden, network.layers, _starts(network)
     q, new = meta_params_Q, meta_params_Q.new_empty
-    partial_PQ = new(min(OUTER_PROGRAMS, steps * -(-n // OUTER["BLOCK"])), len(q))
+    partial_PQ = new(min(OUTER_PROGRAMS, steps * -(-n // WIDE_OUTER["BLOCK"])), len(q))
     carried_2HN, gate_grads_TGN = new(2, hidden, n), new(steps, 4 * hidden, n)
     inner_TN = torch.empty_like(output_grad_TN) if network.bounded else output_grad_TN
     below_TDN: Tensor | None = None
@@ -71,7 +71,7 @@ def _outer(
     width = x_TDN.shape[1]
     height = 0 if h_THN is None else h_THN.shape[1]
     weight = "weight" if h_THN is None else "w_input"
-    tile = OUTER if rows > SMALL_OUTER["ROWS"] else SMALL_OUTER
+    tile = outer_tile(rows, width + height + 1)
     grid = (len(partial_PQ), -(-rows // tile["ROWS"]), -(-(width + height + 1) // tile["COLUMNS"]))
     with torch.cuda.device_of(partial_PQ):  # type: ignore[no-untyped-call]
         programs.outer_program[grid](
