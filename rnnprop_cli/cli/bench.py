@@ -22,6 +22,8 @@ from rnnprop_cli.errors import suggested
 from rnnprop_cli.view.safe_text import safe_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rnnprop_cli.cli.progress import ProgressDisplay
     from rnnprop_cli.execute.device import Engine
     from rnnprop_cli.plan.cells import CellBatch
@@ -127,7 +129,7 @@ def bench(
         data_dir = data_dir.absolute()
     place = find_engine(device, data_dir, kernel, threads, slots_of(by), tf32=tf32, allow_code=allow_code)
     if dry_run:
-        _show_plan(asked, place, by.kind, only, as_json)
+        _show_plan(asked, place, by.kind, only, as_json, None if fresh else shared.db)
         return
     from rnnprop_cli.cli.progress import progress_display
     from rnnprop_cli.runs.bench import run_bench
@@ -163,11 +165,22 @@ def bench(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _show_plan(spec: "BenchSpec", engine: "Engine", by: str, only: str | None, as_json: bool) -> None:
+def _show_plan(
+    spec: "BenchSpec", engine: "Engine", by: str, only: str | None, as_json: bool, database: "Path | None"
+) -> None:
     from rnnprop_cli.cli.progress import duration
+    from rnnprop_cli.errors import RnnpropError
+    from rnnprop_cli.plan.lanes import lanes
+    from rnnprop_cli.runs.already import kept_lanes
     from rnnprop_cli.runs.estimate import estimate_bench
 
-    rows = estimate_bench(spec, engine, only)
+    kept = {}
+    if database is not None:
+        try:
+            kept = kept_lanes(spec, lanes(spec, only), engine, database)
+        except RnnpropError as error:  # a plan needs neither datasets nor weights
+            stderr().print(safe_text(f"what is there already was not looked for: {error}"), soft_wrap=True)
+    rows = estimate_bench(spec, engine, only, kept)
     if as_json:
         stdout().print_json(
             json.dumps({"bench": spec.name, "engine": by, "lanes": [vars(row) for row in rows]})
@@ -176,16 +189,25 @@ def _show_plan(spec: "BenchSpec", engine: "Engine", by: str, only: str | None, a
     machine = f"{engine.device} with {engine.threads} threads"
     machine += "" if by == "local" else f" of this machine ({by} will run it)"
     width = max(len(row.lane) for row in rows)
-    stdout().print(f"{'problem/optimizer':<{width}}  cells  batches      time    memory", soft_wrap=True)
+    n_kept = sum(row.kept for row in rows)
+    there = f"{n_kept:,} of them are there already, the rest takes " if n_kept else ""
+    if n_kept and not any(row.batches for row in rows):
+        stdout().print(f"nothing is left to run: all {n_kept:,} cells are there already", soft_wrap=True)
+        return
+    stdout().print(
+        f"{'problem/optimizer':<{width}}  cells{'  there' if n_kept else ''}  batches      time    memory",
+        soft_wrap=True,
+    )
     for row in rows:
+        cells = f"{row.cells:>5}  {row.kept:>5}" if n_kept else f"{row.cells:>5}"
         stdout().print(
-            f"{safe_text(row.lane):<{width}}  {row.cells:>5}  {row.batches:>7}  {duration(row.seconds):>8}"
+            f"{safe_text(row.lane):<{width}}  {cells}  {row.batches:>7}  {duration(row.seconds):>8}"
             f"  {row.peak_mb:>5.0f} MB",
             soft_wrap=True,
         )
     stdout().print(
         f"{sum(row.cells for row in rows):,} cells in {sum(row.batches for row in rows)} batches;"
-        f" roughly {duration(sum(row.seconds for row in rows))} on {machine},"
+        f" {there}roughly {duration(sum(row.seconds for row in rows))} on {machine},"
         f" at most {max(row.peak_mb for row in rows):,.0f} MB a batch."
         " A search adds cells where its best rate lies at an edge, or ties with more than two others.",
         soft_wrap=True,

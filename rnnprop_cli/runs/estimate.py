@@ -1,7 +1,7 @@
 """What a benchmark will run, how long that takes and how much memory, before anything runs."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import log
 from typing import Final
@@ -10,8 +10,9 @@ from rnnprop_cli.execute.calibrate import StepSeconds, product_rate, step_second
 from rnnprop_cli.execute.device import Engine
 from rnnprop_cli.plan.cells import CellBatch, Problem, split
 from rnnprop_cli.plan.cost import evaluations, gradient_flops, optimizer_flops
-from rnnprop_cli.plan.lanes import lanes
+from rnnprop_cli.plan.lanes import Lane, lanes
 from rnnprop_cli.plan.size import bytes_per_cell
+from rnnprop_cli.runs.already import Kept
 from rnnprop_cli.runs.shipped_weights import shipped_architecture
 from rnnprop_cli.spec.bench import BenchSpec
 
@@ -25,12 +26,15 @@ class LaneEstimate:
     lane: str
     cells: int
     batches: int
-    seconds: float
+    seconds: float  # of what is not there
     peak_mb: float
+    kept: int = 0  # cells that the database holds
 
 
-def estimate_bench(spec: BenchSpec, engine: Engine, only: str | None = None) -> list[LaneEstimate]:
-    """Every lane of a benchmark with its cost.
+def estimate_bench(
+    spec: BenchSpec, engine: Engine, only: str | None = None, kept: Mapping[Lane, Kept] | None = None
+) -> list[LaneEstimate]:
+    """Every lane of a benchmark with its cost, less what is `kept` of it.
 
     The optimizees that make most of the work are timed here, the others scaled from the most similar one of these.
     Times of the optimizee are right within a factor of about 1.5 on a quiet machine, those of the optimizer of three.
@@ -40,24 +44,35 @@ def estimate_bench(spec: BenchSpec, engine: Engine, only: str | None = None) -> 
         (lane, [part for batch in lane.first_batches() for part in split(batch, spec.memory_mb)])
         for lane in lanes(spec, only)
     ]
-    clock = _Clock([batch for _, batches in planned for batch in batches], engine)
+    there = kept or {}
+    left = [(lane, batches) for lane, batches in planned if not _of(there, lane).complete]
+    clock = _Clock([batch for _, batches in left for batch in batches], engine)
     rows = []
     for lane, batches in planned:
         problem = lane.problem
         architecture = shipped_architecture(lane.optimizer)
         per_cell = bytes_per_cell(problem.optimizee, lane.optimizer, problem.minibatch, problem.dtype)
+        found, cells = _of(there, lane), sum(map(len, batches))
+        if found.complete:
+            rows.append(LaneEstimate(lane.label, found.cells, 0, 0.0, 0.0, found.cells))
+            continue
+        cells = max(cells, found.cells + 1)  # a search may have gone further than the plan
+        seconds = sum(clock.seconds(batch) + optimizer_flops(batch, architecture) / rate for batch in batches)
         rows.append(
             LaneEstimate(
                 lane.label,
-                cells=sum(map(len, batches)),
+                cells=cells,
                 batches=len(batches),
-                seconds=sum(
-                    clock.seconds(batch) + optimizer_flops(batch, architecture) / rate for batch in batches
-                ),
+                seconds=seconds * (1 - found.cells / cells),
                 peak_mb=max(map(len, batches)) * per_cell / 2**20,
+                kept=found.cells,
             )
         )
     return rows
+
+
+def _of(kept: Mapping[Lane, Kept], lane: Lane) -> Kept:
+    return kept.get(lane, Kept(0, complete=False))
 
 
 class _Clock:

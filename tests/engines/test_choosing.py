@@ -138,7 +138,7 @@ def test_a_benchmark_that_was_begun_here_is_finished_elsewhere_and_the_plan_says
     assert again.exit_code == 0, again.stderr
     assert "0 run now" in again.stderr
     assert fake_slurm.submitted == []
-    plan = bench("--engine", "slurm", "--dry-run")
+    plan = bench("--engine", "slurm", "--dry-run", "--fresh")
     assert "with 1 threads of this machine (slurm will run it)" in plan.stdout
     assert json.loads(bench("--engine", "slurm", "--dry-run", "--json").stdout)["engine"] == "slurm"
 
