@@ -22,7 +22,7 @@ from rnnprop_cli.execute.device import Engine, is_lost
 from rnnprop_cli.execute.team import Team
 from rnnprop_cli.execute.training import AVERAGE, Snapshot, Training
 from rnnprop_cli.meta.draws import draw
-from rnnprop_cli.meta.graphed import RecordedWindows
+from rnnprop_cli.meta.graphed import CudaGraphs, RecordedWindows
 from rnnprop_cli.meta.meta_gradient import Estimator, estimator_for
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration
 from rnnprop_cli.meta.task_by_task import TaskByTask
@@ -54,8 +54,9 @@ class MetaTraining(Training):
         self.tasks = spec.tasks
         # launches are what a window costs on CUDA; elsewhere there is nothing to record
         recorded = self.device.type == "cuda" and isinstance(self.rule, NetworkRule)
+        record = CudaGraphs()  # one pool of memory for all recordings
         self.estimators: list[Estimator] = [  # a recording is of one task
-            RecordedWindows() if recorded else estimator_for(self.rule) for _ in self.tasks
+            RecordedWindows(record) if recorded else estimator_for(self.rule) for _ in self.tasks
         ]
         self._ahead: dict[int, Optimizee] = {}  # drawn before its meta-iteration, which it is filed under
         if snapshot is None:

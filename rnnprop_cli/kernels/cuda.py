@@ -22,7 +22,8 @@ from rnnprop_cli.kernels.reference import ReferenceKernel
 from rnnprop_cli.kernels.tape import Kept, Tape, floats_per_coordinate
 
 MAX_KEPT_BYTES: Final = 512 * 2**20  # of the tape of a stretch
-TAPE_SHARE: Final = 8  # a window's tape takes at most one part in so many of the device's memory
+# A window's tape takes at most one part in so many of the device's memory; its gradient takes half as much beside it.
+TAPE_SHARE: Final = 8
 
 
 class CudaKernel:
@@ -39,6 +40,7 @@ class CudaKernel:
         self._programs = import_programs("cuda_kernels")
         self.passes = CudaPasses()
         self._reference = ReferenceKernel()
+        self._has_room = True  # for tapes, as far as anybody has seen
 
     @torch.no_grad()
     def step(
@@ -55,6 +57,7 @@ class CudaKernel:
         n = features_FN.shape[-1]
         contiguous = hidden.h_LHN.is_contiguous() and hidden.c_LHN.is_contiguous()
         if meta_params_Q.dtype != torch.float32 or n == 0 or not contiguous:
+            assert kept is None, "a tape is for float32, and what follows on one is contiguous"
             return self._reference.step(network, meta_params_Q, features_FN, hidden, donate=donate)
         sizes = tiles()
         if kept is None:
@@ -76,14 +79,19 @@ class CudaKernel:
 
     def tape(self, network: Network, steps: int, params_CP: Tensor) -> Tape | None:
         """See `Kernel.tape`."""
-        if params_CP.dtype != torch.float32 or params_CP.numel() == 0:
-            return None
         n = params_CP.numel()
+        if params_CP.dtype != torch.float32 or n == 0 or not self._has_room:
+            return None
         limit = MAX_KEPT_BYTES
         if params_CP.is_cuda:
             limit = torch.cuda.get_device_properties(params_CP.device).total_memory // TAPE_SHARE
-        fits = 4 * n * floats_per_coordinate(network, steps) <= limit
-        return Tape.empty(network, steps, n, params_CP) if fits else None
+        if 4 * n * floats_per_coordinate(network, steps) > limit:
+            return None
+        try:
+            return Tape.empty(network, steps, n, params_CP)
+        except torch.OutOfMemoryError:
+            self._has_room = False
+            return None
 
     @torch.no_grad()
     def window_gradient(
@@ -104,9 +112,12 @@ class CudaKernel:
         meta_params_Q, output_grad_TN = meta_params_Q.contiguous(), output_grad_TN.contiguous()
         steps, _, n = features_TFN.shape
         if tape is not None:
-            return window_gradient(
-                self._programs, network, meta_params_Q, features_TFN.contiguous(), tape, output_grad_TN
-            )
+            try:
+                return window_gradient(
+                    self._programs, network, meta_params_Q, features_TFN.contiguous(), tape, output_grad_TN
+                )
+            except torch.OutOfMemoryError:
+                self._has_room = False  # the steps are taken again, in stretches
         stretch = max(BLOCK, MAX_KEPT_BYTES // (4 * floats_per_coordinate(network, steps)) // BLOCK * BLOCK)
         total = torch.zeros_like(meta_params_Q)
         for start in range(0, n, stretch):

@@ -79,7 +79,7 @@ def find_trouble(kernel: Kernel, device: torch.device) -> str:
         own_hidden = Hidden(*(x.to(where, dtype) for x in hidden))
         output, _ = body.step(network, own_q, own_features[0], own_hidden)
         gradient = body.window_gradient(network, own_q, own_features, own_hidden, grad)
-        taped = _taped_gradient(body, network, own_q, own_features, own_hidden, grad)
+        taped = _taped_gradient(body, network, own_q, own_features[:, 0].contiguous(), own_hidden, grad)
         params = _first_steps(body, network, own_q, own_features[0, :1], own_hidden)
         data, weights = pixels_ND.to(where), weights_CP.to(where, dtype)
         factors = torch.linspace(0.5, 2.0, weights.shape[1], dtype=torch.float64).to(where, dtype)[None]
@@ -106,18 +106,30 @@ def _taped_gradient(
     body: Kernel,
     network: Network,
     meta_params_Q: torch.Tensor,
-    features_TFN: torch.Tensor,
+    grads_TN: torch.Tensor,
     hidden: Hidden,
     output_grad_TN: torch.Tensor,
 ) -> torch.Tensor:
-    """The gradient of a window whose steps have kept a tape, where the body keeps one."""
-    tape = body.tape(network, STEPS, features_TFN[0, :1])
-    if tape is not None:
-        for own, given in zip(tape.start, hidden, strict=True):
-            own.copy_(given)
-        state = hidden
-        for step, features_FN in enumerate(features_TFN):
-            _, state = body.step(network, meta_params_Q, features_FN, state, kept=tape.at(step))
+    """The gradient of a window of RNNprop's steps, as meta-training takes them: in one pass, on a tape."""
+    beta1, beta2, eps = 0.9, 0.99, 1e-8
+    steps, n = grads_TN.shape
+    features_TFN = grads_TN.new_empty(steps, 2, n)
+    m, v, params = (torch.zeros_like(grads_TN[:1]) for _ in range(3))
+    tape = None if body.passes is None else body.tape(network, steps, params)
+    state = hidden
+    for step in range(steps):
+        g = grads_TN[step, None]
+        if body.passes is None or tape is None:
+            m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+            root = (v / (1 - beta2 ** (step + 1))).sqrt() + eps
+            features_TFN[step] = torch.cat([g / root, m / (1 - beta1 ** (step + 1)) / root])
+            continue
+        kept, inputs = tape.at(step), RelativeInputs(beta1, beta2, eps, step + 1)
+        rate_1 = grads_TN.new_tensor([0.1])
+        body.passes.relative_step(
+            network, meta_params_Q, inputs, g, m, v, state, rate_1, params, features_TFN[step], kept
+        )
+        state = kept.hidden
     return body.window_gradient(network, meta_params_Q, features_TFN, hidden, output_grad_TN, tape=tape)
 
 

@@ -35,7 +35,7 @@ def step_program(
     F: tl.constexpr, E: tl.constexpr, H: tl.constexpr, LAYERS: tl.constexpr, BOUNDED: tl.constexpr,
     KEEP: tl.constexpr, DEPTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One step of all layers; c_new may be c_old, and h_new may be h_old where H <= UNITS.
+    """One step of all layers; c_new may be c_old, and h_new may be h_old where H <= IN_TWO.
 
     Args:
         embedded: [E, N] receives the embedding's outputs.

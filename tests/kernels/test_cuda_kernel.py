@@ -253,6 +253,35 @@ def test_every_program_fits_every_architecture_and_spills_next_to_nothing(tmp_pa
 
 
 @needs_triton
+def test_without_room_for_a_tape_the_steps_are_taken_again(monkeypatch):
+    network, calls = Network(), []
+    q, features = torch.zeros(network.n_meta_params), torch.zeros(3, 2, 5)
+    state = torch.zeros(network.layers, network.hidden, 5)
+
+    def full(*given):
+        calls.append("full")
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    kernel = cuda.CudaKernel()
+    tape = kernel.tape(network, 3, torch.zeros(1, 5))
+    monkeypatch.setattr(kernel, "_taken", lambda *given: calls.append("taken again"))
+
+    def only_the_second(*given):
+        return full() if not calls else torch.ones_like(q)
+
+    monkeypatch.setattr(cuda, "window_gradient", only_the_second)
+    found = kernel.window_gradient(network, q, features, Hidden(state, state), torch.zeros(3, 5), tape=tape)
+    assert torch.equal(found, torch.ones_like(q))
+    assert calls == ["full", "taken again"]
+    assert kernel.tape(network, 3, torch.zeros(1, 5)) is None  # once is enough
+
+    kernel = cuda.CudaKernel()
+    monkeypatch.setattr(cuda.Tape, "empty", full)
+    assert kernel.tape(network, 3, torch.zeros(1, 5)) is None
+    assert calls[-1] == "full"
+
+
+@needs_triton
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("n", [1, 33, 4097])

@@ -59,3 +59,41 @@ def test_a_tuned_row_and_one_that_is_not_may_have_one_name() -> None:
 def test_what_cannot_be_told_in_words_is_numbered() -> None:
     runs = [of({"x": (1, {"deep": n})}, [0.2]) for n in range(3)]
     assert len(set(names(*runs))) == 3
+
+
+def on(horizon: int, runs: list[RunInfo]) -> list[RunInfo]:
+    return [replace(run, facts=replace(run.facts, horizon=horizon)) for run in runs]
+
+
+def test_a_name_means_the_same_weights_on_every_problem() -> None:
+    old, new = learned("a" * 64, [0.3]), learned("b" * 64, [0.1])
+    found = names(on(10, old), on(20, old), on(30, old), on(10, new))
+    assert found == ["rnnprop (aaaaaaaa)"] * 3 + ["rnnprop"]
+    assert names(on(10, old), on(20, new)) == ["rnnprop (aaaaaaaa)", "rnnprop"]  # also where they do not meet
+
+
+def test_settings_that_differ_between_problems_alone_rename_nothing() -> None:
+    assert names(on(10, of({"dataset_sha256": "x"}, [0.2])), on(20, of({"dataset_sha256": "y"}, [0.2]))) == [
+        "adam",
+        "adam",
+    ]
+
+
+def with_config(config: dict[str, object]) -> list[RunInfo]:
+    return [replace(run, config=config) for run in runs_of("adam", [0.2])]
+
+
+def test_every_difference_between_two_rows_gives_them_two_names() -> None:
+    pairs: list[tuple[dict[str, object], dict[str, object]]] = [
+        ({"optimizer": {"eps": None}}, {"optimizer": {}}),
+        (
+            {"optimizee": {"depth": 1}, "optimizer": {"depth": 1}},
+            {"optimizee": {"depth": 2}, "optimizer": {"depth": 1}},
+        ),
+        ({"optimizer": {"lr": 1}}, {"optimizer": {"lr": 2}}),
+        ({"optimizer": {"list": list(range(90))}}, {"optimizer": {"list": [1]}}),
+    ]
+    for old, new in pairs:
+        first, last = names(with_config(old), with_config(new))
+        assert last == "adam" != first, (old, new)
+        assert len(first) < 40
