@@ -117,6 +117,11 @@ def _taped_gradient(
     m, v, params = (torch.zeros_like(grads_TN[:1]) for _ in range(3))
     tape = None if body.passes is None else body.tape(network, steps, params)
     state = hidden
+    if tape is not None:
+        for room in tape:
+            room.fill_(torch.nan)  # what is read must have been written
+        for own, given in zip(tape.start, hidden, strict=True):
+            own.copy_(given)
     for step in range(steps):
         g = grads_TN[step, None]
         if body.passes is None or tape is None:
