@@ -179,7 +179,8 @@ def _show_plan(
         try:
             kept = kept_lanes(spec, lanes(spec, only), engine, database)
         except RnnpropError as error:  # a plan needs neither datasets nor weights
-            stderr().print(safe_text(f"what is there already was not looked for: {error}"), soft_wrap=True)
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            stderr().print(safe_text(f"what is there already was not looked for: {why}"), soft_wrap=True)
     rows = estimate_bench(spec, engine, only, kept)
     if as_json:
         stdout().print_json(

@@ -105,6 +105,18 @@ def test_without_a_database_nothing_is_there_and_none_is_made(tmp_path: Path) ->
     assert not (tmp_path / "no.db").exists()
 
 
+def test_a_plan_needs_no_dataset_and_says_in_one_line_what_it_did_not_see(
+    measured: tuple[Path, Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, database, _ = measured
+    monkeypatch.setenv("RNNPROP_CACHE_DIR", str(tmp_path / "empty"))
+    spec.write_text(SPEC.replace('kind = "quadratic"', 'kind = "mlp"\ndataset = "mnist"'))
+    result = dry_run(spec, database, "--data-dir", str(tmp_path))
+    assert result.stderr.startswith("what is there already was not looked for: dataset mnist is not here")
+    assert result.stderr.count("\n") == 1
+    assert "cells in" in result.stdout
+
+
 def test_a_plan_is_shown_where_the_database_cannot_be_read(tmp_path: Path) -> None:
     spec, database = tmp_path / "small.toml", tmp_path / "runs.db"
     spec.write_text(SPEC)
