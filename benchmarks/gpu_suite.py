@@ -14,7 +14,6 @@ Writes results.json, tables.md, curve.csv and the trained weights. A part that f
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -32,6 +31,7 @@ import torch  # noqa: E402
 from gpu_kernels import cuda_kernel, kernel_errors  # noqa: E402
 from gpu_profile import device_times  # noqa: E402
 from gpu_tables import tables  # noqa: E402
+from gpu_training import train_until  # noqa: E402
 from matrix import OPTIMIZERS  # noqa: E402
 from matrix_work import BatchedMatrix, LoopedCells  # noqa: E402
 from measuring import Timings, conditions, floor_flops, mnist  # noqa: E402
@@ -49,7 +49,6 @@ from rnnprop_cli.components.optimizers.muon import MuonSpec  # noqa: E402
 from rnnprop_cli.components.optimizers.schedule_free import ScheduleFreeAdamWSpec  # noqa: E402
 from rnnprop_cli.execute.device import Engine  # noqa: E402
 from rnnprop_cli.execute.recorded_steps import BLOCK, MIN_BLOCKS, Steps  # noqa: E402
-from rnnprop_cli.execute.train import MetaTraining  # noqa: E402
 from rnnprop_cli.kernels import KernelName  # noqa: E402
 from rnnprop_cli.kernels.base import Kernel  # noqa: E402
 from rnnprop_cli.kernels.network import Network  # noqa: E402
@@ -58,8 +57,7 @@ from rnnprop_cli.meta.draws import draw as schedule  # noqa: E402
 from rnnprop_cli.meta.graphed import RecordedWindows, record_nothing  # noqa: E402
 from rnnprop_cli.meta.meta_gradient import Estimator, known_output_gradient  # noqa: E402
 from rnnprop_cli.meta.meta_step import MetaState, build_meta_optimizer, meta_iteration  # noqa: E402
-from rnnprop_cli.spec.train import CheckpointSpec, TrainSpec, TruncationSpec, ValidationSpec  # noqa: E402
-from rnnprop_cli.store.checkpoints import save_checkpoint  # noqa: E402
+from rnnprop_cli.spec.train import TrainSpec, TruncationSpec  # noqa: E402
 
 F32 = torch.float32
 GATE = 1e-4  # relative error of a meta-gradient in float32
@@ -267,67 +265,22 @@ class Suite:
         return work
 
     def train(self) -> dict[str, Any]:
-        """The paper's recipe until the time is up; weights and curve are written."""
+        """The paper's recipe until the time is up."""
         small = {
             "optimizee": MLPSpec(dataset="digits", hidden=1),
             "truncation": TruncationSpec(horizon=4, unroll=2),
             "minibatch": 4,
             "meta_iterations": 2,
         }
-        spec = self.spec.model_copy(
-            update={
-                "name": "rnnprop_gpu",
-                "validation": ValidationSpec(every=500),
-                "checkpoint": CheckpointSpec(every=15_000, rolling=100),
-                **(small if self.dry_run else {}),
-            }
+        spec = self.spec.model_copy(update=small) if self.dry_run else self.spec
+        engine = Engine(
+            self.device.type, torch.get_num_threads(), None, "reference" if self.dry_run else "cuda"
         )
-        kernel_name = "reference" if self.dry_run else "cuda"
-        training = MetaTraining(spec, Engine(self.device.type, torch.get_num_threads(), None, kernel_name))
-        started = time.monotonic()
-        rows = []
-        for event in training.run():
-            rows.append((*vars_of(event.result),))
-            if time.monotonic() > self.deadline:
-                break
-        elapsed_s = time.monotonic() - started
-        validation_loss, _ = training.validate()
-        snapshot = training.snapshot(validation_loss)
-        names = [name for name in snapshot.tensors if not name.startswith(("adam.", "average"))]
-        save_checkpoint(
-            self.out,
-            "rnnprop_gpu",
-            {name: snapshot.tensors[name] for name in names},
-            {
-                "optimizer": spec.optimizer.model_dump(mode="json"),
-                "made": self._made(spec, snapshot.meta_iteration),
-            },
-        )
-        with (self.out / "curve.csv").open("w", newline="") as file:
-            csv.writer(file).writerows(
-                [("meta_iteration", "train_loss", "average", "validation_loss"), *rows]
-            )
-        return {
-            "meta_iterations": snapshot.meta_iteration,
-            "elapsed_s": elapsed_s,
-            "ms_a_meta_iteration": 1e3 * elapsed_s / len(rows),
-            "moving_average": snapshot.moving_average,
-            "validation_loss": validation_loss,
-            "notice": next((n for e in training.estimators if (n := getattr(e, "notice", None))), None),
-        }
-
-    def _made(self, spec: TrainSpec, meta_iterations: int) -> dict[str, Any]:
-        recipe = spec.model_dump(mode="json")
-        return {"recipe": recipe, "meta_iterations": meta_iterations, **conditions(self.device)}
+        return train_until(self.deadline, spec, engine, self.out)
 
     def _write(self) -> None:
         (self.out / "results.json").write_text(json.dumps(self.results, indent=1) + "\n")
         (self.out / "tables.md").write_text(tables(self.results))
-
-
-def vars_of(result: Any) -> tuple[Any, ...]:
-    """The columns of curve.csv."""
-    return result.meta_iteration, result.train_loss, result.moving_average, result.validation_loss
 
 
 def main() -> None:
