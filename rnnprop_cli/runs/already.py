@@ -24,8 +24,8 @@ class Kept:
     complete: bool  # nothing is left to run
 
 
-def kept_lanes(spec: BenchSpec, lanes: Iterable[Lane], engine: Engine, database: Path) -> dict[Lane, Kept]:
-    """What running the benchmark would find, by lane; lanes of code from outside only where it is allowed.
+def kept_lanes(spec: BenchSpec, lanes: Iterable[Lane], engine: Engine, database: Path) -> dict[str, Kept]:
+    """What running the benchmark would find, by the lanes' labels; lanes of code from outside only where it is allowed.
 
     Raises:
         UsageError, DataError, CheckpointError: datasets or weights cannot be had, see `CellFacts.gather`.
@@ -44,7 +44,7 @@ def kept_lanes(spec: BenchSpec, lanes: Iterable[Lane], engine: Engine, database:
         if not experiments:
             return {}
         facts = CellFacts.gather(known, engine, identity_facts(engine, spec.dtype), database)
-        return {lane: _kept(lane, spec.memory_mb, _Store(reader, experiments, facts)) for lane in known}
+        return {lane.label: _kept(lane, spec.memory_mb, _Store(reader, experiments, facts)) for lane in known}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class LaneEstimate:
 
 
 def estimate_bench(
-    spec: BenchSpec, engine: Engine, only: str | None = None, kept: Mapping[Lane, Kept] | None = None
+    spec: BenchSpec, engine: Engine, only: str | None = None, kept: Mapping[str, Kept] | None = None
 ) -> list[LaneEstimate]:
     """Every lane of a benchmark with its cost, less what is `kept` of it.
 
@@ -71,8 +71,8 @@ def estimate_bench(
     return rows
 
 
-def _of(kept: Mapping[Lane, Kept], lane: Lane) -> Kept:
-    return kept.get(lane, Kept(0, complete=False))
+def _of(kept: Mapping[str, Kept], lane: Lane) -> Kept:
+    return kept.get(lane.label, Kept(0, complete=False))
 
 
 class _Clock:

@@ -31,6 +31,9 @@ kind = ["adam", "sgd"]
 [tuning]
 points = 3
 confirm_seeds = false
+
+[[exclude]]
+where = { kind = "conv" }
 """
 
 
